@@ -1,0 +1,2 @@
+//! The cim-keys command line.
+fn main() {}

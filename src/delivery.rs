@@ -1,0 +1,3 @@
+//! Delivery: exactly once, in order, however long the outage.
+
+pub mod outbox;

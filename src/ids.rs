@@ -1,0 +1,145 @@
+//! Identifiers, one newtype a thing, so that one can never stand where another belongs.
+//!
+//! Each identifier is a UUID (RFC 9562), minted as version 7, and written in lower-case hyphenated text everywhere:
+//! in events, in JSON, on the command line. Parsing accepts exactly that form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// A text that is no identifier of the kind that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{}\" is no {kind}: a lower-case hyphenated UUID such as 01890a5d-ac96-774b-bcce-b302099a8057 is needed",
+    crate::text::visible(text)
+)]
+pub struct InvalidId {
+    /// What was asked for, in words.
+    pub kind: &'static str,
+    /// The text that was given.
+    pub text: String,
+}
+
+fn parse_uuid(kind: &'static str, text: &str) -> Result<Uuid, InvalidId> {
+    let invalid = || InvalidId { kind, text: text.chars().take(64).collect() };
+    let uuid = Uuid::try_parse(text).map_err(|_| invalid())?;
+    let mut buffer = Uuid::encode_buffer();
+    if uuid.as_hyphenated().encode_lower(&mut buffer) == text { Ok(uuid) } else { Err(invalid()) }
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Mints a new identifier: UUID version 7, of now.
+            #[must_use]
+            pub fn mint() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// Takes a UUID that was made elsewhere, of whatever version.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID.
+            #[must_use]
+            pub const fn as_uuid(&self) -> &Uuid {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0.as_hyphenated())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                parse_uuid($kind, text).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.0.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = crate::text::borrowed_or_owned(deserializer)?;
+                text.parse().map_err(D::Error::custom)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// One event.
+    EventId = "event id";
+    /// Everything that one command did.
+    CorrelationId = "correlation id";
+    /// An organisation.
+    OrganizationId = "organization id";
+    /// A unit of an organisation.
+    UnitId = "organizational unit id";
+    /// A person.
+    PersonId = "person id";
+    /// A place where keys, people or machines are.
+    LocationId = "location id";
+    /// A role that a person can hold.
+    RoleId = "role id";
+    /// A role held by a person, from one act to another.
+    RoleAssignmentId = "role assignment id";
+    /// A policy document.
+    PolicyId = "policy id";
+    /// A relationship between two parties.
+    RelationshipId = "relationship id";
+    /// A key pair in custody, or a public key that is known.
+    KeyId = "key id";
+    /// An X.509 certificate.
+    CertificateId = "certificate id";
+    /// A NATS operator.
+    NatsOperatorId = "NATS operator id";
+    /// A NATS account.
+    NatsAccountId = "NATS account id";
+    /// A NATS user.
+    NatsUserId = "NATS user id";
+    /// A ledger.
+    LedgerId = "ledger id";
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn text_round_trips_and_only_the_canonical_form_parses() {
+        let id = PersonId::mint();
+        let text = id.to_string();
+        assert_eq!(text.parse::<PersonId>().unwrap(), id);
+        for bad in [text.to_uppercase(), text.replace('-', ""), format!("{{{text}}}"), String::new(), "x".repeat(1000)]
+        {
+            let error = bad.parse::<PersonId>().unwrap_err().to_string();
+            assert!(error.contains("person id") && error.len() < 400, "{error}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The offline-first key ledger.
+
+pub mod delivery;
+pub mod ids;
+pub mod text;
+pub mod time;
