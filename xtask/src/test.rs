@@ -1,0 +1,54 @@
+//! Running tests, benches and simulations, with the tools that they need named in their environment.
+
+use crate::Result;
+use crate::shell::{cargo, root, run};
+use crate::tools;
+
+/// The variable that names the folder of other people's test vectors.
+const VECTORS: &str = "CIM_KEYS_VECTORS";
+
+/// `cargo test --workspace`, and what a person adds to it.
+pub(crate) fn test(arguments: &[String]) -> Result {
+    let tools = tools::fetch()?;
+    let mut command = cargo(&["test", "--workspace"]);
+    tools.name_in(&mut command);
+    if let Some(vectors) = vectors() {
+        command.env(VECTORS, vectors);
+    } else {
+        eprintln!("the test vectors of other projects are those in tests/ only; {VECTORS} may name a folder of more");
+    }
+    let done = run(command.args(arguments));
+    tools.remind();
+    done
+}
+
+/// `cargo bench` of one bench, or of all.
+pub(crate) fn bench(name: Option<&str>, arguments: &[String]) -> Result {
+    let tools = tools::fetch()?;
+    let mut command = cargo(&["bench", "--package", "cim-keys"]);
+    tools.name_in(&mut command);
+    match name {
+        Some(name) => command.args(["--bench", name]),
+        None => command.arg("--benches"),
+    };
+    if !arguments.is_empty() {
+        command.arg("--").args(arguments);
+    }
+    run(&mut command)
+}
+
+/// The simulator's test, over as many seeds as asked for, optimised.
+pub(crate) fn simulate(seeds: u64, from: u64) -> Result {
+    let mut command = cargo(&["test", "--release", "--package", "cim-keys", "--test", "delivery_simulation"]);
+    command.env("CIM_KEYS_SEEDS", seeds.to_string()).env("CIM_KEYS_FIRST_SEED", from.to_string());
+    run(command.args(["--", "--nocapture"]))
+}
+
+/// The folder of vectors: as the environment says, else the one that lies beside the repository.
+fn vectors() -> Option<std::path::PathBuf> {
+    if let Some(given) = std::env::var_os(VECTORS) {
+        return Some(given.into());
+    }
+    let beside = root().parent()?.join("shared").join("vectors");
+    beside.is_dir().then_some(beside)
+}
