@@ -1,6 +1,7 @@
 //! The offline-first key ledger.
 
 pub mod delivery;
+pub mod events;
 pub mod ids;
 pub mod text;
 pub mod time;

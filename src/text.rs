@@ -69,8 +69,23 @@ pub struct InvalidText {
 
 impl InvalidText {
     pub(crate) fn new(kind: &'static str, text: &str, reason: impl Into<String>) -> Self {
-        Self { kind, text: text.chars().take(80).collect(), reason: reason.into() }
+        let shown = if looks_secret(text) {
+            "(withheld: it looks like a secret)".into()
+        } else {
+            text.chars().take(80).collect()
+        };
+        Self { kind, text: shown, reason: reason.into() }
     }
+}
+
+/// Whether a text looks like a private key or a seed that was pasted in the wrong place, and must not be echoed.
+fn looks_secret(text: &str) -> bool {
+    let upper = text.to_ascii_uppercase();
+    let seed = upper
+        .as_bytes()
+        .windows(58)
+        .any(|w| w[0] == b'S' && w.iter().all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(b)));
+    seed || upper.contains("PRIVATE KEY") || upper.contains("AGE-SECRET-KEY-")
 }
 
 impl fmt::Display for InvalidText {
@@ -160,6 +175,22 @@ texts! {
     SubjectToken = "subject token", parse_token;
     /// The beginning of a NATS subject: 1 to 8 tokens ([`SubjectToken`]) joined by dots, such as `cim.keys`.
     SubjectPrefix = "subject prefix", parse_prefix;
+    /// What a role or a delegation allows: 1 to 8 tokens ([`SubjectToken`]) joined by dots, where the last may be `*`:
+    /// `key.rotate`, `nats.account.*`.
+    Permission = "permission", parse_permission;
+    /// A free document: a policy, a set of JWT claims as canonical JSON. 1 byte to 256 KiB; kept as it is.
+    Document = "document", parse_document;
+    /// An absolute URL, at most 2,048 bytes of printable ASCII without space, with a scheme and without credentials.
+    Url = "URL", parse_url;
+    /// A public key in its standard text form: an nkey (`UABC…`), or the base64 (RFC 4648) of a DER
+    /// SubjectPublicKeyInfo (RFC 5280), which `base64 -d | openssl pkey -pubin -inform DER` reads. Algorithm and encoding stand beside it.
+    PublicKey = "public key", parse_public_key;
+    /// An age recipient: `age1…`.
+    Recipient = "age recipient", parse_recipient;
+    /// Lower-case hexadecimal, 2 to 128 digits, an even number: a fingerprint, a serial number.
+    Hex = "hexadecimal text", parse_hex;
+    /// A distinguished name in text (RFC 4514): 1 to 1,000 characters on one line.
+    DistinguishedName = "distinguished name", parse_dn;
     /// The name of a custody compartment, a stream or a bucket: 1 to 64 of `a-z A-Z 0-9 _ -`.
     Label = "label", parse_token;
 }
@@ -256,6 +287,79 @@ fn parse_token(text: &str) -> Result<String, String> {
     } else {
         Err("1 to 64 of the characters A-Z, a-z, 0-9, _ and - are allowed".into())
     }
+}
+
+fn parse_permission(text: &str) -> Result<String, String> {
+    let stem = text.strip_suffix(".*").unwrap_or(text);
+    if stem == "*" {
+        return Ok(text.to_owned());
+    }
+    parse_prefix(stem)
+        .map_err(|_| "1 to 8 tokens joined by dots are allowed, the last may be *: key.rotate, nats.account.*")?;
+    Ok(text.to_owned())
+}
+
+fn parse_document(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("it is empty".into()),
+        1..=262_144 => Ok(text.to_owned()),
+        n => Err(format!("it has {n} bytes, and 262,144 are allowed")),
+    }
+}
+
+fn parse_url(text: &str) -> Result<String, String> {
+    const ALLOWED: &str = "an absolute URL such as nats://n1.example:4222 is needed";
+    if text.len() > 2_048 || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(format!("{ALLOWED}, at most 2,048 printable ASCII characters"));
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(ALLOWED)?;
+    if scheme.is_empty()
+        || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'-' || b == b'.')
+        || rest.is_empty()
+    {
+        return Err(ALLOWED.into());
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("it carries credentials, which never belong in an event".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_public_key(text: &str) -> Result<String, String> {
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/' || b == b'=';
+    if text.len() == 58 && text.starts_with('S') && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) {
+        return Err("this is the seed of an nkey, which is secret and never belongs here".into());
+    }
+    if (40..=1_024).contains(&text.len()) && text.bytes().all(base64) {
+        Ok(text.to_owned())
+    } else {
+        Err("an nkey or the base64 of a DER SubjectPublicKeyInfo is needed".into())
+    }
+}
+
+fn parse_recipient(text: &str) -> Result<String, String> {
+    let alphabet = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    if text.starts_with("age1") && (8..=4_096).contains(&text.len()) && text.bytes().all(alphabet) {
+        Ok(text.to_owned())
+    } else {
+        Err("a public age recipient, which begins with age1, is needed".into())
+    }
+}
+
+fn parse_hex(text: &str) -> Result<String, String> {
+    if (2..=128).contains(&text.len())
+        && text.len() % 2 == 0
+        && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    {
+        Ok(text.to_owned())
+    } else {
+        Err("2 to 128 lower-case hexadecimal digits, an even number, are allowed".into())
+    }
+}
+
+fn parse_dn(text: &str) -> Result<String, String> {
+    check_prose(text, 1_000, is_deceptive)
 }
 
 fn parse_prefix(text: &str) -> Result<String, String> {
