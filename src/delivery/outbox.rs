@@ -84,9 +84,9 @@ pub enum OutboxError {
         /// The event's id.
         id: String,
         /// What is recorded.
-        there: Cid,
+        there: Box<Cid>,
         /// What was offered.
-        here: Cid,
+        here: Box<Cid>,
     },
     /// The outbox is open for reading only, or belongs to another process.
     #[error("{0}")]
