@@ -217,7 +217,7 @@ impl Note {
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
-    check_prose(text, 200, |c| is_deceptive(c))
+    check_prose(text, 200, is_deceptive)
 }
 
 fn parse_note(text: &str) -> Result<String, String> {
@@ -349,7 +349,7 @@ fn parse_recipient(text: &str) -> Result<String, String> {
 
 fn parse_hex(text: &str) -> Result<String, String> {
     if (2..=128).contains(&text.len())
-        && text.len() % 2 == 0
+        && text.len().is_multiple_of(2)
         && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     {
         Ok(text.to_owned())
