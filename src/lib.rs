@@ -1,5 +1,6 @@
 //! The offline-first key ledger.
 
+pub mod config;
 pub mod delivery;
 pub mod events;
 pub mod ids;

@@ -1,0 +1,211 @@
+//! What can be configured: plain values, parsed and checked.
+//!
+//! Nothing here reads the environment or a home folder, and only [`NatsConfig::validate`] looks at files. Who starts the
+//! program gathers the [`Layers`]: built-in defaults, then `config.toml`, then `CIM_KEYS_*` variables, then flags; each
+//! value remembers where it came from. A library user may as well write a [`NatsConfig`] directly:
+//!
+//! ```
+//! use cim_keys::config::NatsConfig;
+//!
+//! let config = NatsConfig { url: "nats://n1.acme.example,nats://n2.acme.example".parse()?, ..NatsConfig::default() };
+//! assert_eq!(config.stream_name.as_str(), "CIM_KEYS_EVENTS");
+//! # Ok::<(), cim_keys::text::InvalidText>(())
+//! ```
+//!
+//! Every key, with its default and meaning, stands in [`KEYS`]; `docs/NATS_INTEGRATION.md` and the commented file of
+//! [`Config::example`] are made from it.
+
+mod keys;
+mod layers;
+mod server_url;
+mod validate;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use keys::{KEYS, Key};
+pub use layers::{ConfigError, Layers, Origin, Problem, Resolved, Setting};
+pub use server_url::{ServerUrl, ServerUrls};
+
+use crate::text::{InvalidText, Label, SubjectPrefix};
+
+/// Everything that `config.toml` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// The `[nats]` table.
+    pub nats: NatsConfig,
+}
+
+impl Config {
+    /// Reads the text of a `config.toml` over the defaults. Relative paths in it stay as they are; [`Layers::file`]
+    /// takes them from the file's folder.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let mut layers = Layers::new();
+        layers.file(std::path::Path::new("config.toml"), text);
+        // Paths are joined to the folder of the file, which is empty here.
+        layers.resolve().map(|resolved| resolved.config)
+    }
+
+    /// A commented `config.toml` that says nothing but the defaults.
+    #[must_use]
+    pub fn example() -> String {
+        keys::example()
+    }
+
+    /// Checks what single values can't show: files, and keys that contradict each other. All problems at once.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.nats.validate()
+    }
+}
+
+/// How and where events are published. The documentation of each key, as a user reads it, is in [`KEYS`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatsConfig {
+    /// Whether events are published at all; they are queued either way.
+    pub enabled: bool,
+    /// The servers, in the order in which they are tried.
+    pub url: ServerUrls,
+    /// The JetStream stream that keeps the events; made when it is absent.
+    pub stream_name: Label,
+    /// The object store bucket for events that are larger than the server takes in one message.
+    pub object_store_bucket: Label,
+    /// The beginning of every event's subject.
+    pub subject_prefix: SubjectPrefix,
+    /// The beginning of the subject of heads, the small messages that close a batch; the source follows as one token.
+    pub head_subject: SubjectPrefix,
+    /// Whether events go to JetStream. Core NATS, the alternative, delivers at most once.
+    pub enable_jetstream: bool,
+    /// Whether a message's body carries the CID (or is the block); otherwise it is the event as plain JSON.
+    pub enable_ipld: bool,
+    /// The encoding of a message's body.
+    pub payload: Payload,
+    /// How many copies a stream or a bucket that is made here keeps, 1 to 5.
+    pub replicas: u8,
+    /// How many events at most go out in one atomic batch, 1 to 999.
+    pub publish_batch: u16,
+    /// How many refusals by the server that are about an event itself it takes until the event is parked.
+    pub max_retries: u32,
+    /// How long an attempt to connect, and a request to the server, may take.
+    pub connection_timeout_secs: u32,
+    /// The JetStream domain, where the stream is in another one than the server's.
+    pub domain: Option<Label>,
+    /// What the subjects for replies begin with, where the user may not subscribe to the default `_INBOX.>`.
+    pub inbox_prefix: Option<InboxPrefix>,
+    /// Whether any address but loopback is refused, and servers that others tell of are ignored.
+    pub air_gapped: bool,
+    /// The credentials of a user of a server with decentralised authentication (`nsc`'s `.creds`).
+    pub credentials_file: Option<PathBuf>,
+    /// The `[nats.tls]` table.
+    pub tls: TlsConfig,
+}
+
+impl Default for NatsConfig {
+    fn default() -> Self {
+        keys::defaults()
+    }
+}
+
+impl NatsConfig {
+    /// Whether the connection has to be encrypted: because an address begins with `tls://`, or because anything of
+    /// `[nats.tls]` is set.
+    #[must_use]
+    pub fn requires_tls(&self) -> bool {
+        self.tls != TlsConfig::default() || self.url.iter().any(ServerUrl::is_tls)
+    }
+
+    /// [`NatsConfig::connection_timeout_secs`] as a duration.
+    #[must_use]
+    pub fn connection_timeout(&self) -> Duration {
+        Duration::from_secs(self.connection_timeout_secs.into())
+    }
+
+    /// Checks what single values can't show: files, and keys that contradict each other. All problems at once.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        validate::validate(self)
+    }
+}
+
+/// How a TLS connection is made. The server's certificate is always verified, and nothing turns that off.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsConfig {
+    /// The authorities to trust, in PEM, instead of those of the system.
+    pub ca_cert: Option<PathBuf>,
+    /// Our certificate, in PEM, with its intermediates.
+    pub client_cert: Option<PathBuf>,
+    /// The private key of our certificate, in PEM.
+    pub client_key: Option<PathBuf>,
+    /// Whether the TLS handshake comes before the server's greeting (`handshake_first` on the server).
+    pub handshake_first: bool,
+}
+
+/// The encoding of a message's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Payload {
+    /// DAG-JSON: `{"cid":{"/":"bafy…"},"event":{…}}`.
+    #[default]
+    DagJson,
+    /// DAG-CBOR: the event's canonical bytes, whose hash is in the CID.
+    DagCbor,
+}
+
+impl Payload {
+    /// The name, as it is configured.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DagJson => "dag-json",
+            Self::DagCbor => "dag-cbor",
+        }
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Payload {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        [Self::DagJson, Self::DagCbor]
+            .into_iter()
+            .find(|payload| payload.name() == text)
+            .ok_or_else(|| InvalidText::new("payload", text, "\"dag-json\" or \"dag-cbor\" is needed"))
+    }
+}
+
+/// What the subjects for replies begin with: `_INBOX` or a subject prefix of one's own, such as `_INBOX_publisher` or
+/// `_INBOX.publisher`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxPrefix(String);
+
+impl InboxPrefix {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InboxPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for InboxPrefix {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let own = text.strip_prefix("_INBOX.").unwrap_or(text);
+        if text != "_INBOX" {
+            SubjectPrefix::new(own).map_err(|e| InvalidText::new("inbox prefix", text, e.reason))?;
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
