@@ -1,0 +1,270 @@
+//! Private keys at rest: the only module that writes, reads or opens a secret.
+//!
+//! Custody is a folder of **compartments**. A compartment has an age X25519 identity, itself sealed with a passphrase, and
+//! the secrets of the keys that belong to it, each sealed to that identity's public recipient:
+//!
+//! ```text
+//! custody/                      0700
+//!   issuing/                    0700  one folder a compartment
+//!     recipient                 0600  age1…, public; comment lines begin with #
+//!     identity.age              0600  the identity, sealed with the compartment's passphrase (scrypt)
+//!     keys/                     0700
+//!       <key id>.age            0600  one secret each, sealed to the recipient
+//! ```
+//!
+//! So sealing a secret asks for no passphrase, and using one does ([`Custody::unlock`]). Each file is what the ordinary
+//! `age` program reads: `age -d -i identity.age keys/<key id>.age` asks for the passphrase and prints the key in a
+//! standard format ([`crate::acts::keys`]).
+//!
+//! ```
+//! use cim_keys::custody::{Custody, SecretBytes, WorkFactor, passphrase};
+//! use cim_keys::ids::KeyId;
+//! use cim_keys::text::Label;
+//!
+//! # let dir = tempfile::tempdir()?;
+//! let issuing = Label::new("issuing")?;
+//! let passphrase = passphrase::generate()?;
+//! let new = [(issuing.clone(), passphrase.clone())];
+//! let custody = Custody::create(&dir.path().join("custody"), &new, WorkFactor::LEAST)?;
+//!
+//! let key = KeyId::mint();
+//! custody.seal(&issuing, key, &SecretBytes::new(Box::new(b"a private key".to_vec())))?;
+//!
+//! let unlocked = custody.unlock(&issuing, passphrase)?;
+//! assert_eq!(secrecy::ExposeSecret::expose_secret(&unlocked.reveal(key)?), b"a private key");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::ids::KeyId;
+use crate::text::Label;
+
+mod compartment;
+mod error;
+mod folder;
+pub mod passphrase;
+mod sealed;
+
+pub use compartment::Unlocked;
+pub use error::{
+    ChangeError, CreateError, FileError, OpenError, PassphraseError, RevealError, SealError, UnknownCompartment,
+    UnlockError,
+};
+pub use sealed::{SecretBytes, WorkFactor};
+
+use compartment::Compartment;
+use folder::Folder;
+
+/// The longest secret that is kept: 16 KiB, several times the longest private key in PEM.
+pub const LONGEST_SECRET: usize = 16 * 1024;
+
+/// The compartment of identities that sign seldom: operators, root authorities.
+pub const ROOT: &str = "root";
+
+/// The compartment of keys that sign daily: signing keys, intermediates, the ledger's own key.
+pub const ISSUING: &str = "issuing";
+
+/// The custody folder of a ledger.
+///
+/// Its methods may be called from several processes at once: each file appears whole under its final name, and none but
+/// [`Custody::change_passphrase`] ever replaces one.
+#[derive(Debug)]
+pub struct Custody {
+    folder: Folder,
+    compartments: BTreeMap<Label, Compartment>,
+    work: WorkFactor,
+}
+
+/// What [`Custody::check`] found. Empty lists are what one wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Keys that should have a secret in a compartment and have none there.
+    pub missing: Vec<(Label, KeyId)>,
+    /// Secrets of keys that nobody expects: left by a command that was killed between sealing and recording.
+    pub orphans: Vec<(Label, KeyId)>,
+    /// Files and folders that custody did not put there, or did not finish.
+    pub strays: Vec<PathBuf>,
+}
+
+impl Findings {
+    /// Whether there is nothing to report.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.missing.is_empty() && self.orphans.is_empty() && self.strays.is_empty()
+    }
+}
+
+impl Custody {
+    /// Makes a custody folder with these compartments. It appears whole or not at all.
+    pub fn create(dir: &Path, compartments: &[(Label, SecretString)], work: WorkFactor) -> Result<Self, CreateError> {
+        let mut names = BTreeMap::new();
+        for (label, passphrase) in compartments {
+            passphrase::check(passphrase)?;
+            if let Some(existing) = names.insert(label.as_str().to_ascii_lowercase(), label) {
+                return Err(CreateError::Taken { existing: existing.clone() });
+            }
+        }
+        // Sealing can fail in its own way, which the folder's own error can't carry.
+        let mut prepared = Vec::new();
+        for (label, passphrase) in compartments {
+            prepared.push((label, compartment::prepare(label, passphrase, work)?));
+        }
+        let folder = folder::create_whole(dir, |folder| {
+            prepared.iter().try_for_each(|(label, files)| files.write(&folder.create_folder(label.as_str())?))
+        })?;
+        let mut opened = BTreeMap::new();
+        for (label, files) in prepared {
+            opened.insert(label.clone(), files.opened(folder.folder(label.as_str())?)?);
+        }
+        Ok(Self { folder, compartments: opened, work })
+    }
+
+    /// Opens a custody folder: checks modes and owners, and reads the public recipients. Asks for no passphrase.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        let folder = Folder::open(dir)?;
+        let mut compartments = BTreeMap::new();
+        for name in folder.names()? {
+            if name.starts_with(folder::UNFINISHED) {
+                continue;
+            }
+            let label = Label::new(&name)
+                .map_err(|e| OpenError::Stranger { path: folder.path().join(&name), reason: e.reason })?;
+            compartments.insert(label, Compartment::open(folder.folder(&name)?)?);
+        }
+        Ok(Self { folder, compartments, work: WorkFactor::DEFAULT })
+    }
+
+    /// Sets how dear a guess is in the compartments that are made, and the passphrases that are changed, from now on.
+    #[must_use]
+    pub fn with_work_factor(mut self, work: WorkFactor) -> Self {
+        self.work = work;
+        self
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The compartments by name, each with its public recipient (`age1…`).
+    pub fn compartments(&self) -> impl Iterator<Item = (&Label, String)> {
+        self.compartments.iter().map(|(label, compartment)| (label, compartment.recipient().to_string()))
+    }
+
+    /// The public recipient (`age1…`) of a compartment.
+    pub fn recipient(&self, compartment: &Label) -> Result<String, UnknownCompartment> {
+        self.compartment(compartment).map(|compartment| compartment.recipient().to_string())
+    }
+
+    /// Seals a key's secret; it is on the disk when this returns. Needs no passphrase. A secret that is there already is
+    /// not overwritten.
+    pub fn seal(&self, compartment: &Label, key: KeyId, secret: &SecretBytes) -> Result<(), SealError> {
+        let place = self.compartment(compartment)?;
+        let sealed = place.seal(compartment, secret)?;
+        Ok(place.keys().create(&file_name(key), &sealed)?)
+    }
+
+    /// Seals many secrets, all or none, with one wait for the disk where the system allows it.
+    pub fn seal_all<'a>(
+        &self,
+        compartment: &Label,
+        secrets: impl IntoIterator<Item = (KeyId, &'a SecretBytes)>,
+    ) -> Result<(), SealError> {
+        let place = self.compartment(compartment)?;
+        place
+            .keys()
+            .create_all(secrets.into_iter().map(|(key, secret)| Ok((file_name(key), place.seal(compartment, secret)?))))
+    }
+
+    /// Whether a compartment has a secret of this key.
+    pub fn holds(&self, compartment: &Label, key: KeyId) -> Result<bool, SealError> {
+        Ok(self.compartment(compartment)?.keys().has(&file_name(key))?)
+    }
+
+    /// Removes a key's secret for good; false when it was not there. What a disk or a backup keeps of it stays sealed.
+    pub fn remove(&self, compartment: &Label, key: KeyId) -> Result<bool, SealError> {
+        Ok(self.compartment(compartment)?.keys().remove(&file_name(key))?)
+    }
+
+    /// Opens a compartment with its passphrase. Takes about a second, by design ([`WorkFactor`]).
+    pub fn unlock(&self, compartment: &Label, passphrase: SecretString) -> Result<Unlocked<'_>, UnlockError> {
+        self.compartment(compartment)?.unlock(compartment, passphrase)
+    }
+
+    /// Gives a compartment another passphrase. The identity stays, so every secret does; and a backup made before opens
+    /// with the old passphrase.
+    pub fn change_passphrase(
+        &self,
+        compartment: &Label,
+        old: SecretString,
+        new: &SecretString,
+    ) -> Result<(), ChangeError> {
+        passphrase::check(new)?;
+        let place = self.compartment(compartment).map_err(UnlockError::from)?;
+        let unlocked = place.unlock(compartment, old)?;
+        place.reseal(compartment, &unlocked, new, self.work)
+    }
+
+    /// Adds a compartment. It appears whole or not at all.
+    pub fn add_compartment(&mut self, label: &Label, passphrase: &SecretString) -> Result<(), CreateError> {
+        passphrase::check(passphrase)?;
+        if let Some(existing) =
+            self.compartments.keys().find(|known| known.as_str().eq_ignore_ascii_case(label.as_str()))
+        {
+            return Err(CreateError::Taken { existing: existing.clone() });
+        }
+        let files = compartment::prepare(label, passphrase, self.work)?;
+        let temporary = folder::unfinished_name(&self.folder.path().join(label.as_str()))?;
+        files.write(&self.folder.create_folder(&temporary)?)?;
+        self.folder.rename_folder(&temporary, label.as_str())?;
+        self.compartments.insert(label.clone(), files.opened(self.folder.folder(label.as_str())?)?);
+        Ok(())
+    }
+
+    /// Compares what is there with the keys that should have a secret: those of the ledger.
+    pub fn check(&self, expected: impl IntoIterator<Item = (Label, KeyId)>) -> Result<Findings, FileError> {
+        let mut findings = Findings::default();
+        let mut there = BTreeSet::new();
+        for name in self.folder.names()?.into_iter().filter(|name| name.starts_with(folder::UNFINISHED)) {
+            findings.strays.push(self.folder.path().join(name));
+        }
+        for (label, compartment) in &self.compartments {
+            compartment.strays(&mut findings.strays)?;
+            for name in compartment.keys().names()? {
+                match name.strip_suffix(".age").and_then(|id| id.parse::<KeyId>().ok()) {
+                    Some(key) => drop(there.insert((label.clone(), key))),
+                    None => findings.strays.push(compartment.keys().path().join(name)),
+                }
+            }
+        }
+        let expected: BTreeSet<_> = expected.into_iter().collect();
+        findings.missing.extend(expected.difference(&there).cloned());
+        findings.orphans.extend(there.difference(&expected).cloned());
+        Ok(findings)
+    }
+
+    fn compartment(&self, label: &Label) -> Result<&Compartment, UnknownCompartment> {
+        self.compartments.get(label).ok_or_else(|| UnknownCompartment {
+            compartment: label.clone(),
+            known: self.compartments.keys().cloned().collect(),
+        })
+    }
+}
+
+/// Checks the length of a secret and gives its bytes.
+fn bounded(secret: &SecretBytes) -> Result<&[u8], SealError> {
+    let bytes = secret.expose_secret();
+    if bytes.len() > LONGEST_SECRET {
+        return Err(SealError::TooLong { length: bytes.len(), limit: LONGEST_SECRET });
+    }
+    Ok(bytes)
+}
+
+fn file_name(key: KeyId) -> String {
+    format!("{key}.age")
+}

@@ -1,0 +1,292 @@
+//! A folder that only its owner may enter, and the files in it.
+//!
+//! Everything is reached relative to an open folder and never through a symbolic link, and modes are those of the opened
+//! file, so that nothing can be exchanged between the check and the use. A file appears whole or not at all: it is
+//! written under a temporary name, fsynced, renamed, and the folder is fsynced.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::error::FileError;
+
+/// What the names of files that are not finished begin with.
+pub(super) const UNFINISHED: &str = ".unfinished-";
+
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// An open folder of mode 0700 that belongs to this user.
+#[derive(Debug)]
+pub(super) struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens a folder, checking its kind, owner and mode.
+    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
+        Self::open_at(CWD, path, path.to_owned())
+    }
+
+    /// Makes a folder inside this one, which must not be there yet.
+    pub(super) fn create_folder(&self, name: &str) -> Result<Self, FileError> {
+        let path = self.path.join(name);
+        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(FOLDER_MODE as _))
+            .map_err(|e| refused("make the folder", &path, e))?;
+        self.sync()?;
+        self.folder(name)
+    }
+
+    /// Opens a folder inside this one.
+    pub(super) fn folder(&self, name: &str) -> Result<Self, FileError> {
+        Self::open_at(&self.fd, Path::new(name), self.path.join(name))
+    }
+
+    /// Where it is, for messages.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names in it, sorted; those of unfinished files too.
+    pub(super) fn names(&self) -> Result<Vec<String>, FileError> {
+        let fail = |e| refused("list", &self.path, e);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(fail)? {
+            let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Whether something of this name is there, whatever it is.
+    pub(super) fn has(&self, name: &str) -> Result<bool, FileError> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(refused("look for", &self.path.join(name), e)),
+        }
+    }
+
+    /// Reads a whole file of at most `limit` bytes.
+    pub(super) fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, FileError> {
+        let path = self.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|e| refused("open", &path, e))?;
+        let size = check(&fd, &path, FileType::RegularFile, FILE_MODE)?;
+        if size > limit {
+            return Err(FileError::TooLarge { path, limit });
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(64));
+        File::from(fd).take(limit + 1).read_to_end(&mut bytes).map_err(|source| FileError::Io {
+            act: "read",
+            path: path.clone(),
+            source,
+        })?;
+        if bytes.len() as u64 > limit { Err(FileError::TooLarge { path, limit }) } else { Ok(bytes) }
+    }
+
+    /// Writes a file that must not be there yet.
+    pub(super) fn create(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        self.refuse_existing(name)?;
+        self.replace(name, bytes)
+    }
+
+    /// Writes a file, in the place of the one that may be there.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        let temporary = self.stage(name, bytes, Durability::Now)?;
+        self.publish(&temporary, name)?;
+        self.sync()
+    }
+
+    /// Writes many files that must not be there yet, at the price of one wait for the disk where the system can. When it
+    /// fails, what it wrote is removed again.
+    pub(super) fn create_all<E: From<FileError>>(
+        &self,
+        files: impl Iterator<Item = Result<(String, Vec<u8>), E>>,
+    ) -> Result<(), E> {
+        let mut staged = Vec::new();
+        let mut published = 0;
+        let result = (|| {
+            for file in files {
+                let (name, bytes) = file?;
+                self.refuse_existing(&name)?;
+                staged.push((self.stage(&name, &bytes, Durability::WithTheFolder)?, name));
+            }
+            self.sync_contents(staged.iter().map(|(temporary, _)| temporary.as_str()))?;
+            for (temporary, name) in &staged {
+                self.refuse_existing(name)?;
+                self.publish(temporary, name)?;
+                published += 1;
+            }
+            Ok(self.sync()?)
+        })();
+        if result.is_err() {
+            for (index, (temporary, name)) in staged.iter().enumerate() {
+                let leftover = if index < published { name } else { temporary };
+                let _ = rustix::fs::unlinkat(&self.fd, leftover.as_str(), AtFlags::empty());
+            }
+        }
+        result
+    }
+
+    /// Removes a file; false when it was not there.
+    pub(super) fn remove(&self, name: &str) -> Result<bool, FileError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) => self.sync().map(|()| true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(refused("remove", &self.path.join(name), e)),
+        }
+    }
+
+    /// Gives a folder that was made under a temporary name its own, which must be free.
+    pub(super) fn rename_folder(&self, from: &str, to: &str) -> Result<(), FileError> {
+        self.refuse_existing(to)?;
+        rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|e| refused("rename to", &self.path.join(to), e))?;
+        self.sync()
+    }
+
+    /// Waits until the folder's own entries are on the disk.
+    pub(super) fn sync(&self) -> Result<(), FileError> {
+        rustix::fs::fsync(&self.fd).map_err(|e| refused("write the folder", &self.path, e))
+    }
+
+    fn open_at(at: impl AsFd, name: &Path, path: PathBuf) -> Result<Self, FileError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(at.as_fd(), name, flags, Mode::empty()).map_err(|e| {
+            // A symbolic link in the folder's place is ENOTDIR or ELOOP, by system.
+            let link = rustix::fs::statat(at.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink);
+            if link { FileError::SymbolicLink { path: path.clone() } } else { refused("open", &path, e) }
+        })?;
+        check(&fd, &path, FileType::Directory, FOLDER_MODE)?;
+        Ok(Self { fd, path })
+    }
+
+    fn refuse_existing(&self, name: &str) -> Result<(), FileError> {
+        if self.has(name)? { Err(FileError::Exists { path: self.path.join(name) }) } else { Ok(()) }
+    }
+
+    fn stage(&self, name: &str, bytes: &[u8], durability: Durability) -> Result<String, FileError> {
+        let path = self.path.join(name);
+        let temporary = unfinished_name(&path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, temporary.as_str(), flags, Mode::from_raw_mode(FILE_MODE as _))
+            .map_err(|e| refused("make", &path, e))?;
+        let mut file = File::from(fd);
+        let written = file.write_all(bytes).and_then(|()| match durability {
+            Durability::Now => file.sync_all(),
+            Durability::WithTheFolder => Ok(()),
+        });
+        written.map(|()| temporary.clone()).map_err(|source| {
+            let _ = rustix::fs::unlinkat(&self.fd, temporary.as_str(), AtFlags::empty());
+            FileError::Io { act: "write", path, source }
+        })
+    }
+
+    fn publish(&self, temporary: &str, name: &str) -> Result<(), FileError> {
+        rustix::fs::renameat(&self.fd, temporary, &self.fd, name).map_err(|e| {
+            let _ = rustix::fs::unlinkat(&self.fd, temporary, AtFlags::empty());
+            refused("rename to", &self.path.join(name), e)
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sync_contents<'a>(&self, _names: impl Iterator<Item = &'a str>) -> Result<(), FileError> {
+        rustix::fs::syncfs(&self.fd).map_err(|e| refused("write the files in", &self.path, e))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sync_contents<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), FileError> {
+        for name in names {
+            let path = self.path.join(name);
+            rustix::fs::openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+                .and_then(rustix::fs::fsync)
+                .map_err(|e| refused("write", &path, e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a folder of mode 0700 under its final name only when `fill` has filled it.
+pub(super) fn create_whole(
+    path: &Path,
+    fill: impl FnOnce(&Folder) -> Result<(), FileError>,
+) -> Result<Folder, FileError> {
+    match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => return Err(FileError::Exists { path: path.to_owned() }),
+        Err(Errno::NOENT) => {}
+        Err(e) => return Err(refused("look for", path, e)),
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = parent.join(unfinished_name(path)?);
+    rustix::fs::mkdirat(CWD, &temporary, Mode::from_raw_mode(FOLDER_MODE as _))
+        .map_err(|e| refused("make the folder", path, e))?;
+    let filled = Folder::open(&temporary).and_then(|folder| {
+        fill(&folder)?;
+        folder.sync()?;
+        rustix::fs::renameat(CWD, &temporary, CWD, path).map_err(|e| refused("rename to", path, e))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, parent, flags, Mode::empty())
+            .and_then(rustix::fs::fsync)
+            .map_err(|e| refused("write the folder", parent, e))
+    });
+    match filled {
+        Ok(()) => Folder::open(path),
+        Err(e) => {
+            let _ = std::fs::remove_dir_all(&temporary);
+            Err(e)
+        }
+    }
+}
+
+/// A name that nothing has yet, for what is not finished.
+pub(super) fn unfinished_name(for_path: &Path) -> Result<String, FileError> {
+    let mut random = [0_u8; 8];
+    SysRng.try_fill_bytes(&mut random).map_err(|_| FileError::NoRandomness { path: for_path.to_owned() })?;
+    Ok(format!("{UNFINISHED}{:016x}", u64::from_be_bytes(random)))
+}
+
+enum Durability {
+    /// The file is on the disk when the call returns.
+    Now,
+    /// The caller waits once for all.
+    WithTheFolder,
+}
+
+/// Checks what was opened: its kind, that it is ours, and that nobody else may touch it. Gives its size.
+fn check(fd: &OwnedFd, path: &Path, kind: FileType, mode: u32) -> Result<u64, FileError> {
+    let found = rustix::fs::fstat(fd).map_err(|e| refused("look at", path, e))?;
+    if FileType::from_raw_mode(found.st_mode) != kind {
+        return Err(FileError::WrongKind { path: path.to_owned() });
+    }
+    let us = rustix::process::geteuid().as_raw();
+    if found.st_uid != us {
+        return Err(FileError::ForeignOwner { path: path.to_owned(), owner: found.st_uid, us });
+    }
+    let loose = found.st_mode & 0o7777;
+    if loose & 0o077 != 0 {
+        return Err(FileError::LooseMode { path: path.to_owned(), mode: loose, wanted: mode });
+    }
+    Ok(u64::try_from(found.st_size).unwrap_or(0))
+}
+
+fn refused(act: &'static str, path: &Path, e: Errno) -> FileError {
+    let path = path.to_owned();
+    match e {
+        Errno::NOENT => FileError::Missing { path },
+        Errno::EXIST => FileError::Exists { path },
+        Errno::LOOP => FileError::SymbolicLink { path },
+        Errno::NOTDIR | Errno::ISDIR => FileError::WrongKind { path },
+        e => FileError::Io { act, path, source: e.into() },
+    }
+}
