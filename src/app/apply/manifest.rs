@@ -1,0 +1,305 @@
+//! What an apply file says, in its normal form: typed, complete, without comments and without order.
+//!
+//! Entries are known by the name that the file gives them (`[people.ada]` is `people.ada`). That name is the file's
+//! own; what the ledger records are identifiers and the entry's `name`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::events::{KeyAlgorithm, KeyPurpose, LocationKind, PolicyFormat, RelationshipKind, Validity};
+use crate::text::{DnsName, Document, EmailAddress, InvalidText, Label, Name, Note, Permission};
+
+/// The name of an entry inside its file: 1 to 64 lower-case letters, digits and inner hyphens.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EntryName(String);
+
+impl EntryName {
+    /// Checks a text and takes it.
+    pub fn new(text: &str) -> Result<Self, InvalidText> {
+        let fits = (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        let reason = "1 to 64 lower-case letters, digits and inner hyphens are allowed";
+        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidText::new("entry name", text, reason)) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for EntryName {
+    type Error = InvalidText;
+    fn try_from(text: String) -> Result<Self, InvalidText> {
+        Self::new(&text)
+    }
+}
+
+impl From<EntryName> for String {
+    fn from(name: EntryName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+/// A party as a file names it: `organization`, `unit:platform`, `person:ada`, `role:approver`, `service:billing`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartyRef {
+    /// The organisation of the file.
+    Organization,
+    /// A unit of the file.
+    Unit(EntryName),
+    /// A person of the file.
+    Person(EntryName),
+    /// A role of the file: whoever holds it.
+    Role(EntryName),
+    /// A service, by its name.
+    Service(Label),
+}
+
+impl FromStr for PartyRef {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let wrong = || {
+            let reason = "\"organization\", \"unit:NAME\", \"person:NAME\", \"role:NAME\" or \"service:NAME\" is needed";
+            InvalidText::new("party", text, reason)
+        };
+        match text.split_once(':') {
+            None if text == "organization" => Ok(Self::Organization),
+            Some(("unit", name)) => EntryName::new(name).map(Self::Unit),
+            Some(("person", name)) => EntryName::new(name).map(Self::Person),
+            Some(("role", name)) => EntryName::new(name).map(Self::Role),
+            Some(("service", name)) => Label::new(name).map(Self::Service),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for PartyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Organization => f.write_str("organization"),
+            Self::Unit(name) => write!(f, "unit:{name}"),
+            Self::Person(name) => write!(f, "person:{name}"),
+            Self::Role(name) => write!(f, "role:{name}"),
+            Self::Service(name) => write!(f, "service:{name}"),
+        }
+    }
+}
+
+impl Serialize for PartyRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PartyRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// `[organization]`.
+    pub organization: Organization,
+    /// `[locations.NAME]`.
+    pub locations: BTreeMap<EntryName, Location>,
+    /// `[units.NAME]`.
+    pub units: BTreeMap<EntryName, Unit>,
+    /// `[people.NAME]`.
+    pub people: BTreeMap<EntryName, Person>,
+    /// `[roles.NAME]`.
+    pub roles: BTreeMap<EntryName, Role>,
+    /// `[assignments.NAME]`, and `roles = […]` of people, under `PERSON/ROLE`.
+    pub assignments: BTreeMap<String, Assignment>,
+    /// `[policies.NAME]`.
+    pub policies: BTreeMap<EntryName, Policy>,
+    /// `[delegations.NAME]` and `[relationships.NAME]`, which share their names.
+    pub relationships: BTreeMap<EntryName, Relationship>,
+    /// `[keys.NAME]`.
+    pub keys: BTreeMap<EntryName, Key>,
+}
+
+fn is_always(validity: &Validity) -> bool {
+    *validity == Validity::ALWAYS
+}
+
+/// The organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organization {
+    /// Its name.
+    pub name: Name,
+    /// Its DNS domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<DnsName>,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Note>,
+}
+
+/// A place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    /// Its name.
+    pub name: Name,
+    /// What kind of place it is.
+    pub kind: LocationKind,
+    /// The location that it is inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<EntryName>,
+    /// Its postal address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Note>,
+    /// What is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Note>,
+}
+
+/// A unit of the organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unit {
+    /// Its name.
+    pub name: Name,
+    /// The unit above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<EntryName>,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Note>,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// The name.
+    pub name: Name,
+    /// Where to reach the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<EmailAddress>,
+    /// The unit that the person works in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<EntryName>,
+    /// Where the person works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<EntryName>,
+    /// What the person is called in the organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Name>,
+    /// The person left or is suspended, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Note>,
+}
+
+/// A role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// Its name.
+    pub name: Name,
+    /// What its holder does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Note>,
+    /// What its holder may do.
+    pub permissions: Vec<Permission>,
+    /// Roles that nobody may hold together with this one.
+    pub excludes: Vec<EntryName>,
+}
+
+/// A role held by a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// Who holds it.
+    pub person: EntryName,
+    /// The role.
+    pub role: EntryName,
+    /// Where it counts; everywhere when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<PartyRef>,
+    /// When it counts.
+    #[serde(default, skip_serializing_if = "is_always")]
+    pub validity: Validity,
+}
+
+/// A policy document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Its name.
+    pub name: Name,
+    /// The language of the document.
+    pub format: PolicyFormat,
+    /// The policy itself.
+    pub document: Document,
+    /// When it counts.
+    #[serde(default, skip_serializing_if = "is_always")]
+    pub validity: Validity,
+}
+
+/// Two parties in a relationship.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relationship {
+    /// What relates them.
+    pub kind: RelationshipKind,
+    /// Who stands in it: who delegates, reports, trusts.
+    pub subject: PartyRef,
+    /// To whom.
+    pub object: PartyRef,
+    /// What a delegation covers.
+    pub permissions: Vec<Permission>,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// When it counts.
+    #[serde(default, skip_serializing_if = "is_always")]
+    pub validity: Validity,
+}
+
+/// A key pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// What people call it.
+    pub name: Name,
+    /// The algorithm.
+    pub algorithm: KeyAlgorithm,
+    /// What it is for.
+    pub purpose: KeyPurpose,
+    /// Whose it is.
+    pub owner: PartyRef,
+    /// The custody compartment that holds the private half.
+    pub compartment: Label,
+    /// Where it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<EntryName>,
+    /// When it may be used.
+    #[serde(default, skip_serializing_if = "is_always")]
+    pub validity: Validity,
+}
