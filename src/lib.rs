@@ -1,5 +1,7 @@
 //! The offline-first key ledger.
 
+#[cfg(all(feature = "store", feature = "custody"))]
+pub mod app;
 pub mod config;
 #[cfg(feature = "custody")]
 pub mod custody;

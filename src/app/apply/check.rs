@@ -21,8 +21,15 @@ struct Check<'c> {
 }
 
 impl Check<'_> {
-    fn exists<'k>(&mut self, path: &str, section: &str, name: &EntryName, names: impl Iterator<Item = &'k EntryName> + Clone) {
-        if names.clone().any(|known| known == name) {
+    fn exists<'k>(
+        &mut self,
+        path: &str,
+        section: &str,
+        name: &EntryName,
+        names: impl Iterator<Item = &'k EntryName> + Clone,
+    ) {
+        // An entry that stands there with problems of its own was left out of the manifest; it is there all the same.
+        if names.clone().any(|known| known == name) || self.reader.knows(&format!("{section}.{name}")) {
             return;
         }
         let advice = match nearest(name.as_str(), names.clone().map(EntryName::as_str)) {
@@ -172,7 +179,8 @@ impl Check<'_> {
                         manifest.roles.get(a).is_some_and(|role| role.excludes.contains(b))
                     };
                     if excludes(role, other) || excludes(other, role) {
-                        let message = format!("{person} can't hold both {other} and {role}: the roles exclude each other");
+                        let message =
+                            format!("{person} can't hold both {other} and {role}: the roles exclude each other");
                         self.reader.report_at(&format!("assignments.{name}"), message);
                     }
                 }

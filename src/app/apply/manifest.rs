@@ -80,7 +80,8 @@ impl FromStr for PartyRef {
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         let wrong = || {
-            let reason = "\"organization\", \"unit:NAME\", \"person:NAME\", \"role:NAME\" or \"service:NAME\" is needed";
+            let reason =
+                "\"organization\", \"unit:NAME\", \"person:NAME\", \"role:NAME\" or \"service:NAME\" is needed";
             InvalidText::new("party", text, reason)
         };
         match text.split_once(':') {

@@ -112,7 +112,9 @@ impl Build<'_> {
             self.reader.alias(&format!("assignments.{name}"), &format!("people.{person}.roles"));
             assignments.insert(name, Assignment { person, role, scope: None, validity: Validity::ALWAYS });
         }
-        let organization = organization?;
+        // With problems the manifest is not handed out: what stands in for the name is never seen.
+        let nameless = || Some(Organization { name: Name::new("?").ok()?, domain: None, description: None });
+        let organization = organization.or_else(nameless)?;
         Some(Manifest { organization, locations, units, people, roles, assignments, policies, relationships, keys })
     }
 
@@ -212,7 +214,8 @@ impl Build<'_> {
         let validity = self.validity(&mut table);
         let given = [table.has("document"), table.has("document_file")];
         if given[0] == given[1] {
-            let message = "a policy needs its text: either `document = \"…\"` or `document_file = \"policies/name.md\"`";
+            let message =
+                "a policy needs its text: either `document = \"…\"` or `document_file = \"policies/name.md\"`";
             self.reader.report_at(table.path(), message);
         }
         table.finish(self.reader);
@@ -226,7 +229,8 @@ impl Build<'_> {
         let note = table.text(self.reader, "note", Note::typed);
         let validity = self.validity(&mut table);
         if !table.has("permissions") || (table.has("permissions") && permissions.is_empty()) {
-            self.reader.report_at(table.path(), "a delegation must say what it covers: `permissions = [\"key.rotate\"]`");
+            self.reader
+                .report_at(table.path(), "a delegation must say what it covers: `permissions = [\"key.rotate\"]`");
         }
         table.finish(self.reader);
         let kind = RelationshipKind::DelegatesTo;
@@ -241,7 +245,8 @@ impl Build<'_> {
         let validity = self.validity(&mut table);
         if kind == Some(RelationshipKind::DelegatesTo) {
             let path = table.path_of("kind");
-            self.reader.report_at(&path, "a delegation has its own table: write [delegations.NAME] with `from` and `to`");
+            self.reader
+                .report_at(&path, "a delegation has its own table: write [delegations.NAME] with `from` and `to`");
         }
         table.finish(self.reader);
         Some(Relationship { kind: kind?, subject: subject?, object: object?, permissions: Vec::new(), note, validity })

@@ -36,11 +36,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(source: &str) -> Self {
         let starts = source.bytes().enumerate().filter(|&(_, b)| b == b'\n').map(|(i, _)| i + 1);
-        Self {
-            line_starts: std::iter::once(0).chain(starts).collect(),
-            lines: BTreeMap::new(),
-            problems: Vec::new(),
-        }
+        Self { line_starts: std::iter::once(0).chain(starts).collect(), lines: BTreeMap::new(), problems: Vec::new() }
     }
 
     /// Reports a problem at a place in the source.
@@ -59,6 +55,11 @@ impl Reader {
     pub(super) fn remember(&mut self, path: String, span: &Range<usize>) {
         let line = self.line_starts.partition_point(|&start| start <= span.start);
         self.lines.insert(path, line);
+    }
+
+    /// Whether a path stands in the file.
+    pub(super) fn knows(&self, path: &str) -> bool {
+        self.lines.contains_key(path)
     }
 
     /// Lets one path stand where another one does.
@@ -218,7 +219,8 @@ impl<'a, 'i> Table<'a, 'i> {
             let Some(text) = expect_text(reader, &path, item) else { continue };
             match parse(text) {
                 Ok(value) => match taken.binary_search(&value) {
-                    Ok(_) => reader.report(&item.span(), format!("{}: \"{}\" stands there twice", shown(&path), visible(text))),
+                    Ok(_) => reader
+                        .report(&item.span(), format!("{}: \"{}\" stands there twice", shown(&path), visible(text))),
                     Err(place) => taken.insert(place, value),
                 },
                 Err(error) => reader.report(&item.span(), format!("{}: {error}", shown(&path))),
@@ -228,12 +230,18 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// The entries of a table of tables (`[people.ada]`), each with its name as written.
-    pub(super) fn entries(&mut self, reader: &mut Reader, key: &'static str) -> Vec<(&'a str, Range<usize>, Table<'a, 'i>)> {
+    pub(super) fn entries(
+        &mut self,
+        reader: &mut Reader,
+        key: &'static str,
+    ) -> Vec<(&'a str, Range<usize>, Table<'a, 'i>)> {
         let path = self.path_of(key);
         let Some(value) = self.get(reader, key) else { return Vec::new() };
         let DeValue::Table(table) = value.get_ref() else {
-            let message =
-                format!("`{key}` must hold one table an entry, such as [{key}.some-name], not {}", kind(value.get_ref()));
+            let message = format!(
+                "`{key}` must hold one table an entry, such as [{key}.some-name], not {}",
+                kind(value.get_ref())
+            );
             reader.report(&value.span(), message);
             return Vec::new();
         };
@@ -250,7 +258,8 @@ impl<'a, 'i> Table<'a, 'i> {
         for (name, _) in self.table.iter() {
             let text = name.get_ref().as_ref();
             if !self.known.contains(&text) {
-                let place = if self.path.is_empty() { "the file".to_owned() } else { format!("[{}]", shown(&self.path)) };
+                let place =
+                    if self.path.is_empty() { "the file".to_owned() } else { format!("[{}]", shown(&self.path)) };
                 let advice = match nearest(text, self.known.iter().copied()) {
                     Some(known) => format!("; did you mean `{known}`?"),
                     None => format!("; known are {}", listed(self.known.iter().copied())),
