@@ -105,8 +105,15 @@ pub trait Outbox: Send {
     /// The last durable position; 0 when nothing was ever accepted.
     fn end(&self) -> Result<u64, OutboxError>;
 
+    /// The first position from which everything up to the end can be read. It is 1 unless the outbox forgets what was
+    /// published, as the file queue does; before it only parked events can be read, one by one. A stream of which
+    /// nothing is remembered begins there.
+    fn first(&self) -> Result<u64, OutboxError> {
+        Ok(1)
+    }
+
     /// Up to `max_events` entries with a position above `after`, in order and without a gap, stopping before the blocks
-    /// together exceed `max_bytes` (but always at least one, if there is one).
+    /// together exceed `max_bytes` (but always at least one, if there is one). Nothing, if `after + 1` was forgotten.
     fn read(&self, after: u64, max_events: usize, max_bytes: usize) -> Result<Vec<Entry>, OutboxError>;
 
     /// The content identifier at a position; `None` beyond the end, or where an outbox has forgotten published events.
