@@ -8,5 +8,7 @@ pub mod custody;
 pub mod delivery;
 pub mod events;
 pub mod ids;
+#[cfg(feature = "ipld")]
+pub mod ipld_support;
 pub mod text;
 pub mod time;

@@ -1,0 +1,153 @@
+//! The outer fields of an event, read from its block without copying anything.
+
+use cid::Cid;
+
+use super::limits::{MAX_BLOCK_LEN, MAX_EVENT_INTEGER};
+use super::read::Reader;
+use super::validate::{self, BlockError, Problem};
+
+/// An event's outer fields as they stand in its block, and `data` as the bytes it is.
+///
+/// The log, the queue and the publisher need no more than this: `data` may be of a type that this release does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// The event's id.
+    pub id: &'a str,
+    /// The canonical bytes of the event's own data, a map.
+    pub data: &'a [u8],
+    /// The event's type: `KeyGenerated`.
+    pub event_type: &'a str,
+    /// Who acted.
+    pub actor: &'a str,
+    /// The events that this one follows from.
+    pub causes: Causes<'a>,
+    /// The version of the type's data.
+    pub schema: u32,
+    /// When, as RFC 3339 with six decimals.
+    pub occurred_at: &'a str,
+    /// What the events of one command share.
+    pub correlation_id: &'a str,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads and validates a whole block: it is canonical, keeps the rules of events, and has every field that an event
+    /// has. What the texts say is not judged here; fields beside these are allowed.
+    pub fn parse(block: &'a [u8]) -> Result<Self, BlockError> {
+        let mut reader = Reader::new(block);
+        if block.len() > MAX_BLOCK_LEN {
+            return Err(reader.error(Problem::TooLong));
+        }
+        let (5, _, length) = reader.head()? else { return Err(expected(0, "a map")) };
+        let mut fields = Fields::default();
+        let mut last = None;
+        for _ in 0..length {
+            let key = validate::key::<true>(&mut reader, last)?;
+            last = Some(key);
+            fields.read(key, &mut reader)?;
+        }
+        if reader.at != block.len() {
+            return Err(reader.error(Problem::Trailing));
+        }
+        let missing = |name| move || BlockError { offset: 0, problem: Problem::Missing(name) };
+        Ok(Self {
+            id: fields.id.ok_or_else(missing("id"))?,
+            data: fields.data.ok_or_else(missing("data"))?,
+            event_type: fields.event_type.ok_or_else(missing("type"))?,
+            actor: fields.actor.ok_or_else(missing("actor"))?,
+            causes: fields.causes.ok_or_else(missing("causes"))?,
+            schema: fields.schema.ok_or_else(missing("schema"))?,
+            occurred_at: fields.occurred_at.ok_or_else(missing("occurred_at"))?,
+            correlation_id: fields.correlation_id.ok_or_else(missing("correlation_id"))?,
+        })
+    }
+}
+
+const fn expected(offset: usize, what: &'static str) -> BlockError {
+    BlockError { offset, problem: Problem::Expected(what) }
+}
+
+#[derive(Default)]
+struct Fields<'a> {
+    id: Option<&'a str>,
+    data: Option<&'a [u8]>,
+    event_type: Option<&'a str>,
+    actor: Option<&'a str>,
+    causes: Option<Causes<'a>>,
+    schema: Option<u32>,
+    occurred_at: Option<&'a str>,
+    correlation_id: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    fn read(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<(), BlockError> {
+        let start = reader.at;
+        match key {
+            "id" => self.id = Some(reader.text()?),
+            "type" => self.event_type = Some(reader.text()?),
+            "actor" => self.actor = Some(reader.text()?),
+            "occurred_at" => self.occurred_at = Some(reader.text()?),
+            "correlation_id" => self.correlation_id = Some(reader.text()?),
+            "schema" => match reader.head()? {
+                (0, _, schema @ 0..=MAX_EVENT_INTEGER) => {
+                    let schema = u32::try_from(schema).map_err(|_| expected(start, "a schema below 2^32"))?;
+                    self.schema = Some(schema);
+                }
+                _ => return Err(expected(start, "a schema, a positive integer,")),
+            },
+            "causes" => {
+                let (4, _, count) = reader.head()? else { return Err(expected(start, "a list of links")) };
+                let first = reader.at;
+                for _ in 0..count {
+                    if reader.peek()? >> 5 != 6 {
+                        return Err(expected(reader.at, "a link"));
+                    }
+                    validate::value::<true>(reader, 1)?;
+                }
+                self.causes = Some(Causes(reader.bytes.get(first..reader.at).unwrap_or_default()));
+            }
+            "data" => {
+                if reader.peek()? >> 5 != 5 {
+                    return Err(expected(start, "a map"));
+                }
+                validate::value::<true>(reader, 1)?;
+                self.data = reader.bytes.get(start..reader.at);
+            }
+            _ => validate::value::<true>(reader, 1)?,
+        }
+        Ok(())
+    }
+}
+
+/// The links of an event to the events that it follows from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Causes<'a>(&'a [u8]);
+
+/// Tag 42, a byte string of 37 bytes, the zero byte in front of the CID.
+const LINK_HEAD: usize = 5;
+const LINK_LEN: usize = LINK_HEAD + 36;
+
+impl<'a> Causes<'a> {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len() / LINK_LEN
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The content identifiers, in the order of the event.
+    pub fn iter(&self) -> impl Iterator<Item = Cid> + use<'a> {
+        // Every link of an event has the same length, and was validated.
+        self.0.chunks_exact(LINK_LEN).filter_map(|link| Cid::try_from(link.get(LINK_HEAD..)?).ok())
+    }
+}
+
+impl std::fmt::Debug for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
