@@ -11,6 +11,7 @@ mod attestation;
 mod certificate;
 mod common;
 mod custody;
+mod decode;
 mod key;
 mod ledger;
 mod location;
@@ -424,30 +425,11 @@ impl Serialize for KeyEvent {
     }
 }
 
-/// Decodes from any self-describing format. The data stands before its type in canonical order, so it is held as [`Ipld`]
-/// in between; `ipld_support` decodes canonical blocks without that.
+/// Decodes from any self-describing format. Where the data stands before its type, as in canonical order, it is held as
+/// [`Ipld`] in between; `ipld_support` gives the type first.
 impl<'de> Deserialize<'de> for KeyEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Fields {
-            id: EventId,
-            data: Ipld,
-            r#type: String,
-            actor: Actor,
-            causes: Vec<Link>,
-            schema: u32,
-            occurred_at: Timestamp,
-            correlation_id: CorrelationId,
-        }
-        let fields = Fields::deserialize(deserializer)?;
-        let data = EventData::deserialize_as(&fields.r#type, fields.schema, fields.data).map_err(D::Error::custom)?;
-        Ok(Self {
-            id: fields.id,
-            data,
-            occurred_at: fields.occurred_at,
-            actor: fields.actor,
-            correlation_id: fields.correlation_id,
-            causes: fields.causes,
-        })
+        const FIELDS: &[&str] = &["id", "data", "type", "actor", "causes", "schema", "occurred_at", "correlation_id"];
+        deserializer.deserialize_struct("KeyEvent", FIELDS, decode::EventVisitor)
     }
 }

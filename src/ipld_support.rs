@@ -44,7 +44,7 @@ mod validate;
 
 pub use cids::{InvalidCid, cid_of_blob, cid_of_block, parse_cid, verify_block};
 pub use decode::{DecodeError, decode_block};
-pub use encode::{CANONICAL_NEWTYPE, EVENT_STRUCT, EncodeError};
+pub use encode::{EVENT_STRUCT, EncodeError};
 pub use envelope::{Causes, Envelope};
 pub use event::ContentAddressedEvent;
 pub use limits::{DAG_CBOR, MAX_BLOCK_LEN, MAX_DEPTH, MAX_EVENT_INTEGER, RAW, SHA2_256};

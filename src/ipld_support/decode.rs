@@ -6,7 +6,8 @@ use cid::serde::CID_SERDE_PRIVATE_IDENTIFIER;
 use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::encode::CANONICAL_NEWTYPE;
+use super::encode::EVENT_STRUCT;
+use super::envelope::Envelope;
 use super::limits::MAX_DEPTH;
 use super::read::{DOUBLE, FALSE, NULL, Reader, TRUE};
 use super::validate::{self, BlockError, Problem};
@@ -31,25 +32,128 @@ impl de::Error for DecodeError {
 }
 
 /// Decodes a value from a block, strictly: bytes that are not canonical are refused, also where the type would skip them.
-/// A field that the type does not know is no error.
+/// A field that the type does not know is no error. A [`KeyEvent`](crate::events::KeyEvent) is held to the rules of events.
 pub fn decode_block<'de, T: Deserialize<'de>>(block: &'de [u8]) -> Result<T, DecodeError> {
-    validate::validate(block)?;
-    decode_validated(block)
+    T::deserialize(Block(block))
 }
 
-/// Decodes from bytes that [`validate`](super::validate()) has seen. On other bytes the value may be wrong; nothing else happens.
-pub(super) fn decode_validated<'de, T: Deserialize<'de>>(block: &'de [u8]) -> Result<T, DecodeError> {
-    let mut decoder = Decoder { reader: Reader::new(block), depth: 0 };
-    let value = T::deserialize(&mut decoder)?;
-    if decoder.reader.at == block.len() { Ok(value) } else { Err(decoder.reader.error(Problem::Trailing).into()) }
+/// A whole block that nothing has looked at yet.
+struct Block<'de>(&'de [u8]);
+
+impl<'de> Block<'de> {
+    fn decode<T>(self, visit: impl FnOnce(&mut Decoder<'de>) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+        validate::validate(self.0)?;
+        let mut decoder = Decoder::new(self.0, 0);
+        let value = visit(&mut decoder)?;
+        if decoder.reader.at == self.0.len() { Ok(value) } else { Err(decoder.reader.error(Problem::Trailing).into()) }
+    }
 }
 
+impl<'de> de::Deserializer<'de> for Block<'de> {
+    type Error = DecodeError;
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.decode(|decoder| decoder.deserialize_any(visitor))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.decode(|decoder| decoder.deserialize_option(visitor))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.decode(|decoder| decoder.deserialize_newtype_struct(name, visitor))
+    }
+
+    /// An event's fields are found first and given in an order of their own: `data` last, when its type is known.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        if name != EVENT_STRUCT {
+            return self.deserialize_any(visitor);
+        }
+        visitor.visit_map(EventFields { envelope: Envelope::parse(self.0)?, next: 0 })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.decode(|decoder| decoder.deserialize_enum(name, variants, visitor))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.decode(|decoder| decoder.deserialize_ignored_any(visitor))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map identifier
+    }
+}
+
+/// The fields of an event, `data` last.
+struct EventFields<'de> {
+    envelope: Envelope<'de>,
+    next: usize,
+}
+
+const EVENT_FIELDS: [&str; 8] = ["id", "type", "schema", "actor", "occurred_at", "correlation_id", "causes", "data"];
+
+impl<'de> de::MapAccess<'de> for EventFields<'de> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+        let Some(name) = EVENT_FIELDS.get(self.next) else { return Ok(None) };
+        seed.deserialize(de::value::BorrowedStrDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
+        let envelope = &self.envelope;
+        let text = match self.next {
+            0 => envelope.id,
+            1 => envelope.event_type,
+            2 => {
+                self.next += 1;
+                return seed.deserialize(envelope.schema.into_deserializer());
+            }
+            3 => envelope.actor,
+            4 => envelope.occurred_at,
+            5 => envelope.correlation_id,
+            place => {
+                self.next += 1;
+                let span = if place == 6 { envelope.causes.list() } else { envelope.data };
+                return seed.deserialize(&mut Decoder::new(span, 1));
+            }
+        };
+        self.next += 1;
+        seed.deserialize(de::value::BorrowedStrDeserializer::new(text))
+    }
+}
+
+/// Decodes from bytes that were validated. On other bytes the value may be wrong; nothing else happens.
 struct Decoder<'de> {
     reader: Reader<'de>,
     depth: usize,
 }
 
 impl<'de> Decoder<'de> {
+    const fn new(bytes: &'de [u8], depth: usize) -> Self {
+        Self { reader: Reader::new(bytes), depth }
+    }
+
     fn unexpected<V: Visitor<'de>>(&self, unexpected: de::Unexpected<'_>, visitor: &V) -> DecodeError {
         de::Error::invalid_type(unexpected, visitor)
     }
@@ -138,12 +242,6 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
                 (6, ..) => visitor.visit_newtype_struct(BorrowedBytes(validate::link(&mut self.reader)?)),
                 _ => Err(self.unexpected(de::Unexpected::Other("something that is no link"), &visitor)),
             },
-            CANONICAL_NEWTYPE => {
-                let start = self.reader.at;
-                validate::value::<false>(&mut self.reader, self.depth)?;
-                let span = self.reader.bytes.get(start..self.reader.at).unwrap_or_default();
-                visitor.visit_newtype_struct(BorrowedBytes(span))
-            }
             _ => visitor.visit_newtype_struct(self),
         }
     }
@@ -264,7 +362,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
     }
 }
 
-/// What is inside a link, or a span of canonical bytes: given as bytes, whatever is asked for.
+/// What is inside a link: given as bytes, whatever is asked for.
 struct BorrowedBytes<'de>(&'de [u8]);
 
 impl<'de> de::Deserializer<'de> for BorrowedBytes<'de> {

@@ -12,11 +12,6 @@ use serde::ser::{self, Serialize};
 use super::cids::is_event_link;
 use super::limits::{MAX_BLOCK_LEN, MAX_DEPTH, MAX_EVENT_INTEGER};
 use super::sort::{Entry, sort_entries};
-use super::validate::{self, BlockError};
-
-/// The name of a newtype struct whose one field, a byte string, holds canonical bytes that are taken as they are instead
-/// of being wrapped: how an event of an unknown type is written again byte for byte.
-pub const CANONICAL_NEWTYPE: &str = "$cim_keys::canonical";
 
 /// The name of the struct that is held to the rules of events ([`super::validate_event`]) when it stands outermost.
 pub const EVENT_STRUCT: &str = "KeyEvent";
@@ -46,9 +41,6 @@ pub enum EncodeError {
     /// The encoding would be longer than [`MAX_BLOCK_LEN`].
     #[error("the value is longer than {MAX_BLOCK_LEN} bytes: keep what is large as a blob and link to it")]
     TooLong,
-    /// Bytes that are to be embedded as they are, are not canonical.
-    #[error("embedded bytes are not canonical: {0}")]
-    Embedded(BlockError),
     /// An event holds something that events do not hold.
     #[error("an event holds {0}: leave it out or write it as a string")]
     NotForEvents(&'static str),
@@ -80,14 +72,6 @@ pub(super) fn encode_with<T: Serialize + ?Sized, R>(
     result
 }
 
-/// What the next byte string stands for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Bytes {
-    Plain,
-    Cid,
-    Canonical,
-}
-
 #[derive(Default)]
 struct Encoder {
     out: Vec<u8>,
@@ -96,12 +80,13 @@ struct Encoder {
     scratch: Vec<u8>,
     depth: usize,
     event: bool,
-    bytes: Option<Bytes>,
+    /// Whether the next byte string is a content identifier.
+    link: bool,
 }
 
 impl Encoder {
     const fn new() -> Self {
-        Self { out: Vec::new(), entries: Vec::new(), scratch: Vec::new(), depth: 0, event: false, bytes: None }
+        Self { out: Vec::new(), entries: Vec::new(), scratch: Vec::new(), depth: 0, event: false, link: false }
     }
 
     fn clear(&mut self) {
@@ -109,7 +94,7 @@ impl Encoder {
         self.entries.clear();
         self.depth = 0;
         self.event = false;
-        self.bytes = None;
+        self.link = false;
     }
 
     /// Gives back what an exceptional value took.
@@ -186,7 +171,7 @@ impl Encoder {
         if self.event { Err(EncodeError::NotForEvents("null")) } else { self.simple(0xf6) }
     }
 
-    fn link(&mut self, cid: &[u8]) -> Result<(), EncodeError> {
+    fn cid(&mut self, cid: &[u8]) -> Result<(), EncodeError> {
         if !super::cids::is_cid(cid) {
             return Err(EncodeError::Link);
         }
@@ -399,21 +384,13 @@ impl<'a> ser::Serializer for &'a mut Encoder {
     }
 
     fn serialize_bytes(self, v: &[u8]) -> Result<(), EncodeError> {
-        match self.bytes.take().unwrap_or(Bytes::Plain) {
-            Bytes::Plain => {
-                self.room(v.len().saturating_add(9))?;
-                self.head(2, v.len() as u64);
-                self.out.extend_from_slice(v);
-                Ok(())
-            }
-            Bytes::Cid => self.link(v),
-            Bytes::Canonical => {
-                self.room(v.len())?;
-                validate::check(v, self.event, self.depth).map_err(EncodeError::Embedded)?;
-                self.out.extend_from_slice(v);
-                Ok(())
-            }
+        if std::mem::take(&mut self.link) {
+            return self.cid(v);
         }
+        self.room(v.len().saturating_add(9))?;
+        self.head(2, v.len() as u64);
+        self.out.extend_from_slice(v);
+        Ok(())
     }
 
     fn serialize_none(self) -> Result<(), EncodeError> {
@@ -441,19 +418,14 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         self.text(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), EncodeError> {
-        self.bytes = match name {
-            CID_SERDE_PRIVATE_IDENTIFIER => Some(Bytes::Cid),
-            CANONICAL_NEWTYPE => Some(Bytes::Canonical),
-            _ => return value.serialize(self),
-        };
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<(), EncodeError> {
+        if name != CID_SERDE_PRIVATE_IDENTIFIER {
+            return value.serialize(self);
+        }
+        self.link = true;
         value.serialize(&mut *self)?;
         // Only a byte string takes the mark away.
-        if self.bytes.take().is_some() { Err(EncodeError::Link) } else { Ok(()) }
+        if std::mem::take(&mut self.link) { Err(EncodeError::Link) } else { Ok(()) }
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -515,7 +487,6 @@ impl<'a> ser::Serializer for &'a mut Encoder {
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
-        // Displayed texts are short: one byte of head is right up to 23 bytes, and the text moves by one up to 255.
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         let result = write!(Utf8(&mut text), "{value}")

@@ -103,7 +103,8 @@ impl<'a> Fields<'a> {
                     }
                     validate::value::<true>(reader, 1)?;
                 }
-                self.causes = Some(Causes(reader.bytes.get(first..reader.at).unwrap_or_default()));
+                let span = |from| reader.bytes.get(from..reader.at).unwrap_or_default();
+                self.causes = Some(Causes { list: span(start), links: span(first) });
             }
             "data" => {
                 if reader.peek()? >> 5 != 5 {
@@ -120,29 +121,39 @@ impl<'a> Fields<'a> {
 
 /// The links of an event to the events that it follows from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Causes<'a>(&'a [u8]);
+pub struct Causes<'a> {
+    /// The list as it stands in the block.
+    list: &'a [u8],
+    /// Its items only.
+    links: &'a [u8],
+}
 
 /// Tag 42, a byte string of 37 bytes, the zero byte in front of the CID.
 const LINK_HEAD: usize = 5;
 const LINK_LEN: usize = LINK_HEAD + 36;
 
 impl<'a> Causes<'a> {
+    /// The canonical bytes of the list.
+    pub(super) const fn list(&self) -> &'a [u8] {
+        self.list
+    }
+
     /// How many there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.0.len() / LINK_LEN
+        self.links.len() / LINK_LEN
     }
 
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.links.is_empty()
     }
 
     /// The content identifiers, in the order of the event.
     pub fn iter(&self) -> impl Iterator<Item = Cid> + use<'a> {
         // Every link of an event has the same length, and was validated.
-        self.0.chunks_exact(LINK_LEN).filter_map(|link| Cid::try_from(link.get(LINK_HEAD..)?).ok())
+        self.links.chunks_exact(LINK_LEN).filter_map(|link| Cid::try_from(link.get(LINK_HEAD..)?).ok())
     }
 }
 

@@ -50,7 +50,8 @@ impl<T: Serialize> ContentAddressedEvent<T> {
 
 impl<T: Serialize + DeserializeOwned> ContentAddressedEvent<T> {
     /// Decodes a block strictly and addresses it. The block is kept as it is.
-    pub fn from_block(block: Vec<u8>) -> Result<Self, DecodeError> {
+    pub fn decode(block: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
+        let block = block.into();
         let event = decode_block(&block)?;
         let again = |block: &[u8]| encode_with(&decode_block::<T>(block).ok()?, <[u8]>::to_vec).ok();
         Ok(Self { cid: cid_of_block(&block), event, block, again: Some(again) })

@@ -19,11 +19,7 @@ impl Entry {
 /// Sorts the entries, of which the last reaches to the end of the buffer, by their keys.
 ///
 /// On two equal keys it returns that key and leaves the buffer as it was.
-pub(super) fn sort_entries(
-    buffer: &mut Vec<u8>,
-    entries: &mut [Entry],
-    scratch: &mut Vec<u8>,
-) -> Result<(), Vec<u8>> {
+pub(super) fn sort_entries(buffer: &mut Vec<u8>, entries: &mut [Entry], scratch: &mut Vec<u8>) -> Result<(), Vec<u8>> {
     let Some(first) = entries.first().map(|entry| entry.start as usize) else { return Ok(()) };
     scratch.clear();
     scratch.extend_from_slice(buffer.get(first..).unwrap_or_default());

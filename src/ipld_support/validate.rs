@@ -88,22 +88,21 @@ pub enum Problem {
 
 /// Whether `bytes` are the canonical DAG-CBOR encoding of exactly one value.
 pub fn validate(bytes: &[u8]) -> Result<(), BlockError> {
-    check(bytes, false, 0)
+    whole::<false>(bytes)
 }
 
 /// Whether `bytes` are canonical ([`validate`]) and hold nothing that events do not hold: no float, no null, no integer
 /// beyond ±(2^53-1), no map key `/`, and only links that are CIDv1, dag-cbor or raw, sha2-256.
 pub fn validate_event(bytes: &[u8]) -> Result<(), BlockError> {
-    check(bytes, true, 0)
+    whole::<true>(bytes)
 }
 
-/// The same, for a value that stands `depth` levels deep in another.
-pub(super) fn check(bytes: &[u8], event: bool, depth: usize) -> Result<(), BlockError> {
+fn whole<const EVENT: bool>(bytes: &[u8]) -> Result<(), BlockError> {
     let mut reader = Reader::new(bytes);
     if bytes.len() > MAX_BLOCK_LEN {
         return Err(reader.error(Problem::TooLong));
     }
-    if event { value::<true>(&mut reader, depth) } else { value::<false>(&mut reader, depth) }?;
+    value::<EVENT>(&mut reader, 0)?;
     if reader.at == bytes.len() { Ok(()) } else { Err(reader.error(Problem::Trailing)) }
 }
 
