@@ -1,2 +1,22 @@
-//! Placeholder.
+//! For the tests of cim-keys: real servers, faulty networks, full disks, and the check that each test of delivery ends in.
+//!
+//! A helper of a test that can't do its work fails the test: it panics and says why. What a machine lacks (a server, the
+//! right to mount) is skipped visibly, by [`tools::skip`].
+
+pub mod certs;
+pub mod check;
+pub mod cluster;
+pub mod disk;
+pub mod jwt_mode;
+pub mod nats_server;
+pub mod proxy;
 pub mod samples;
+pub mod tools;
+
+pub use certs::Certs;
+pub use check::check_everything;
+pub use cluster::Cluster;
+pub use disk::SmallDisk;
+pub use jwt_mode::JwtMode;
+pub use nats_server::{NatsServer, ServerOptions};
+pub use proxy::Proxy;
