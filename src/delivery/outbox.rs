@@ -50,7 +50,7 @@ pub struct StreamKey {
 }
 
 /// How far the source knows the stream to be. The stream is the truth; this is the memory of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Cursor {
     /// The last own position that is in the stream or parked.
     pub position: u64,

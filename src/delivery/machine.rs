@@ -1,0 +1,541 @@
+//! The protocol as a state machine: what it sends, and how it takes the answers.
+
+mod doubt;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cid::Cid;
+
+use self::doubt::Reading;
+use super::head::{ParkedEvent, Previous};
+use super::outbox::Cursor;
+use super::protocol::{Attempt, Denied, Input, Mode, Output, Plan, Stop};
+use super::refusal::{Refusal, classify};
+
+/// The limits that a machine keeps to. Times are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rules {
+    /// How many events a batch holds at most: 1 to 999.
+    pub max_events: usize,
+    /// How many refusals that are about one event it takes to park it.
+    pub max_retries: u32,
+    /// How many events may be parked before the machine stops: their list travels in every head.
+    pub max_parked: usize,
+    /// How long an answer to a batch may take after its last sign of progress.
+    pub answer_ms: u64,
+    /// How long a read may take. Reads of long tails report nothing in between, so this is generous.
+    pub read_ms: u64,
+    /// The first pause after a failure; each further one is twice as long.
+    pub pause_ms: u64,
+    /// The longest pause.
+    pub max_pause_ms: u64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            max_events: 999,
+            max_retries: 3,
+            max_parked: 200,
+            answer_ms: 10_000,
+            read_ms: 600_000,
+            pause_ms: 250,
+            max_pause_ms: 30_000,
+        }
+    }
+}
+
+/// How often the same obstacle is met at once before the machine changes its way or pauses.
+const PATIENCE: u32 = 3;
+
+/// One source on its way into one stream. See the [module](crate::delivery) for the protocol.
+///
+/// Give it every input as it happens, one at a time, and carry out the outputs in their order. It starts in doubt and
+/// without a connection, so that a machine can be thrown away at any moment and replaced by a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Machine {
+    rules: Rules,
+    phase: Phase,
+    connected: bool,
+
+    // What the outbox holds.
+    end: u64,
+    parked: BTreeMap<u64, Cid>,
+    retries: BTreeSet<u64>,
+
+    // What is known of the stream.
+    mode: Mode,
+    /// What the outbox remembers of it.
+    known: Option<Cursor>,
+    /// The last own position that is in the stream or parked.
+    position: u64,
+    /// The newest own head: its sequence and position; 0 without one.
+    head: Previous,
+    /// Whether the stream has, or the outbox has parked, what no head tells of yet.
+    unclosed: bool,
+    /// The stream's last sequence, where the next batch must find it unchanged.
+    last_sequence: Option<u64>,
+    /// Whether something may be in the stream that this machine does not know of.
+    unresolved: bool,
+    /// Where a user said to go on.
+    from: Option<u64>,
+
+    // How it goes.
+    attempts: u64,
+    /// How large the next batch may be.
+    limit: usize,
+    /// The end of the smallest batch that was refused because of an event in it.
+    suspect: Option<u64>,
+    /// Refusals of the event that is next.
+    tries: u32,
+    /// Failures since the last success, by kind.
+    failures: u32,
+    broken: u32,
+    contended: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Phase {
+    Offline,
+    Reading(Reading),
+    /// Everything is published.
+    Idle,
+    Composing(Batch),
+    Storing(Batch),
+    InFlight(Batch),
+    /// A pause; doubt follows.
+    Waiting,
+    /// The stream is ahead of the outbox.
+    Behind,
+    Stopped(Stop),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Batch {
+    attempt: Attempt,
+    only: Option<u64>,
+    through: u64,
+    events: usize,
+    /// Its first event.
+    first: Option<Cid>,
+}
+
+type Outputs = Vec<Output>;
+
+impl Machine {
+    /// A machine for an outbox that holds events up to `end` and has these parked, and of those these to be retried.
+    #[must_use]
+    pub fn new(mut rules: Rules, end: u64, parked: BTreeMap<u64, Cid>, retries: BTreeSet<u64>) -> Self {
+        // With the head, a batch has one message more; the server takes 1,000.
+        rules.max_events = rules.max_events.clamp(1, 999);
+        Self {
+            phase: Phase::Offline,
+            connected: false,
+            end,
+            parked,
+            retries,
+            mode: Mode::Atomic,
+            known: None,
+            position: 0,
+            head: Previous { sequence: 0, position: 0 },
+            unclosed: false,
+            last_sequence: None,
+            unresolved: true,
+            from: None,
+            attempts: 0,
+            limit: rules.max_events,
+            suspect: None,
+            tries: 0,
+            failures: 0,
+            broken: 0,
+            contended: 0,
+            rules,
+        }
+    }
+
+    /// Takes what happened and says what to do.
+    pub fn handle(&mut self, input: Input) -> Outputs {
+        let mut out = Vec::new();
+        match input {
+            Input::Appended { end } => self.appended(end, &mut out),
+            Input::Retry { positions } => {
+                self.retries = positions.into_iter().filter(|p| self.parked.contains_key(p)).collect();
+                if self.phase == Phase::Idle {
+                    self.proceed(&mut out);
+                }
+            }
+            Input::From { position } => {
+                self.from = Some(position);
+                self.resume(&mut out);
+            }
+            Input::Resume => self.resume(&mut out),
+            Input::Connected => {
+                self.connected = true;
+                if !matches!(self.phase, Phase::Stopped(_)) {
+                    self.doubt(&mut out);
+                }
+            }
+            Input::Disconnected => self.disconnected(&mut out),
+            Input::Composed { attempt, through, events, first, blobs } => {
+                self.composed(attempt, Batch { through, events, first, ..Batch::default() }, blobs, &mut out);
+            }
+            Input::Missing { attempt, first } => self.missing(attempt, first, &mut out),
+            Input::BlobsStored { attempt } => {
+                if let Phase::Storing(batch) = self.phase
+                    && batch.attempt == attempt
+                {
+                    self.transmit(batch, &mut out);
+                }
+            }
+            Input::BlobFailed { attempt, .. } => {
+                if matches!(self.phase, Phase::Storing(batch) if batch.attempt == attempt) {
+                    self.pause(&mut out);
+                }
+            }
+            Input::Progress { attempt } => {
+                if matches!(self.phase, Phase::InFlight(batch) if batch.attempt == attempt) {
+                    out.push(Output::Wake(Some(self.rules.answer_ms)));
+                }
+            }
+            Input::Acked { attempt, sequence } => {
+                if let Phase::InFlight(batch) = self.phase
+                    && batch.attempt == attempt
+                {
+                    self.acked(batch, sequence, &mut out);
+                }
+            }
+            Input::Refused { attempt, code, reason } => {
+                if let Phase::InFlight(batch) = self.phase
+                    && batch.attempt == attempt
+                {
+                    self.refused(batch, code, reason, &mut out);
+                }
+            }
+            Input::Denied(denied) => self.denied(denied, &mut out),
+            Input::OutboxFailed { reason } => self.stop(Stop::Outbox(reason), &mut out),
+            Input::Tick => self.tick(&mut out),
+            Input::Stream(_)
+            | Input::StreamRefused { .. }
+            | Input::Head(_)
+            | Input::HeadUnreadable { .. }
+            | Input::Events { .. }
+            | Input::ReadFailed { .. } => self.read(input, &mut out),
+        }
+        out
+    }
+
+    /// The last own position that is known to be in the stream, or parked.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The last position that the outbox is known to hold.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The positions of the parked events.
+    pub fn parked(&self) -> impl Iterator<Item = u64> {
+        self.parked.keys().copied()
+    }
+
+    /// Whether everything is published or parked, and the stream says so too.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.phase == Phase::Idle
+    }
+
+    /// Why nothing more is sent, if so.
+    #[must_use]
+    pub const fn stopped(&self) -> Option<&Stop> {
+        match &self.phase {
+            Phase::Stopped(stop) => Some(stop),
+            _ => None,
+        }
+    }
+
+    /// What the machine does, in a few words.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match &self.phase {
+            Phase::Offline => "not connected",
+            Phase::Reading(_) => "reading the stream",
+            Phase::Idle => "everything is published",
+            Phase::Composing(_) | Phase::InFlight(_) => "publishing",
+            Phase::Storing(_) => "storing large events",
+            Phase::Waiting => "waiting before the next try",
+            Phase::Behind => "the stream is ahead of the log here",
+            Phase::Stopped(_) => "stopped",
+        }
+    }
+
+    fn appended(&mut self, end: u64, out: &mut Outputs) {
+        let grew = end > self.end;
+        self.end = self.end.max(end);
+        match self.phase {
+            Phase::Idle => self.proceed(out),
+            Phase::Behind if grew => self.doubt(out),
+            _ => {}
+        }
+    }
+
+    fn resume(&mut self, out: &mut Outputs) {
+        if matches!(self.phase, Phase::Stopped(_)) {
+            if self.connected { self.doubt(out) } else { self.phase = Phase::Offline }
+        }
+    }
+
+    fn disconnected(&mut self, out: &mut Outputs) {
+        self.connected = false;
+        if !matches!(self.phase, Phase::Stopped(_)) {
+            self.abandon(out);
+            self.phase = Phase::Offline;
+            out.push(Output::Wake(None));
+        }
+    }
+
+    /// Gives up the batch that is on its way, whatever becomes of it.
+    fn abandon(&mut self, out: &mut Outputs) {
+        if let Phase::Composing(batch) | Phase::Storing(batch) | Phase::InFlight(batch) = self.phase {
+            self.unresolved |= matches!(self.phase, Phase::InFlight(_));
+            out.push(Output::Abandon { attempt: batch.attempt });
+        }
+    }
+
+    /// Nothing is in doubt: sends what comes next.
+    fn proceed(&mut self, out: &mut Outputs) {
+        let only = if self.unclosed { None } else { self.retries.iter().copied().find(|p| *p <= self.head_reach()) };
+        let next = self.position < self.end;
+        if only.is_none() && !next && !self.unclosed {
+            self.phase = Phase::Idle;
+            out.push(Output::Wake(None));
+            return;
+        }
+        self.attempts += 1;
+        let batch = Batch { attempt: Attempt(self.attempts), only, through: self.position, ..Batch::default() };
+        self.phase = Phase::Composing(batch);
+        out.push(Output::Wake(None));
+        out.push(Output::Compose(Plan {
+            attempt: batch.attempt,
+            mode: self.mode,
+            only,
+            after: self.position,
+            max_events: if only.is_some() {
+                1
+            } else if next {
+                self.limit
+            } else {
+                0
+            },
+            head_sequence: self.head.sequence,
+            previous: (self.head.sequence > 0).then_some(self.head),
+            parked: self
+                .parked
+                .iter()
+                .filter(|(position, _)| Some(**position) != only)
+                .map(|(&position, &cid)| ParkedEvent { position, cid })
+                .collect(),
+            last_sequence: self.last_sequence,
+        }));
+    }
+
+    /// How far parked events are told of, so that they can be retried.
+    const fn head_reach(&self) -> u64 {
+        match self.mode {
+            Mode::Core => self.position,
+            _ => self.head.position,
+        }
+    }
+
+    fn composed(&mut self, attempt: Attempt, made: Batch, blobs: bool, out: &mut Outputs) {
+        let Phase::Composing(planned) = self.phase else { return };
+        if planned.attempt != attempt {
+            return;
+        }
+        let batch = Batch { through: made.through.max(self.position), attempt, only: planned.only, ..made };
+        if blobs {
+            self.phase = Phase::Storing(batch);
+            out.push(Output::PutBlobs { attempt });
+        } else {
+            self.transmit(batch, out);
+        }
+    }
+
+    fn transmit(&mut self, batch: Batch, out: &mut Outputs) {
+        if self.known.is_none() {
+            // From here on this outbox may have something in the stream; a restart must know that.
+            self.remember(out);
+        }
+        self.phase = Phase::InFlight(batch);
+        out.push(Output::Transmit { attempt: batch.attempt });
+        out.push(Output::Wake(Some(self.rules.answer_ms)));
+    }
+
+    /// Persists what is confirmed.
+    fn remember(&mut self, out: &mut Outputs) {
+        // Without a head the sequence of the last one is worth keeping: it tells what the stream had confirmed.
+        let last = self.known.map_or(0, |known| known.head_sequence);
+        let head_sequence = if self.head.sequence > 0 { self.head.sequence } else { last };
+        let cursor = Cursor { position: self.position, head_sequence };
+        if self.known != Some(cursor) {
+            self.known = Some(cursor);
+            out.push(Output::Persist(cursor));
+        }
+    }
+
+    fn missing(&mut self, attempt: Attempt, first: u64, out: &mut Outputs) {
+        if !matches!(self.phase, Phase::Composing(batch) if batch.attempt == attempt) {
+            return;
+        }
+        let from = self.position + 1;
+        if let Some(wanted) = self.from.filter(|wanted| *wanted >= first) {
+            self.position = wanted.saturating_sub(1);
+            self.proceed(out);
+        } else if self.known.is_none() && first > from {
+            out.push(Output::Notice(super::Notice::Forgotten { from, through: first - 1 }));
+            self.position = first - 1;
+            self.proceed(out);
+        } else {
+            self.stop(Stop::Forgotten { from, first }, out);
+        }
+    }
+
+    fn acked(&mut self, batch: Batch, sequence: u64, out: &mut Outputs) {
+        self.position = batch.through;
+        self.unclosed = false;
+        if self.mode != Mode::Core {
+            self.head = Previous { sequence, position: batch.through };
+        }
+        self.last_sequence = (self.mode == Mode::Classic).then_some(sequence);
+        (self.failures, self.broken, self.contended, self.tries) = (0, 0, 0, 0);
+        self.unresolved = false;
+        self.from = None;
+        if let Some(position) = batch.only {
+            self.parked.remove(&position);
+            self.retries.remove(&position);
+            out.push(Output::Unpark { position });
+        }
+        match self.suspect {
+            // The refused batch held something else: half of what is left of it.
+            Some(suspect) if self.position < suspect => {
+                self.limit = usize::try_from((suspect - self.position) / 2).unwrap_or(usize::MAX).clamp(1, self.limit);
+            }
+            _ => {
+                self.suspect = None;
+                self.limit = (self.limit * 2).min(self.rules.max_events);
+            }
+        }
+        self.remember(out);
+        self.proceed(out);
+    }
+
+    fn refused(&mut self, batch: Batch, code: u64, reason: String, out: &mut Outputs) {
+        // Whatever was refused, and for whatever reason: a batch can tear, so the stream is read before the next one.
+        match classify(code) {
+            Refusal::Moved => {
+                self.unresolved = true;
+                self.contended += 1;
+                if self.contended <= PATIENCE { self.doubt(out) } else { self.pause(out) }
+            }
+            Refusal::Event => self.event_refused(batch, format!("{reason} (code {code})"), out),
+            Refusal::Broken => {
+                self.broken += 1;
+                if batch.events > 1 && self.broken >= 2 {
+                    self.split(batch);
+                    self.doubt(out);
+                } else {
+                    self.pause(out);
+                }
+            }
+            Refusal::Full | Refusal::Busy => self.pause(out),
+            Refusal::Never => self.stop(Stop::Refused { code, reason }, out),
+            Refusal::Unknown => {
+                self.unresolved = true;
+                self.pause(out);
+            }
+        }
+    }
+
+    fn denied(&mut self, denied: Denied, out: &mut Outputs) {
+        match denied {
+            Denied::Event(subject) => {
+                if let Phase::InFlight(batch) = self.phase {
+                    self.abandon(out);
+                    self.event_refused(batch, format!("the user may not publish {subject}"), out);
+                }
+            }
+            Denied::Head(subject) => self.stop(Stop::Permission(format!("publish heads under {subject}")), out),
+            Denied::Other(what) => self.stop(Stop::Permission(what), out),
+        }
+    }
+
+    /// A batch was refused because of an event in it.
+    fn event_refused(&mut self, batch: Batch, reason: String, out: &mut Outputs) {
+        if batch.events != 1 {
+            if batch.events == 0 {
+                return self
+                    .stop(Stop::Refused { code: 0, reason: format!("the head alone was refused: {reason}") }, out);
+            }
+            self.split(batch);
+            return self.doubt(out);
+        }
+        self.tries += 1;
+        if self.tries < self.rules.max_retries {
+            self.split(batch);
+            return self.pause(out);
+        }
+        self.tries = 0;
+        if let Some(position) = batch.only {
+            self.retries.remove(&position);
+            out.push(Output::Park { position, reason });
+        } else if self.parked.len() >= self.rules.max_parked {
+            return self.stop(Stop::TooManyParked { limit: self.rules.max_parked, reason }, out);
+        } else if let Some(cid) = batch.first {
+            // The parked ones before it are counted in already, so it is the next.
+            let position = self.position + 1;
+            out.push(Output::Park { position, reason });
+            self.parked.insert(position, cid);
+            self.suspect = None;
+            self.limit = self.rules.max_events;
+        }
+        self.doubt(out);
+    }
+
+    fn split(&mut self, batch: Batch) {
+        self.limit = (batch.events / 2).max(1);
+        if batch.only.is_none() {
+            self.suspect = Some(batch.through);
+        }
+    }
+
+    fn tick(&mut self, out: &mut Outputs) {
+        match self.phase {
+            Phase::Waiting => self.doubt(out),
+            Phase::InFlight(_) => {
+                // Silence. A smaller batch has a better chance on a slow way.
+                self.abandon(out);
+                self.limit = (self.limit / 2).max(1);
+                self.pause(out);
+            }
+            Phase::Reading(_) => self.pause(out),
+            _ => {}
+        }
+    }
+
+    /// Pauses, longer each time, and is in doubt afterwards.
+    fn pause(&mut self, out: &mut Outputs) {
+        let factor = 1_u64.checked_shl(self.failures.min(20)).unwrap_or(u64::MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.phase = Phase::Waiting;
+        out.push(Output::Wake(Some(self.rules.pause_ms.saturating_mul(factor).min(self.rules.max_pause_ms))));
+    }
+
+    fn stop(&mut self, stop: Stop, out: &mut Outputs) {
+        self.abandon(out);
+        self.phase = Phase::Stopped(stop.clone());
+        out.push(Output::Wake(None));
+        out.push(Output::Stopped(stop));
+    }
+}
