@@ -33,20 +33,24 @@ use cid::Cid;
 use serde::Serialize;
 
 mod cids;
+mod dag_json;
 mod decode;
 mod encode;
 mod envelope;
 mod event;
+mod from_json;
 mod limits;
 mod read;
 mod sort;
 mod validate;
 
 pub use cids::{InvalidCid, cid_of_blob, cid_of_block, parse_cid, verify_block};
+pub use dag_json::{ToJsonError, append_dag_json, append_message_body, to_dag_json};
 pub use decode::{DecodeError, decode_block};
 pub use encode::{EVENT_STRUCT, EncodeError};
 pub use envelope::{Causes, Envelope};
 pub use event::ContentAddressedEvent;
+pub use from_json::{FromJsonError, from_dag_json, parse_message_body};
 pub use limits::{DAG_CBOR, MAX_BLOCK_LEN, MAX_DEPTH, MAX_EVENT_INTEGER, RAW, SHA2_256};
 pub use validate::{BlockError, Problem, validate, validate_event};
 

@@ -78,6 +78,26 @@ fn decode_base32<const N: usize>(text: &str) -> Option<[u8; N]> {
     (at == N && bits == 0).then_some(out)
 }
 
+/// Writes the text of a CID that was checked: base32 in lower case, or base58 for version 0.
+pub(super) fn write_cid(cid: &[u8], out: &mut Vec<u8>) {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    if let [0x12, 0x20, ..] = cid {
+        let text = cid::multibase::Base::Base58Btc.encode(cid);
+        return out.extend_from_slice(text.as_bytes());
+    }
+    out.push(b'b');
+    for group in cid.chunks(5) {
+        let mut bits = [0; 8];
+        for (to, from) in bits.iter_mut().skip(3).zip(group) {
+            *to = *from;
+        }
+        let bits = u64::from_be_bytes(bits);
+        let digits: [u8; 8] = std::array::from_fn(|index| ALPHABET[(bits >> (35 - 5 * index) & 31) as usize]);
+        let used = (group.len() * 8).div_ceil(5);
+        out.extend_from_slice(digits.get(..used).unwrap_or_default());
+    }
+}
+
 /// Whether these bytes are a CID as links of events are: version 1, dag-cbor or raw, sha2-256, 32 bytes.
 #[inline]
 pub(super) fn is_event_link(cid: &[u8]) -> bool {

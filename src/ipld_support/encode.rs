@@ -238,7 +238,8 @@ impl Collection<'_> {
     fn key_written(&mut self, start: usize) -> Result<(), EncodeError> {
         let encoder = &mut *self.encoder;
         // Offsets fit: `room` keeps the buffer far below 4 GiB.
-        let entry = Entry { start: start as u32, key_end: encoder.out.len() as u32 };
+        let entry = Entry { start: start as u32, key: (start as u32, encoder.out.len() as u32) };
+        // An encoded key begins with its length, so that the order of these bytes is the canonical one.
         if self.count > 0
             && let Some(last) = encoder.entries.last()
             && self.sorted
@@ -264,8 +265,8 @@ impl Collection<'_> {
     fn close(self) -> Result<(), EncodeError> {
         let encoder = self.encoder;
         if !self.sorted {
-            let body = encoder.entries.split_at_mut(self.entries).1;
-            sort_entries(&mut encoder.out, body, &mut encoder.scratch).map_err(|key| {
+            let entries = encoder.entries.get(self.entries..).unwrap_or_default();
+            sort_entries(&mut encoder.out, entries, None, &mut encoder.scratch).map_err(|key| {
                 // The key's head is at most nine bytes, and its text came from a `str`.
                 let text = super::read::Reader::new(&key).text().unwrap_or_default();
                 EncodeError::DuplicateKey(text.chars().take(80).collect())

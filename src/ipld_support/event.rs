@@ -8,6 +8,9 @@ use super::cids::{cid_of_block, verify_block};
 use super::decode::{DecodeError, decode_block};
 use super::encode::{EncodeError, encode_with};
 
+/// Decodes a block as some type and encodes what that shows of it.
+type Again = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// A value, the canonical block that carries it, and the content identifier of that block.
 ///
 /// A decoded one keeps the block that it was decoded from, and that is what is verified and published: a field that a newer
@@ -20,7 +23,7 @@ pub struct ContentAddressedEvent<T> {
     pub event: T,
     block: Vec<u8>,
     /// For a decoded value: decodes the block again and encodes what it gives.
-    again: Option<fn(&[u8]) -> Option<Vec<u8>>>,
+    again: Option<Again>,
 }
 
 impl<T: Serialize> ContentAddressedEvent<T> {
