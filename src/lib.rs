@@ -10,5 +10,6 @@ pub mod events;
 pub mod ids;
 #[cfg(feature = "ipld")]
 pub mod ipld_support;
+pub mod ledger;
 pub mod text;
 pub mod time;
