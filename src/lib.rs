@@ -1,5 +1,7 @@
 //! The offline-first key ledger.
 
+#[cfg(feature = "custody")]
+pub mod acts;
 #[cfg(all(feature = "store", feature = "custody"))]
 pub mod app;
 pub mod config;

@@ -55,6 +55,23 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Whether a text holds what looks like a private key: PEM, an age identity, the seed of an nkey. Such a text is neither
+/// recorded nor shown. The shortest of them has 58 characters, so that most texts are not even looked at.
+#[must_use]
+pub fn holds_secret(text: &str) -> bool {
+    const SHORTEST: usize = 58;
+    let seed = |word: &str| {
+        word.len() == SHORTEST
+            && word.starts_with('S')
+            && word.bytes().all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b))
+    };
+    text.len() >= SHORTEST
+        && (text.contains("PRIVATE KEY-----")
+            || text.contains("AGE-SECRET-KEY-1")
+            || text.contains("age-secret-key-1")
+            || text.split(|c: char| !c.is_ascii_alphanumeric()).any(seed))
+}
+
 /// Why a text is not acceptable where it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -235,6 +252,9 @@ fn check_prose(text: &str, longest: usize, refused: impl Fn(char) -> bool) -> Re
     if text.trim() != text {
         return Err("it begins or ends with space".into());
     }
+    if holds_secret(text) {
+        return Err("it holds a private key, which never belongs into the ledger; keep that key in custody".into());
+    }
     if let Some(c) = text.chars().find(|&c| refused(c)) {
         return Err(format!("it contains the invisible or control character U+{:04X}", u32::from(c)));
     }
@@ -394,6 +414,25 @@ mod tests {
     fn errors_do_not_pass_escapes_through() {
         let error = Name::new("a\u{1b}]0;owned\u{7}").unwrap_err().to_string();
         assert!(!error.contains('\u{1b}') && error.contains("\\u{1b}"), "{error}");
+    }
+
+    #[test]
+    fn private_keys_are_neither_taken_nor_shown() {
+        let seed = format!("SU{}", "A2".repeat(28));
+        let age = format!("AGE-SECRET-KEY-1{}", "Q".repeat(58));
+        let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----";
+        for secret in [seed.as_str(), &age, &age.to_lowercase(), pem] {
+            for error in [
+                Note::new(&format!("the key is ({secret})")).unwrap_err(),
+                Name::new(secret).unwrap_err(),
+                PublicKey::new(secret).unwrap_err(),
+                EmailAddress::new(secret).unwrap_err(),
+                Label::new(&format!("{secret} ")).unwrap_err(),
+            ] {
+                assert!(!error.to_string().contains(&secret[20..40]), "{error}");
+            }
+        }
+        assert!(!holds_secret(&"a note about a PRIVATE KEY, and nothing more than that ".repeat(3)));
     }
 
     #[test]

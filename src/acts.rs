@@ -1,0 +1,6 @@
+//! What makes keys: public facts come out, secrets go into [`crate::custody`].
+
+pub mod keys;
+mod nkey;
+
+pub use nkey::{InvalidNkey, check_public as check_public_nkey};

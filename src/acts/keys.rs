@@ -1,0 +1,393 @@
+//! Key pairs: made, read, used.
+//!
+//! A secret is kept in the format that other programs read: PKCS#8 in PEM (RFC 5958, version 1) for Ed25519 and P-256,
+//! which `openssl pkey` takes, and the seed's text for nkeys, which `nk` and `nats --nkey` take. Each ends with a line
+//! feed.
+//!
+//! ```
+//! use cim_keys::acts::keys::{self, KeyKind, PrivateKey};
+//!
+//! let key = PrivateKey::generate("nkey-user".parse::<KeyKind>()?)?;
+//! let public = key.public();
+//! assert!(public.public_key.as_str().starts_with('U'));
+//! let signature = key.sign(b"a nonce")?;
+//! assert!(keys::verify(&public, b"a nonce", &signature).is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::Signer as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{
+    DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey, EncodePublicKey, KeypairBytes,
+};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox};
+use zeroize::Zeroizing;
+
+use super::nkey;
+use crate::custody::{LONGEST_SECRET, RevealError, SecretBytes, Unlocked};
+use crate::events::{KeyAlgorithm, KeyEncoding, NkeyKind};
+use crate::ids::KeyId;
+use crate::text::{InvalidText, PublicKey};
+
+/// The kinds of key pair that can be made here: `ed25519`, `p256`, `nkey-operator`, `nkey-account`, `nkey-user`,
+/// `nkey-server`, `nkey-cluster`, `nkey-curve`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyKind {
+    /// Ed25519 (RFC 8032).
+    Ed25519,
+    /// ECDSA over NIST P-256 with SHA-256.
+    P256,
+    /// An nkey: Ed25519, or X25519 for [`NkeyKind::Curve`].
+    Nkey(NkeyKind),
+}
+
+impl KeyKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Ed25519,
+        Self::P256,
+        Self::Nkey(NkeyKind::Operator),
+        Self::Nkey(NkeyKind::Account),
+        Self::Nkey(NkeyKind::User),
+        Self::Nkey(NkeyKind::Server),
+        Self::Nkey(NkeyKind::Cluster),
+        Self::Nkey(NkeyKind::Curve),
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::P256 => "p256",
+            Self::Nkey(NkeyKind::Operator) => "nkey-operator",
+            Self::Nkey(NkeyKind::Account) => "nkey-account",
+            Self::Nkey(NkeyKind::User) => "nkey-user",
+            Self::Nkey(NkeyKind::Server) => "nkey-server",
+            Self::Nkey(NkeyKind::Cluster) => "nkey-cluster",
+            Self::Nkey(NkeyKind::Curve) => "nkey-curve",
+        }
+    }
+
+    /// The algorithm that events name.
+    #[must_use]
+    pub const fn algorithm(self) -> KeyAlgorithm {
+        match self {
+            Self::P256 => KeyAlgorithm::EcdsaP256,
+            Self::Nkey(NkeyKind::Curve) => KeyAlgorithm::X25519,
+            Self::Ed25519 | Self::Nkey(_) => KeyAlgorithm::Ed25519,
+        }
+    }
+
+    /// How events write the public key.
+    #[must_use]
+    pub const fn encoding(self) -> KeyEncoding {
+        match self {
+            Self::Nkey(_) => KeyEncoding::Nkey,
+            Self::Ed25519 | Self::P256 => KeyEncoding::Spki,
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for KeyKind {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|kind| kind.as_str()).collect();
+            InvalidText::new("key algorithm", text, format!("one of these is needed: {}", known.join(", ")))
+        })
+    }
+}
+
+/// What anyone may know of a key pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicFacts {
+    /// The algorithm.
+    pub algorithm: KeyAlgorithm,
+    /// How `public_key` is written.
+    pub encoding: KeyEncoding,
+    /// The public half.
+    pub public_key: PublicKey,
+}
+
+/// Why no key was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenerateError {
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes, so no key was made; try again")]
+    NoRandomness,
+}
+
+/// Why a text is not taken for a private key. Never carries any of the text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// It is longer than any private key.
+    #[error("it is longer than {LONGEST_SECRET} bytes; only one private key belongs there")]
+    TooLong,
+    /// It is none of the known formats.
+    #[error(
+        "it is no private key in a known format: PKCS#8 or SEC 1 in PEM (Ed25519, P-256), or the seed of an nkey, are needed; `ssh-keygen -p -m PKCS8` and `openssl pkcs8 -topk8 -nocrypt` convert others"
+    )]
+    Format,
+    /// It is protected by a passphrase of its own.
+    #[error(
+        "it is encrypted with a passphrase of its own; decrypt it with `openssl pkcs8` and pipe it in, it is sealed at once"
+    )]
+    Encrypted,
+    /// It is in a known format, of an algorithm that is not kept.
+    #[error("it is neither an Ed25519 nor a P-256 key; other algorithms are not kept")]
+    Algorithm,
+    /// It looks like an nkey's seed and is none.
+    #[error("the nkey seed in it is not valid: {0}")]
+    Nkey(#[from] nkey::InvalidNkey),
+    /// There is more than one key in it.
+    #[error("there is more than one private key in it; import them one by one")]
+    Several,
+}
+
+/// Why a key was not used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UseError {
+    /// Its secret did not come out of custody.
+    #[error(transparent)]
+    Reveal(#[from] RevealError),
+    /// What custody holds is no private key.
+    #[error("what custody holds for key {key} is no private key: {source}; bring its file back from a backup")]
+    Parse {
+        /// The key.
+        key: KeyId,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// What custody holds is another key than the one that is recorded.
+    #[error(
+        "what custody holds for key {key} is another key than the one that is recorded: its file was exchanged; bring it back from a backup and find out who did that"
+    )]
+    Exchanged {
+        /// The key.
+        key: KeyId,
+    },
+    /// The key can't sign.
+    #[error("an X25519 key agrees on keys and can't sign; choose an Ed25519 or P-256 key")]
+    CannotSign,
+}
+
+/// Why a signature does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The public key can't be read, or can't sign at all.
+    #[error("the public key is none that can sign")]
+    Key,
+    /// The signature is not this key's over these bytes.
+    #[error("the signature is not this key's over these bytes")]
+    Signature,
+}
+
+/// A private key in memory, zeroized when dropped.
+pub struct PrivateKey(Inner);
+
+enum Inner {
+    Ed25519(ed25519_dalek::SigningKey),
+    P256(p256::ecdsa::SigningKey),
+    Nkey(NkeyKind, ed25519_dalek::SigningKey),
+    Curve(x25519_dalek::StaticSecret),
+}
+
+impl PrivateKey {
+    /// Makes a key from the system's random bytes.
+    pub fn generate(kind: KeyKind) -> Result<Self, GenerateError> {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        loop {
+            SysRng.try_fill_bytes(bytes.as_mut_slice()).map_err(|_| GenerateError::NoRandomness)?;
+            let inner = match kind {
+                KeyKind::Ed25519 => Inner::Ed25519(ed25519_dalek::SigningKey::from_bytes(&bytes)),
+                // Not every 32 bytes are a P-256 scalar: those that are not (one in 2^32) are drawn again.
+                KeyKind::P256 => match p256::ecdsa::SigningKey::from_slice(bytes.as_slice()) {
+                    Ok(key) => Inner::P256(key),
+                    Err(_) => continue,
+                },
+                KeyKind::Nkey(kind) => Inner::nkey(kind, &bytes),
+            };
+            return Ok(Self(inner));
+        }
+    }
+
+    /// Reads a private key: PKCS#8 or SEC 1 in PEM, the seed of an nkey, or a file that holds one such seed (a `.nk` or
+    /// `.creds` file).
+    pub fn parse(secret: &SecretBytes) -> Result<Self, ParseError> {
+        let bytes = secret.expose_secret();
+        if bytes.len() > LONGEST_SECRET {
+            return Err(ParseError::TooLong);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| ParseError::Format)?;
+        match text.matches("PRIVATE KEY-----").count() {
+            0 => parse_nkey(text),
+            2 if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") => Err(ParseError::Encrypted),
+            2 if text.contains("-----BEGIN PRIVATE KEY-----") => parse_pkcs8(text.trim()),
+            2 if text.contains("-----BEGIN EC PRIVATE KEY-----") => parse_sec1(text),
+            2 => Err(ParseError::Format),
+            _ => Err(ParseError::Several),
+        }
+    }
+
+    /// Takes a key out of custody, and checks that it is the one that is recorded.
+    pub fn reveal(unlocked: &Unlocked<'_>, key: KeyId, recorded: &PublicKey) -> Result<Self, UseError> {
+        let found = Self::parse(&unlocked.reveal(key)?).map_err(|source| UseError::Parse { key, source })?;
+        if found.public().public_key == *recorded { Ok(found) } else { Err(UseError::Exchanged { key }) }
+    }
+
+    /// What kind of key it is.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        match &self.0 {
+            Inner::Ed25519(_) => KeyKind::Ed25519,
+            Inner::P256(_) => KeyKind::P256,
+            Inner::Nkey(kind, _) => KeyKind::Nkey(*kind),
+            Inner::Curve(_) => KeyKind::Nkey(NkeyKind::Curve),
+        }
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> PublicFacts {
+        let text = match &self.0 {
+            Inner::Ed25519(key) => spki(&key.verifying_key()),
+            Inner::P256(key) => spki(&p256::PublicKey::from(key.verifying_key())),
+            Inner::Nkey(kind, key) => nkey::encode_public(*kind, key.verifying_key().as_bytes()),
+            Inner::Curve(key) => nkey::encode_public(NkeyKind::Curve, x25519_dalek::PublicKey::from(key).as_bytes()),
+        };
+        let public_key = PublicKey::new(&text).expect("56 letters of base32, or some 60 to 130 of base64");
+        PublicFacts { algorithm: self.kind().algorithm(), encoding: self.kind().encoding(), public_key }
+    }
+
+    /// The secret in its standard format, as custody keeps it.
+    #[must_use]
+    pub fn secret(&self) -> SecretBytes {
+        match &self.0 {
+            // Version 1, without the public key: OpenSSL does not read version 2 (RFC 5958).
+            Inner::Ed25519(key) => pem(&KeypairBytes { secret_key: key.to_bytes(), public_key: None }),
+            Inner::P256(key) => pem(&p256::SecretKey::from(key)),
+            Inner::Nkey(kind, key) => seed_line(*kind, &Zeroizing::new(key.to_bytes())),
+            Inner::Curve(key) => seed_line(NkeyKind::Curve, &Zeroizing::new(key.to_bytes())),
+        }
+    }
+
+    /// Signs bytes. Ed25519 gives 64 bytes (RFC 8032); P-256 hashes with SHA-256 and gives a DER `ECDSA-Sig-Value`
+    /// (RFC 3279), without randomness (RFC 6979).
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UseError> {
+        match &self.0 {
+            Inner::Ed25519(key) | Inner::Nkey(_, key) => Ok(key.sign(message).to_bytes().to_vec()),
+            Inner::P256(key) => {
+                let signature: p256::ecdsa::DerSignature = p256::ecdsa::signature::Signer::sign(key, message);
+                Ok(signature.as_bytes().to_vec())
+            }
+            Inner::Curve(_) => Err(UseError::CannotSign),
+        }
+    }
+}
+
+impl Inner {
+    fn nkey(kind: NkeyKind, seed: &[u8; 32]) -> Self {
+        match kind {
+            NkeyKind::Curve => Self::Curve(x25519_dalek::StaticSecret::from(*seed)),
+            kind => Self::Nkey(kind, ed25519_dalek::SigningKey::from_bytes(seed)),
+        }
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey({})", self.kind())
+    }
+}
+
+/// Checks a signature that [`PrivateKey::sign`] made. Ed25519 is checked strictly: no weak key, no second signature that
+/// also fits.
+pub fn verify(by: &PublicFacts, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
+    let text = by.public_key.as_str();
+    let der = || STANDARD.decode(text).map_err(|_| VerifyError::Key);
+    let ed25519 = match (by.algorithm, by.encoding) {
+        (KeyAlgorithm::Ed25519, KeyEncoding::Spki) => {
+            ed25519_dalek::VerifyingKey::from_public_key_der(&der()?).map_err(|_| VerifyError::Key)?
+        }
+        (KeyAlgorithm::Ed25519, KeyEncoding::Nkey) => match nkey::check_public(text) {
+            Ok((NkeyKind::Curve, _)) | Err(_) => return Err(VerifyError::Key),
+            Ok((_, bytes)) => ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| VerifyError::Key)?,
+        },
+        (KeyAlgorithm::EcdsaP256, KeyEncoding::Spki) => {
+            let key = p256::ecdsa::VerifyingKey::from_public_key_der(&der()?).map_err(|_| VerifyError::Key)?;
+            let signature = p256::ecdsa::DerSignature::try_from(signature).map_err(|_| VerifyError::Signature)?;
+            return p256::ecdsa::signature::Verifier::verify(&key, message, &signature)
+                .map_err(|_| VerifyError::Signature);
+        }
+        _ => return Err(VerifyError::Key),
+    };
+    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| VerifyError::Signature)?;
+    ed25519.verify_strict(message, &signature).map_err(|_| VerifyError::Signature)
+}
+
+fn parse_pkcs8(pem: &str) -> Result<PrivateKey, ParseError> {
+    if let Ok(key) = ed25519_dalek::SigningKey::from_pkcs8_pem(pem) {
+        return Ok(PrivateKey(Inner::Ed25519(key)));
+    }
+    match p256::SecretKey::from_pkcs8_pem(pem) {
+        Ok(key) => Ok(PrivateKey(Inner::P256(key.into()))),
+        Err(_) => Err(ParseError::Algorithm),
+    }
+}
+
+fn parse_sec1(text: &str) -> Result<PrivateKey, ParseError> {
+    // `openssl ecparam -genkey` writes the curve's name before the key.
+    let begin = text.find("-----BEGIN EC PRIVATE KEY-----").ok_or(ParseError::Format)?;
+    match p256::SecretKey::from_sec1_pem(text[begin..].trim()) {
+        Ok(key) => Ok(PrivateKey(Inner::P256(key.into()))),
+        Err(_) => Err(ParseError::Algorithm),
+    }
+}
+
+fn parse_nkey(text: &str) -> Result<PrivateKey, ParseError> {
+    let looks_like_one = |line: &&str| line.len() == nkey::SEED_LENGTH && line.starts_with('S');
+    let mut lines = text.lines().map(str::trim).filter(looks_like_one);
+    let line = lines.next().ok_or(ParseError::Format)?;
+    if lines.next().is_some() {
+        return Err(ParseError::Several);
+    }
+    let (kind, seed) = nkey::decode_seed(line.as_bytes())?;
+    Ok(PrivateKey(Inner::nkey(kind, &seed)))
+}
+
+fn spki(key: &impl EncodePublicKey) -> String {
+    STANDARD.encode(key.to_public_key_der().expect("a fixed algorithm and a key of fixed length encode").as_bytes())
+}
+
+fn pem(key: &impl EncodePrivateKey) -> SecretBytes {
+    let text: Zeroizing<String> =
+        key.to_pkcs8_pem(LineEnding::LF).expect("a fixed algorithm and a key of fixed length encode");
+    SecretBox::new(Box::new(text.as_bytes().to_vec()))
+}
+
+fn seed_line(kind: NkeyKind, seed: &[u8; 32]) -> SecretBytes {
+    let text = nkey::encode_seed(kind, seed);
+    let mut line: SecretBytes = SecretBox::new(Box::new(Vec::with_capacity(nkey::SEED_LENGTH + 1)));
+    line.expose_secret_mut().extend_from_slice(text.expose_secret());
+    line.expose_secret_mut().push(b'\n');
+    line
+}
