@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::entries::ordered;
 use super::manifest::{EntryName, Manifest, PartyRef};
 use super::reader::{Reader, listed, nearest};
 use crate::events::{KeyAlgorithm, KeyPurpose};
@@ -109,6 +110,22 @@ impl Check<'_> {
         self.no_circle("locations", "within", &locations);
         let units = manifest.units.iter().map(|(name, it)| (name, it.parent.as_ref())).collect();
         self.no_circle("units", "parent", &units);
+        // Exclusion counts both ways, so that saying it once is enough; a role is recorded after those that it excludes.
+        let order = ordered(&manifest.roles, |role| role.excludes.clone());
+        let place: BTreeMap<&str, usize> =
+            order.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+        for (name, role) in &manifest.roles {
+            let later = |other: &&EntryName| place.get(other.as_str()) >= place.get(name.as_str());
+            if let Some(other) = role.excludes.iter().find(|other| manifest.roles.contains_key(*other) && later(other))
+            {
+                let path = format!("roles.{name}.excludes");
+                let message = format!(
+                    "{path}: {name} and {other} exclude each other in a circle; \
+                     it counts both ways, so say it at one of them only"
+                );
+                self.reader.report_at(&path, message);
+            }
+        }
     }
 
     /// Follows each chain upward once: entries that are known to end are not walked again.

@@ -14,9 +14,7 @@ use crate::events::{
     LocationCreated, OrganizationCreated, OrganizationalUnitCreated, Party, PersonCreated, PolicyCreated,
     RelationshipEstablished, RelationshipKind, RoleAssigned, RoleCreated,
 };
-use crate::ids::{
-    LocationId, OrganizationId, PersonId, PolicyId, RelationshipId, RoleAssignmentId, RoleId, UnitId,
-};
+use crate::ids::{LocationId, OrganizationId, PersonId, PolicyId, RelationshipId, RoleAssignmentId, RoleId, UnitId};
 use crate::ledger::{Facts, Kind};
 use crate::text::Note;
 
@@ -60,7 +58,7 @@ pub(super) fn paths(manifest: &Manifest) -> Vec<(Kind, String)> {
 }
 
 /// Names in an order in which each comes after those that it needs. What stands in a circle comes last.
-fn ordered<T>(section: &BTreeMap<EntryName, T>, needs: impl Fn(&T) -> Vec<EntryName>) -> Vec<String> {
+pub(super) fn ordered<T>(section: &BTreeMap<EntryName, T>, needs: impl Fn(&T) -> Vec<EntryName>) -> Vec<String> {
     let mut done: BTreeSet<&EntryName> = BTreeSet::new();
     let mut order = Vec::with_capacity(section.len());
     // A stack of its own: a long chain of parents must not exhaust the thread's.

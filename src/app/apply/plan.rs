@@ -4,7 +4,7 @@
 //! An attribute that the manifest did not change since it was applied last stays as it is recorded, whoever changed it
 //! in between. An entry that ended in between stays ended. An entry that left the manifest is proposed for removal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +17,7 @@ use super::manifest::Manifest;
 use super::steps::Act;
 use crate::ids::KeyId;
 use crate::ledger::{Entity, EntityRef, How, Kind, View, ViewError};
-use crate::text::{Note, visible};
+use crate::text::{Name, Note, visible};
 
 /// How a manifest is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -140,14 +140,16 @@ pub(super) fn plan(
     manifest: &Manifest,
     base: Option<&Base>,
     options: Options,
-    file: &str,
+    file: &Name,
 ) -> Result<Planned, PlanError> {
+    let ids = base.map(|base| base.ids.clone()).unwrap_or_default();
     let mut planner = Planner {
         view,
         base,
         options,
         file,
-        ids: base.map(|base| base.ids.clone()).unwrap_or_default(),
+        paths: ids.iter().map(|(path, id)| (*id, path.clone())).collect(),
+        ids,
         plan: Plan::default(),
         acts: Vec::new(),
         conflicts: Vec::new(),
@@ -181,21 +183,28 @@ struct Planner<'p> {
     view: &'p dyn View,
     base: Option<&'p Base>,
     options: Options,
-    file: &'p str,
+    file: &'p Name,
     ids: Ids,
+    /// The same the other way round, with former identifiers too.
+    paths: HashMap<Uuid, String>,
     plan: Plan,
     acts: Vec<Act>,
     conflicts: Vec<Remark>,
 }
 
 impl Planner<'_> {
+    fn bind(&mut self, path: &str, id: Uuid) {
+        self.ids.insert(path.to_owned(), id);
+        self.paths.insert(id, path.to_owned());
+    }
+
     /// Which recorded entity an entry is: the one that it was when it was applied last, else the one of its name; with a
     /// fresh identifier when there is none.
     fn identify(&mut self, manifest: &Manifest, kind: Kind, path: &str) -> Result<Option<Entity>, PlanError> {
         let mut entity = match self.ids.get(path) {
             Some(id) => self.view.get(EntityRef::new(kind, *id))?,
             None => {
-                self.ids.insert(path.to_owned(), Uuid::now_v7());
+                self.bind(path, Uuid::now_v7());
                 find(self.view, &Resolve { manifest, ids: &self.ids }, kind, path)?
             }
         };
@@ -207,7 +216,7 @@ impl Planner<'_> {
             entity = self.view.get(successor.into())?;
         }
         if let Some(entity) = &entity {
-            self.ids.insert(path.to_owned(), entity.entity_ref().id);
+            self.bind(path, entity.entity_ref().id);
         }
         Ok(entity)
     }
@@ -248,7 +257,7 @@ impl Planner<'_> {
             }
             Kind::Assignment | Kind::Relationship => {
                 let act = Act::Replace { kind: entry.kind, id, successor: Uuid::now_v7(), fields: target };
-                self.ids.insert(entry.path.clone(), act.new_id());
+                self.bind(&entry.path, act.new_id());
                 self.step(Action::Change, entry, changes, None, act);
             }
             kind => {
@@ -285,7 +294,7 @@ impl Planner<'_> {
             }
             _ if !self.options.reinstate => self.plan.kept_out.push(remark(entry, was)),
             Kind::Person => {
-                let reason = self.note(format!("reinstated by {}", self.file));
+                let reason = reason(format!("reinstated by {}", self.file))?;
                 let act = Act::Reactivate { id, reason };
                 self.step(Action::Reinstate, entry, Vec::new(), None, act);
                 let recorded = fields_of(&entity.facts);
@@ -297,7 +306,7 @@ impl Planner<'_> {
                 }
             }
             _ => {
-                self.ids.insert(entry.path.clone(), Uuid::now_v7());
+                self.bind(&entry.path, Uuid::now_v7());
                 let resolve = Resolve { manifest, ids: &self.ids };
                 if let Some(entry) = resolve.entry(entry.kind, &entry.path) {
                     self.add(&entry, manifest);
@@ -310,7 +319,9 @@ impl Planner<'_> {
     /// Attribute by attribute: the manifest's word where it changed, the ledger's where it did not.
     fn merge(&mut self, entry: &Entry, recorded: &Fields) -> Fields {
         let base = self.base.and_then(|base| {
-            Resolve { manifest: &base.manifest, ids: &self.ids }.entry(entry.kind, &entry.path).map(|entry| entry.fields)
+            Resolve { manifest: &base.manifest, ids: &self.ids }
+                .entry(entry.kind, &entry.path)
+                .map(|entry| entry.fields)
         });
         let Some(base) = base else { return entry.fields.clone() };
         let mut target = Fields::new();
@@ -346,8 +357,8 @@ impl Planner<'_> {
     fn removals(&mut self, manifest: &Manifest, next: &mut Manifest) -> Result<(), PlanError> {
         let Some(base) = self.base else { return Ok(()) };
         let wanted: BTreeSet<String> = paths(manifest).into_iter().map(|(_, path)| path).collect();
-        let mut leaving = BTreeSet::new();
-        for (kind, path) in paths(&base.manifest) {
+        // Backwards: what is inside something ends before it.
+        for (kind, path) in paths(&base.manifest).into_iter().rev() {
             let Some(id) = base.ids.get(&path).copied() else { continue };
             if wanted.contains(&path) {
                 continue;
@@ -359,15 +370,14 @@ impl Planner<'_> {
                 continue;
             }
             if self.options.prune {
-                leaving.insert(entity.entity_ref());
                 // A role ends with the person or the role that it joins.
                 let joined = match &entity.facts {
                     crate::ledger::Facts::Assignment(it) => [it.person_id.into(), it.role_id.into()],
                     _ => [entity.entity_ref(); 2],
                 };
-                let reason = self.note(format!("no longer in {}", self.file));
+                let reason = reason(format!("no longer in {}", self.file))?;
                 let act = Act::End { kind, id, reason: reason.clone() };
-                let ends_anyway = kind == Kind::Assignment && joined.iter().any(|it| self.leaves(base, manifest, *it));
+                let ends_anyway = kind == Kind::Assignment && joined.iter().any(|it| self.leaves(manifest, *it));
                 if !ends_anyway {
                     self.step(Action::End, &entry, Vec::new(), Some(reason.as_str().to_owned()), act);
                 }
@@ -381,8 +391,8 @@ impl Planner<'_> {
     }
 
     /// Whether an entity stood in the last manifest and does not stand in this one, or stands there as one who left.
-    fn leaves(&self, base: &Base, manifest: &Manifest, entity: EntityRef) -> bool {
-        let Some((path, _)) = base.ids.iter().find(|(_, id)| **id == entity.id) else { return false };
+    fn leaves(&self, manifest: &Manifest, entity: EntityRef) -> bool {
+        let Some(path) = self.paths.get(&entity.id) else { return false };
         let (section, name) = path.split_once('.').unwrap_or((path, ""));
         let Ok(name) = super::manifest::EntryName::new(name) else { return false };
         match section {
@@ -419,8 +429,8 @@ impl Planner<'_> {
             None => return "nothing".into(),
             Some(Value::String(text)) => {
                 let id = text.rsplit(':').next().and_then(|id| id.parse::<Uuid>().ok());
-                match id.and_then(|id| self.ids.iter().find(|(_, known)| **known == id)) {
-                    Some((path, _)) => path.clone(),
+                match id.and_then(|id| self.paths.get(&id)) {
+                    Some(path) => path.clone(),
                     None => format!("\"{text}\""),
                 }
             }
@@ -434,12 +444,11 @@ impl Planner<'_> {
         let mark = if cut.len() < text.len() { "…" } else { "" };
         format!("{}{mark}", visible(&cut))
     }
+}
 
-    /// A reason: file names are cut so that they fit.
-    fn note(&self, text: String) -> Note {
-        let cut: String = visible(&text).chars().take(200).collect();
-        Note::typed(&cut).or_else(|_| Note::new("by apply")).unwrap_or_else(|_| unreachable!("a constant that is valid"))
-    }
+/// A reason that apply gives.
+fn reason(text: String) -> Result<Note, PlanError> {
+    Note::typed(&text).map_err(|error| PlanError::Damaged(error.to_string()))
 }
 
 fn remark(entry: &Entry, text: String) -> Remark {

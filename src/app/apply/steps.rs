@@ -11,22 +11,45 @@ use crate::events::{
     LocationClosed, OrganizationalUnitDissolved, Party, PersonDeactivated, PersonReactivated, PolicyWithdrawn,
     RelationshipEnded, RevocationReason, RoleRetired,
 };
-use crate::ids::{
-    KeyId, LocationId, PersonId, PolicyId, RelationshipId, RoleAssignmentId, RoleId, UnitId,
-};
+use crate::ids::{KeyId, LocationId, PersonId, PolicyId, RelationshipId, RoleAssignmentId, RoleId, UnitId};
 use crate::ledger::{Command, Kind};
 use crate::text::Note;
 
 /// What one step does.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    Create { kind: Kind, id: Uuid, fields: Fields },
-    Update { kind: Kind, id: Uuid, fields: Fields },
+    Create {
+        kind: Kind,
+        id: Uuid,
+        fields: Fields,
+    },
+    Update {
+        kind: Kind,
+        id: Uuid,
+        fields: Fields,
+    },
     /// What has no update ends, and its like begins.
-    Replace { kind: Kind, id: Uuid, successor: Uuid, fields: Fields },
-    End { kind: Kind, id: Uuid, reason: Note },
-    Reactivate { id: Uuid, reason: Note },
-    MakeKey { key_id: KeyId, key: Box<Key>, owner: Party, location_id: Option<LocationId> },
+    Replace {
+        kind: Kind,
+        id: Uuid,
+        successor: Uuid,
+        fields: Fields,
+    },
+    End {
+        kind: Kind,
+        id: Uuid,
+        reason: Note,
+    },
+    Reactivate {
+        id: Uuid,
+        reason: Note,
+    },
+    MakeKey {
+        key_id: KeyId,
+        key: Box<Key>,
+        owner: Party,
+        location_id: Option<LocationId>,
+    },
 }
 
 impl Act {
@@ -58,7 +81,9 @@ impl Act {
     /// The identifier of what is there afterwards.
     pub(super) fn new_id(&self) -> Uuid {
         match self {
-            Self::Create { id, .. } | Self::Update { id, .. } | Self::End { id, .. } | Self::Reactivate { id, .. } => *id,
+            Self::Create { id, .. } | Self::Update { id, .. } | Self::End { id, .. } | Self::Reactivate { id, .. } => {
+                *id
+            }
             Self::Replace { successor, .. } => *successor,
             Self::MakeKey { key_id, .. } => *key_id.as_uuid(),
         }
