@@ -168,8 +168,16 @@ macro_rules! texts {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                // A file that a person wrote is put into its one form; what is in an event must be in it already, or
+                // the event that is read would not be the event that was written.
+                let lenient = deserializer.is_human_readable();
                 let text = borrowed_or_owned(deserializer)?;
-                Self::new(&text).map_err(D::Error::custom)
+                let value = Self::new(&text).map_err(D::Error::custom)?;
+                if !lenient && value.0 != text {
+                    let reason = format!("it would have to be written as \"{}\"", visible(&value.0));
+                    return Err(D::Error::custom(InvalidText::new($kind, &text, reason)));
+                }
+                Ok(value)
             }
         }
     )+};

@@ -49,19 +49,19 @@ impl<'de> Block<'de> {
     }
 }
 
+macro_rules! after_validation {
+    ($($method:ident)+) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            self.decode(|decoder| decoder.$method(visitor))
+        }
+    )+};
+}
+
 impl<'de> de::Deserializer<'de> for Block<'de> {
     type Error = DecodeError;
 
     fn is_human_readable(&self) -> bool {
         false
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.decode(|decoder| decoder.deserialize_any(visitor))
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.decode(|decoder| decoder.deserialize_option(visitor))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -80,7 +80,7 @@ impl<'de> de::Deserializer<'de> for Block<'de> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         if name != EVENT_STRUCT {
-            return self.deserialize_any(visitor);
+            return self.deserialize_map(visitor);
         }
         visitor.visit_map(EventFields { envelope: Envelope::parse(self.0)?, next: 0 })
     }
@@ -94,13 +94,27 @@ impl<'de> de::Deserializer<'de> for Block<'de> {
         self.decode(|decoder| decoder.deserialize_enum(name, variants, visitor))
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.decode(|decoder| decoder.deserialize_ignored_any(visitor))
+    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    after_validation! {
+        deserialize_any deserialize_option deserialize_str deserialize_string deserialize_char deserialize_identifier
+        deserialize_bytes deserialize_byte_buf deserialize_seq deserialize_map deserialize_f32 deserialize_f64
+        deserialize_ignored_any
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 unit unit_struct
     }
 }
 
@@ -208,6 +222,18 @@ impl<'de> Decoder<'de> {
     }
 }
 
+/// Methods that take one kind of item only: visitors by themselves would take bytes for a string, or a list for a struct.
+macro_rules! kinds {
+    ($($major:literal $what:literal: $($method:ident)+;)+) => {$($(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            if self.reader.peek()? >> 5 != $major {
+                return Err(self.reader.error(Problem::Expected($what)).into());
+            }
+            self.any(visitor)
+        }
+    )+)+};
+}
+
 impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     type Error = DecodeError;
 
@@ -219,8 +245,34 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
         self.any(visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.reader.peek()? >> 5 == 3 { visitor.visit_borrowed_str(self.reader.text()?) } else { self.any(visitor) }
+    kinds! {
+        3 "a string": deserialize_str deserialize_string deserialize_char deserialize_identifier;
+        2 "a byte string": deserialize_bytes deserialize_byte_buf;
+        4 "a list": deserialize_seq;
+        5 "a map": deserialize_map;
+        7 "a float": deserialize_f32 deserialize_f64;
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.deserialize_map(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -269,8 +321,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 unit unit_struct
     }
 }
 
