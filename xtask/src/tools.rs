@@ -69,6 +69,7 @@ pub(crate) fn fetch() -> Result<Tools> {
     tools.take("CIM_KEYS_NATS_SERVER_OLD", "nats-server, older than 2.12", old_server(&folder));
     tools.take("CIM_KEYS_PYTHON", "Python with dag-cbor, libipld and cryptography", python(&folder));
     tools.take("CIM_KEYS_NODE_MODULES", "JavaScript with @ipld/dag-cbor", node(&folder));
+    tools.take("CIM_KEYS_AGE", "the age program", age(&folder));
     match tools.missing.len() {
         0 => Ok(tools),
         missing if strict() => Err(format!("{missing} of the tests' tools are missing, and CI must skip nothing")),
@@ -103,24 +104,44 @@ fn old_server(folder: &Path) -> Result<PathBuf> {
     if version(&server).is_some() {
         return Ok(server);
     }
-    for needed in ["apt-get", "dpkg-deb"] {
-        on_path(needed).ok_or_else(|| format!("there is no {needed} here to fetch Debian's package with"))?;
-    }
-    fresh(&folder)?;
-    let download = || read(program("apt-get", &["download", "-q", "nats-server"]).current_dir(&folder));
-    if download().is_err() {
-        read(&mut program("apt-get", &["update", "-q"]))?;
-        download()?;
-    }
-    let package = find(&folder, |path| path.extension().is_some_and(|end| end == "deb"))
-        .ok_or_else(|| "apt-get left no package".to_owned())?;
-    read(&mut program("dpkg-deb", &["-x", &package.to_string_lossy(), &folder.to_string_lossy()]))?;
+    debian_package(&folder, "nats-server")?;
     let server = settle(&folder, &server)?;
     match version(&server) {
         Some(version) if version < ATOMIC_BATCHES => Ok(server),
         Some((major, minor)) => Err(format!("this distribution's nats-server is {major}.{minor}, not an old one")),
         None => Err("Debian's nats-server does not run here".to_owned()),
     }
+}
+
+/// The age program: the one on the PATH, or Debian's, unpacked and not installed.
+fn age(folder: &Path) -> Result<PathBuf> {
+    let works = |age: &Path| read(&mut program(age, &["--version"])).is_ok();
+    if let Some(age) = on_path("age").filter(|age| works(age)) {
+        return Ok(age);
+    }
+    let folder = folder.join("age");
+    let age = folder.join("usr/bin/age");
+    if works(&age) {
+        return Ok(age);
+    }
+    debian_package(&folder, "age")?;
+    if works(&age) { Ok(age) } else { Err("Debian's age does not run here".to_owned()) }
+}
+
+/// Fetches a package of this distribution and unpacks it into a folder.
+fn debian_package(folder: &Path, name: &str) -> Result {
+    for needed in ["apt-get", "dpkg-deb"] {
+        on_path(needed).ok_or_else(|| format!("there is no {needed} here to fetch Debian's package with"))?;
+    }
+    fresh(folder)?;
+    let download = || read(program("apt-get", &["download", "-q", name]).current_dir(folder));
+    if download().is_err() {
+        read(&mut program("apt-get", &["update", "-q"]))?;
+        download()?;
+    }
+    let package = find(folder, |path| path.extension().is_some_and(|end| end == "deb"))
+        .ok_or_else(|| "apt-get left no package".to_owned())?;
+    read(&mut program("dpkg-deb", &["-x", &package.to_string_lossy(), &folder.to_string_lossy()])).map(drop)
 }
 
 /// A Python of its own, with the libraries that check our blocks.

@@ -10,6 +10,8 @@ pub const NATS_SERVER_OLD: &str = "CIM_KEYS_NATS_SERVER_OLD";
 pub const PYTHON: &str = "CIM_KEYS_PYTHON";
 /// A folder of JavaScript modules with `@ipld/dag-cbor` and `multiformats`.
 pub const NODE_MODULES: &str = "CIM_KEYS_NODE_MODULES";
+/// The age program.
+pub const AGE: &str = "CIM_KEYS_AGE";
 
 /// A tool by its variable: as the environment says, else where `cargo xtask tools` puts it. `None`, and a line that says
 /// so, when it is nowhere; where nothing may be skipped, that fails the test.
@@ -20,6 +22,7 @@ pub fn tool(variable: &str) -> Option<PathBuf> {
         NATS_SERVER_OLD => "nats-server-old/nats-server",
         PYTHON => "python/bin/python3",
         NODE_MODULES => "node/node_modules",
+        AGE => "age/usr/bin/age",
         _ => "",
     };
     let given = std::env::var_os(variable).map(PathBuf::from);

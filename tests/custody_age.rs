@@ -1,0 +1,106 @@
+//! The ordinary age program opens what custody seals, and seals what custody opens.
+#![allow(clippy::unwrap_used, missing_docs)]
+#![cfg(feature = "custody")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cim_keys::acts::keys::{KeyKind, PrivateKey};
+use cim_keys::custody::{Custody, WorkFactor};
+use cim_keys::ids::KeyId;
+use cim_keys::text::Label;
+use cim_keys_testkit::tools::{AGE, PYTHON, tool};
+use secrecy::ExposeSecret as _;
+
+const PASSPHRASE: &str = "typed at age's own prompt";
+
+/// Runs a program on a terminal of its own, types a line whenever it asks for a passphrase, and waits.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, sys
+line, *command = sys.argv[1:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(command[0], command)
+shown = b""
+while True:
+    try:
+        chunk = os.read(terminal, 1024)
+    except OSError:
+        chunk = b""
+    if not chunk:
+        break
+    shown += chunk
+    if b"passphrase" in shown and b":" in shown.split(b"passphrase")[-1]:
+        os.write(terminal, line.encode() + b"\n")
+        shown = b""
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+fn typed(python: &Path, line: &str, program: &Path, args: &[&str]) -> bool {
+    let mut command = Command::new(python);
+    command.args(["-c", ON_A_TERMINAL, line]).arg(program).args(args).stdin(Stdio::null()).stdout(Stdio::null());
+    command.status().unwrap().success()
+}
+
+fn fixture(dir: &Path) -> (PathBuf, Custody, Label) {
+    let path = dir.join("custody");
+    let root = Label::new("root").unwrap();
+    let custody = Custody::create(&path, &[(root.clone(), PASSPHRASE.into())], WorkFactor::DEFAULT).unwrap();
+    (path, custody, root)
+}
+
+#[test]
+fn age_opens_identities_and_secrets() {
+    let (Some(age), Some(python)) = (tool(AGE), tool(PYTHON)) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (path, custody, root) = fixture(dir.path());
+    let key = KeyId::mint();
+    let private = PrivateKey::generate(KeyKind::Ed25519).unwrap();
+    custody.seal(&root, key, &private.secret()).unwrap();
+
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (identity, sealed) = (text(&path.join("root/identity.age")), text(&path.join(format!("root/keys/{key}.age"))));
+    let out = text(&dir.path().join("out"));
+    // In one step: the sealed identity is an identity file.
+    assert!(typed(&python, PASSPHRASE, &age, &["-d", "-o", &out, "-i", &identity, &sealed]));
+    assert_eq!(fs::read(&out).unwrap(), *private.secret().expose_secret());
+    // In two: it opens as a file of its own, and holds what age-keygen writes.
+    let plain = text(&dir.path().join("plain"));
+    assert!(typed(&python, PASSPHRASE, &age, &["-d", "-o", &plain, &identity]));
+    let keygen = fs::read_to_string(&plain).unwrap();
+    assert!(keygen.lines().any(|line| line.starts_with("AGE-SECRET-KEY-1")), "{}", keygen.len());
+    let recipient = custody.recipient(&root).unwrap();
+    assert!(keygen.contains(&format!("# public key: {recipient}")));
+    assert!(!typed(&python, "a wrong passphrase", &age, &["-d", "-o", &out, "-i", &identity, &sealed]));
+}
+
+#[test]
+fn custody_opens_what_age_sealed() {
+    let (Some(age), Some(python)) = (tool(AGE), tool(PYTHON)) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (path, custody, root) = fixture(dir.path());
+    let key = KeyId::mint();
+    let private = PrivateKey::generate(KeyKind::P256).unwrap();
+    let plain = dir.path().join("plain");
+    fs::write(&plain, private.secret().expose_secret()).unwrap();
+    let sealed = path.join(format!("root/keys/{key}.age"));
+    // The recipient file, with its comments, is one that age takes.
+    let recipients = path.join("root/recipient");
+    let status = Command::new(&age).arg("-R").arg(&recipients).arg("-o").arg(&sealed).arg(&plain).status().unwrap();
+    assert!(status.success());
+    fs::set_permissions(&sealed, fs::Permissions::from_mode(0o600)).unwrap();
+    let unlocked = custody.unlock(&root, PASSPHRASE.into()).unwrap();
+    PrivateKey::reveal(&unlocked, key, &private.public().public_key).unwrap();
+
+    // An identity whose passphrase was changed with age alone opens too.
+    let identity = path.join("root/identity.age");
+    let (open, new) = (dir.path().join("open"), dir.path().join("new"));
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    assert!(typed(&python, PASSPHRASE, &age, &["-d", "-o", &text(&open), &text(&identity)]));
+    assert!(typed(&python, "another passphrase", &age, &["-p", "-o", &text(&new), &text(&open)]));
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&new, &identity).unwrap();
+    assert!(Custody::open(&path).unwrap().unlock(&root, "another passphrase".into()).is_ok());
+}
