@@ -27,11 +27,12 @@ pub(crate) struct CliError {
     message: String,
     causes: Vec<String>,
     hints: Vec<String>,
+    broken_pipe: bool,
 }
 
 impl CliError {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new() }
+        Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new(), broken_pipe: false }
     }
 
     /// Exit code 1.
@@ -85,6 +86,11 @@ impl CliError {
         self
     }
 
+    /// Whether nobody reads our output any more.
+    pub(crate) const fn is_broken_pipe(&self) -> bool {
+        self.broken_pipe
+    }
+
     /// The exit code.
     pub(crate) const fn code(&self) -> u8 {
         self.exit as u8
@@ -128,7 +134,8 @@ impl fmt::Display for CliError {
 impl From<std::io::Error> for CliError {
     /// Only writing to standard output fails this way; everything else says what it was about.
     fn from(error: std::io::Error) -> Self {
-        Self::failed("cannot write the output").because(&error)
+        let broken_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self { broken_pipe, ..Self::failed("cannot write the output").because(&error) }
     }
 }
 

@@ -1,2 +1,29 @@
-//! The cim-keys command line.
-fn main() {}
+//! The cim-keys command line: it parses, asks and prints; what is done is done by the library's use cases.
+
+mod cli;
+mod commands;
+mod error;
+mod place;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(cli.global.output, cli.global.yes);
+    cli.global.log();
+    match commands::run(cli, ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has had enough: that is no failure of ours.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::from(error.code())
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The tree of commands and what all of them take.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::ui::Format;
+
+/// The offline-first key ledger: people, roles, policies and keys of an organisation, recorded as content-addressed
+/// events and published to NATS JetStream whenever a server can be reached.
+#[derive(Debug, Parser)]
+#[command(name = "cim-keys", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 refused by the domain or by \
+    policy; 4 verification failed; 5 NATS can't be reached where the command needs it.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// The ledger's folder; without it the nearest one upward from the working directory
+    #[arg(long, global = true, value_name = "DIR", env = "CIM_KEYS_LEDGER", hide_env_values = true)]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Text for people, or one JSON object a line for programs
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        env = "CIM_KEYS_OUTPUT",
+        hide_env_values = true
+    )]
+    pub(crate) output: Format,
+    /// Answer yes to what would be asked
+    #[arg(long, short, global = true)]
+    pub(crate) yes: bool,
+    /// Who acts, as the events say it: person:<uuid>, service:<name>, system:<name>, or a person's e-mail address
+    #[arg(long, global = true, value_name = "ACTOR", env = "CIM_KEYS_ACTOR", hide_env_values = true)]
+    pub(crate) actor: Option<String>,
+    /// Say more on standard error; twice says even more
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+impl Global {
+    /// Starts logging to standard error. `CIM_KEYS_LOG` takes the filters of tracing-subscriber.
+    pub(crate) fn log(&self) {
+        use tracing_subscriber::EnvFilter;
+        let default = match self.verbose {
+            0 => "error",
+            1 => "cim_keys=info",
+            _ => "cim_keys=debug,async_nats=info",
+        };
+        let filter = std::env::var("CIM_KEYS_LOG").unwrap_or_else(|_| default.to_owned());
+        let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
+        let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+        // A second subscriber is refused; there is only this one.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(ansi)
+            .without_time()
+            .try_init();
+    }
+}
+
+/// The commands, each in a file of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show, check and explain the configuration
+    #[command(subcommand)]
+    Config(commands::config::ConfigCommand),
+    /// Write shell completions to standard output
+    Completions(commands::completions::CompletionsArgs),
+    /// Write manual pages
+    Man(commands::man::ManArgs),
+}

@@ -1,0 +1,89 @@
+//! What the library never looks at: environment, home and working directory.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cim_keys::config::{Layers, Resolved};
+
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+
+/// The file that makes a folder a ledger.
+pub(crate) const LEDGER_FILE: &str = "ledger.db";
+
+/// The ledger's configuration, inside its folder.
+pub(crate) const CONFIG_FILE: &str = "config.toml";
+
+/// The folder of an existing ledger: the one that was named, or the nearest one upward.
+pub(crate) fn ledger(global: &Global) -> Result<PathBuf> {
+    if let Some(folder) = &global.ledger {
+        return if folder.join(LEDGER_FILE).exists() { Ok(folder.clone()) } else { Err(no_ledger_at(folder)) };
+    }
+    nearest()?.ok_or_else(|| {
+        CliError::usage("no ledger was named, and there is none in this folder or above it")
+            .hint("name one with --ledger DIR or CIM_KEYS_LEDGER, or make one with `cim-keys init DIR`")
+    })
+}
+
+/// The folder of the ledger that was named or is nearest, whether it exists already or not.
+pub(crate) fn ledger_or_new(global: &Global) -> Result<Option<PathBuf>> {
+    match &global.ledger {
+        Some(folder) => Ok(Some(folder.clone())),
+        None => nearest(),
+    }
+}
+
+fn nearest() -> Result<Option<PathBuf>> {
+    let here =
+        env::current_dir().map_err(|error| CliError::failed("cannot tell the working directory").because(&error))?;
+    Ok(here.ancestors().find(|folder| folder.join(LEDGER_FILE).is_file()).map(Path::to_owned))
+}
+
+fn no_ledger_at(folder: &Path) -> CliError {
+    let error = CliError::usage(format!("there is no ledger in {}", folder.display()));
+    match folder.exists() {
+        true => {
+            error.hint(format!("make one with `cim-keys init {}`, or name another with --ledger", folder.display()))
+        }
+        false => error.hint(format!("the folder does not exist; `cim-keys init {}` makes it", folder.display())),
+    }
+}
+
+/// Where this machine keeps what must not travel with a ledger's folder: the right to write it.
+pub(crate) fn state_folder() -> Result<PathBuf> {
+    let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
+    named("CIM_KEYS_STATE")
+        .or_else(|| named("XDG_STATE_HOME").and_then(absolute).map(|state| state.join("cim-keys")))
+        .or_else(|| named("HOME").and_then(absolute).map(|home| home.join(".local/state/cim-keys")))
+        .ok_or_else(|| {
+            CliError::usage("there is no place to keep the right to write ledgers: this user has no home folder")
+                .hint("set CIM_KEYS_STATE to a folder that stays on this machine")
+        })
+}
+
+/// The configuration: defaults, the ledger's `config.toml`, `CIM_KEYS_*`, in this order.
+pub(crate) fn config(ledger: Option<&Path>) -> Result<Resolved> {
+    let mut layers = Layers::new();
+    if let Some(path) = ledger.map(|folder| folder.join(CONFIG_FILE)) {
+        match fs::read_to_string(&path) {
+            Ok(text) => layers.file(&path, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(CliError::usage(format!("cannot read {}", path.display())).because(&error)),
+        }
+    }
+    let pairs: Vec<(OsString, OsString)> = env::vars_os().collect();
+    layers.variables(pairs);
+    layers.resolve().map_err(|error| invalid_config(&error))
+}
+
+/// A wrong configuration, as it is told: every problem on a line.
+pub(crate) fn invalid_config(error: &cim_keys::config::ConfigError) -> CliError {
+    let mut told = CliError::usage("the configuration is not valid");
+    for problem in &error.problems {
+        told = told.detail(problem.to_string());
+    }
+    told.hint("`cim-keys config example` shows every key with its meaning; `cim-keys config show --origin` what is set")
+}
