@@ -1,0 +1,151 @@
+//! Opening: the folder, the lock, the file, and what a crash left in it.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write};
+use std::path::{Path, PathBuf};
+
+use super::index::{self, ScanError};
+use super::line::{Base, Header, VERSION};
+use super::medium::{Disk, Medium};
+use super::{FileQueue, compact, filesystem, platform};
+use crate::delivery::outbox::Source;
+use crate::text::visible;
+
+/// Why a queue could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it, or this one a second time.
+    #[error("the queue {} is in use by {holder}: one process at a time may have it; stop the other, or use another path", path.display())]
+    InUse {
+        /// The queue.
+        path: PathBuf,
+        /// Who has it, as far as is known.
+        holder: String,
+    },
+    /// The file system does not keep what it is told to.
+    #[error("the queue {} would be on {filesystem}, where an fsync and a lock promise nothing: put it on a local disk", path.display())]
+    Unsuitable {
+        /// The queue.
+        path: PathBuf,
+        /// The file system's name.
+        filesystem: &'static str,
+    },
+    /// A line does not read as what was written.
+    #[error("line {line} of the queue {}: {problem}", path.display())]
+    Damaged {
+        /// The queue.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The system refused something.
+    #[error("could not {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+pub(super) fn open(path: &Path) -> Result<FileQueue, OpenError> {
+    let failed = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { action, path, source }
+    };
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.exists() {
+        platform::create_folder(folder).map_err(failed("make the folder", folder))?;
+    }
+    // Two names of one file must mean one lock.
+    let path = resolved(path, folder).map_err(failed("find the folder of", path))?;
+    if let Some(filesystem) = filesystem::unsuitable(path.parent().unwrap_or(folder)) {
+        return Err(OpenError::Unsuitable { path, filesystem });
+    }
+    let lock = lock(&path)?;
+    let mut first = |out: &mut dyn Write| out.write_all(&new_file());
+    let disk = Disk::open(&path, &mut first).map_err(failed("open", &path))?;
+    take(path, Box::new(disk), Some(lock))
+}
+
+/// A queue over a medium that is open already.
+pub(super) fn take(path: PathBuf, mut medium: Box<dyn Medium>, lock: Option<File>) -> Result<FileQueue, OpenError> {
+    let io_failed = |action| {
+        let path = path.clone();
+        move |source| OpenError::Io { action, path, source }
+    };
+    let scan = match index::scan(&*medium) {
+        Ok(scan) => scan,
+        Err(ScanError::Io(error)) => return Err(io_failed("read")(error)),
+        Err(ScanError::Damaged { line: 1, problem }) => return Err(OpenError::Damaged { path, line: 1, problem }),
+        Err(ScanError::Damaged { line, problem }) => {
+            let problem = format!("{problem}; restore the file from a copy, or move it away to begin a new queue");
+            return Err(OpenError::Damaged { path, line, problem });
+        }
+    };
+    if scan.torn > 0 {
+        tracing::warn!(queue = %path.display(), bytes = scan.torn, "cut off an append that was interrupted");
+        medium.truncate(scan.index.len).and_then(|()| medium.sync()).map_err(io_failed("cut off the end of"))?;
+    }
+    Ok(FileQueue {
+        path,
+        source: scan.header.source,
+        medium,
+        index: scan.index,
+        next: std::cell::Cell::new(None),
+        closed: None,
+        dropped: scan.torn,
+        compaction: compact::Trigger::default(),
+        _lock: lock,
+    })
+}
+
+/// The whole content of a queue that holds nothing yet, with a source of its own.
+pub(super) fn new_file() -> Vec<u8> {
+    let source = Source::new(&format!("queue-{}", uuid::Uuid::now_v7().as_hyphenated()));
+    let source = source.expect("a UUID is of letters, digits and hyphens, and 42 characters fit a token");
+    let mut bytes = Vec::new();
+    Header { version: VERSION, source, base: Base::default() }.write(&mut bytes);
+    bytes
+}
+
+fn resolved(path: &Path, folder: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Ok(path) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?;
+            Ok(folder.canonicalize()?.join(name))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let failed = |source| OpenError::Io { action: "lock", path: lock_path.clone(), source };
+    let mut file = platform::open_lock(&lock_path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Only a courtesy: the lock itself says no more than that someone has it.
+            let _ = file.take(64).read_to_string(&mut holder);
+            let holder = match holder.trim() {
+                "" => "another process".to_owned(),
+                pid => format!("process {}", visible(pid)),
+            };
+            return Err(OpenError::InUse { path: path.to_owned(), holder });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    // For the message above, in the process that comes second; not being able to write it does no harm.
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(file)
+}
