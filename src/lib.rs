@@ -13,5 +13,7 @@ pub mod ids;
 #[cfg(feature = "ipld")]
 pub mod ipld_support;
 pub mod ledger;
+#[cfg(feature = "ipld")]
+pub mod queue;
 pub mod text;
 pub mod time;

@@ -80,7 +80,9 @@ pub enum AppendError {
     #[error("event {0} does not match its content identifier: it was changed after it was made; make it again")]
     Mismatch(EventId),
     /// The subject of an event follows from its type, and this release does not know the type.
-    #[error("event {id} is a \"{event_type}\", which this release does not know: publish it with the release that made it")]
+    #[error(
+        "event {id} is a \"{event_type}\", which this release does not know: publish it with the release that made it"
+    )]
     UnknownType {
         /// The event's id.
         id: EventId,
@@ -101,6 +103,13 @@ pub enum AppendError {
     /// The queue itself failed.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+}
+
+/// Whether a line was taken, and whether another one is wanted.
+enum Took {
+    More,
+    Last,
+    Not,
 }
 
 impl FileQueue {
@@ -131,13 +140,13 @@ impl FileQueue {
         for (part, (position, event)) in (1..).zip(&fresh) {
             json.clear();
             let line = written(*position, (part, of), event, &mut json)?;
-            lines.push((bytes.len() as u64, EventLine { event: b"", ..line }));
+            lines.push((line.position, line.id, line.cid, bytes.len() as u64));
             line.write(&mut bytes);
         }
         let place = self.index.len;
         self.write(&bytes, "append events to")?;
-        for (offset, line) in lines {
-            self.index.event(&line, place + offset).map_err(|problem| self.damaged(&problem))?;
+        for (position, id, cid, offset) in lines {
+            self.index.event(position, id, cid, place + offset).map_err(|problem| self.damaged(&problem))?;
         }
         Ok(answers)
     }
@@ -219,7 +228,8 @@ impl FileQueue {
 
     fn close(&mut self, why: &str) {
         tracing::error!(queue = %self.path.display(), "{why}: the queue takes nothing more until it is opened again");
-        self.closed = Some(format!("{why} earlier, so nothing more is accepted; mend the disk and open the queue again"));
+        self.closed =
+            Some(format!("{why} earlier, so nothing more is accepted; mend the disk and open the queue again"));
     }
 
     fn note(&mut self, note: &Note, action: &'static str) -> Result<(), OutboxError> {
@@ -241,11 +251,11 @@ impl FileQueue {
         }
     }
 
-    /// Calls `take` with each event line from a position on, in order, until it answers false.
+    /// Calls `take` with each event line from a position on, in order, for as long as it wants more.
     fn lines_from(
         &self,
         position: u64,
-        mut take: impl FnMut(&EventLine<'_>) -> Result<bool, OutboxError>,
+        mut take: impl FnMut(&EventLine<'_>) -> Result<Took, OutboxError>,
     ) -> Result<(), OutboxError> {
         let Some(place) = self.place(position) else { return Ok(()) };
         let mut lines = Lines::new(&*self.medium, place);
@@ -254,13 +264,17 @@ impl FileQueue {
             let Some(line) = lines.next().map_err(|error| self.storage("read", error))? else { break };
             let offset = line.offset;
             match Record::read(line.bytes) {
-                Some(Record::Event(event)) if event.position == expected => {
-                    if !take(&event)? {
+                Some(Record::Event(event)) if event.position == expected => match take(&event)? {
+                    Took::More => expected += 1,
+                    Took::Last => {
+                        expected += 1;
+                        break;
+                    }
+                    Took::Not => {
                         self.next.set(Some((expected, offset)));
                         return Ok(());
                     }
-                    expected += 1;
-                }
+                },
                 // Notes, events before the one that is looked for, and kept ones that another kept one follows.
                 Some(Record::Note(_)) => {}
                 Some(Record::Event(event)) if event.position < expected => {}
@@ -342,15 +356,11 @@ impl Outbox for FileQueue {
             let entry = self.entry(line)?;
             bytes += entry.block.len();
             if !entries.is_empty() && bytes > max_bytes {
-                return Ok(false);
+                return Ok(Took::Not);
             }
             entries.push(entry);
-            Ok(entries.len() < max_events)
+            Ok(if entries.len() < max_events { Took::More } else { Took::Last })
         })?;
-        // Told after the last one was taken, the place is of that one, and not of the one behind it.
-        if entries.len() == max_events {
-            self.next.set(None);
-        }
         Ok(entries)
     }
 
@@ -368,7 +378,7 @@ impl Outbox for FileQueue {
         let next = self.next.get();
         self.lines_from(position, |line| {
             found = Some(line.cid);
-            Ok(false)
+            Ok(Took::Last)
         })?;
         self.next.set(next);
         Ok(found)

@@ -56,7 +56,9 @@ impl FileQueue {
                 tracing::warn!(queue = %self.path.display(), %error, "the queue could not be written anew, and stays as it is");
                 return;
             }
-            Err(ReplaceError::Unsure(error)) => return self.close(&format!("the fsync of the folder failed ({error})")),
+            Err(ReplaceError::Unsure(error)) => {
+                return self.close(&format!("the fsync of the folder failed ({error})"));
+            }
         }
         match index::scan(&*self.medium) {
             Ok(scan) if scan.torn == 0 => self.index = scan.index,

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use cid::Cid;
 
-use super::line::{Base, EventLine, Header, MAX_LINE, Note, Record};
+use super::line::{Base, Header, MAX_LINE, Note, Record};
 use super::medium::Medium;
 use crate::delivery::outbox::{Cursor, Parked, StreamKey};
 use crate::ids::EventId;
@@ -50,7 +50,10 @@ pub(super) struct Scan {
 pub(super) enum ScanError {
     Io(io::Error),
     /// What is wrong, and in which line.
-    Damaged { line: u64, problem: String },
+    Damaged {
+        line: u64,
+        problem: String,
+    },
 }
 
 impl From<io::Error> for ScanError {
@@ -185,7 +188,7 @@ impl Index {
     /// Takes in a record that stands at a place of the file.
     pub(super) fn apply(&mut self, record: &Record<'_>, place: u64) -> Result<(), String> {
         match record {
-            Record::Event(event) => self.event(event, place),
+            Record::Event(event) => self.event(event.position, event.id, event.cid, place),
             Record::Note(note) => {
                 self.note(note);
                 Ok(())
@@ -193,19 +196,19 @@ impl Index {
         }
     }
 
-    pub(super) fn event(&mut self, event: &EventLine<'_>, place: u64) -> Result<(), String> {
-        if event.position <= self.base.position && self.end == self.base.position {
-            self.kept.insert(event.position, place);
-        } else if event.position == self.end + 1 {
-            if (event.position - self.base.position - 1).is_multiple_of(STRIDE) {
+    pub(super) fn event(&mut self, position: u64, id: EventId, cid: Cid, place: u64) -> Result<(), String> {
+        if position <= self.base.position && self.end == self.base.position {
+            self.kept.insert(position, place);
+        } else if position == self.end + 1 {
+            if (position - self.base.position - 1).is_multiple_of(STRIDE) {
                 self.places.push(place);
             }
-            self.end = event.position;
-            self.end_cid = Some(event.cid);
+            self.end = position;
+            self.end_cid = Some(cid);
         } else {
-            return Err(format!("event {} stands where {} should", event.position, self.end + 1));
+            return Err(format!("event {position} stands where {} should", self.end + 1));
         }
-        self.remember(event.id, event.position, event.cid);
+        self.remember(id, position, cid);
         Ok(())
     }
 
@@ -281,7 +284,12 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     /// Whether it looks like a write that did not finish, rather than like one that was changed afterwards.
     fn torn(&self) -> bool {
-        self.bytes.last() != Some(&b'\n') || self.bytes.contains(&0)
+        match self.bytes.split_last() {
+            Some((b'\n', body)) => body.windows(2).any(|pair| pair == [0, 0]),
+            // A line that was whole but for its last byte was not cut, but changed.
+            Some((_, body)) => Record::read(&[body, b"\n"].concat()).is_none(),
+            None => false,
+        }
     }
 }
 

@@ -144,7 +144,11 @@ impl<'a> Record<'a> {
     /// Reads a whole line with its line feed; `None` if it is not exactly what is written here.
     pub(super) fn read(line: &'a [u8]) -> Option<Self> {
         let body = unseal(line)?;
-        if body.starts_with(br#"{"position":"#) { read_event(body).map(Self::Event) } else { parse_json(body).map(Self::Note) }
+        if body.starts_with(br#"{"position":"#) {
+            read_event(body).map(Self::Event)
+        } else {
+            parse_json(body).map(Self::Note)
+        }
     }
 }
 
