@@ -1,0 +1,86 @@
+//! Our identifiers, recomputed from our messages by other people's libraries: Python's `dag-cbor` and `libipld`, and
+//! JavaScript's `@ipld/dag-cbor`.
+//!
+//! `cargo xtask test` fetches them and names them in `CIM_KEYS_PYTHON` and `CIM_KEYS_NODE_MODULES`. Without them a test is
+//! skipped and says so; in CI it fails.
+#![allow(clippy::unwrap_used)]
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use cid::multibase::Base;
+use cim_keys::events::{EventData, KeyEvent, UnknownEvent};
+use cim_keys::ipld_support::{ContentAddressedEvent, append_message_body};
+use cim_keys_testkit::samples;
+use ipld_core::ipld;
+
+fn tool(variable: &str) -> Option<OsString> {
+    let tool = std::env::var_os(variable);
+    if tool.is_none() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{variable} is not set: run cargo xtask test");
+        eprintln!("SKIPPED: {variable} is not set; cargo xtask test sets it");
+    }
+    tool
+}
+
+/// Every sample, and an event of a type that nobody knows with all that an event may hold.
+fn events() -> Vec<ContentAddressedEvent<KeyEvent>> {
+    let data = ipld!({
+        "zero": 0, "negative": -1, "largest": 9007199254740991i64, "smallest": -9007199254740991i64,
+        "text": "\"\\\u{8}\u{c}\n\r\t\u{1} é 水 𐅑 \u{2028}", "empty": [[], {}], "yes": true, "no": false,
+        "bytes": ipld_core::ipld::Ipld::Bytes((0..=255).collect()), "": "the empty key", "a longer key": { "b": 1, "a": 2, "aa": 3 },
+    });
+    let unknown = EventData::Unknown(UnknownEvent { event_type: "SomethingLater".into(), schema: 7, data });
+    let later = KeyEvent { data: unknown, ..samples::typical() };
+    samples::events().into_iter().chain([later]).map(|event| ContentAddressedEvent::new(event).unwrap()).collect()
+}
+
+/// The messages of these events, one a line, as the peers read them: the body as DAG-JSON, then the block itself.
+fn messages(events: &[ContentAddressedEvent<KeyEvent>]) -> String {
+    let mut lines = String::new();
+    for event in events {
+        let mut json = Vec::new();
+        append_message_body(&event.cid, event.block(), &mut json).unwrap();
+        for body in [&json[..], event.block()] {
+            let body = Base::Base64Pad.encode(body);
+            lines.push_str(&format!("{{\"headers\":{{\"ce-id\":\"{}\"}},\"body\":\"{body}\"}}\n", event.cid));
+        }
+    }
+    lines
+}
+
+fn answers(command: &mut Command, input: &str) -> Vec<Vec<String>> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the peer failed: {command:?}");
+    writer.join().unwrap().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+}
+
+fn agree(command: &mut Command) {
+    let events = events();
+    let answers = answers(command, &messages(&events));
+    assert_eq!(answers.len(), 2 * events.len());
+    for (event, answers) in events.iter().zip(answers.chunks(2)) {
+        for cid in answers.iter().flatten() {
+            assert_eq!(*cid, event.cid.to_string(), "{}", event.event.event_type());
+        }
+    }
+}
+
+#[test]
+fn python_gives_the_same_identifiers() {
+    let Some(python) = tool("CIM_KEYS_PYTHON") else { return };
+    agree(Command::new(python).arg("tests/peers/verify.py"));
+}
+
+#[test]
+fn javascript_gives_the_same_identifiers() {
+    let Some(modules) = tool("CIM_KEYS_NODE_MODULES") else { return };
+    agree(Command::new("node").arg("tests/peers/verify.mjs").env("CIM_KEYS_NODE_MODULES", modules));
+}
