@@ -15,5 +15,7 @@ pub mod ipld_support;
 pub mod ledger;
 #[cfg(feature = "ipld")]
 pub mod queue;
+#[cfg(feature = "custody")]
+pub mod manual;
 pub mod text;
 pub mod time;

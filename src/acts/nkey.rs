@@ -71,7 +71,7 @@ pub(super) fn encode_seed(of: NkeyKind, seed: &[u8; 32]) -> SecretBytes {
     text
 }
 
-/// Reads a public key. Accepts only the one text that [`encode_public`] writes.
+/// Reads a public key. A key has exactly one text, and no other is accepted.
 pub fn check_public(text: &str) -> Result<(NkeyKind, [u8; 32]), InvalidNkey> {
     let mut raw = [0; 35];
     decode(text.as_bytes(), PUBLIC_LENGTH, &mut raw).map_err(|e| match e {
@@ -83,7 +83,7 @@ pub fn check_public(text: &str) -> Result<(NkeyKind, [u8; 32]), InvalidNkey> {
     Ok((kind(raw[0])?, key))
 }
 
-/// Reads a seed. Accepts only the one text that [`encode_seed`] writes.
+/// Reads a seed. A seed has exactly one text, and no other is accepted.
 pub(super) fn decode_seed(text: &[u8]) -> Result<(NkeyKind, Zeroizing<[u8; 32]>), InvalidNkey> {
     let mut raw = Zeroizing::new([0; 36]);
     decode(text, SEED_LENGTH, raw.as_mut_slice())?;

@@ -1,0 +1,73 @@
+//! What to do when something is lost, damaged or stolen.
+//!
+//! # A passphrase is lost
+//!
+//! Nobody can bring it back: there is no second way into a compartment. Take the second envelope. If both are gone, the
+//! keys in that compartment are lost, and only those: the facts about them are in `ledger.db` and stay readable. Revoke each
+//! (`cim-keys key revoke KEY --reason cessation-of-operation`), make a compartment
+//! (`cim-keys custody add root-2`), and generate successors there. For a NATS operator this means a new operator, and a
+//! restart of its servers: that is why `root` has two envelopes.
+//!
+//! # A passphrase was seen
+//!
+//! ```console
+//! $ cim-keys custody passphrase issuing
+//! ```
+//!
+//! This seals the compartment's identity with another passphrase. It does **not** help against somebody who holds an older
+//! copy of the folder: that copy still opens with the old passphrase, and holds the same keys. If there may be such a copy,
+//! treat every key in the compartment as stolen.
+//!
+//! # A key was stolen, or may have been
+//!
+//! ```console
+//! $ cim-keys key revoke KEY --reason key-compromise --invalid-since 2026-11-02T00:00:00Z --note "laptop stolen in Oslo"
+//! $ cim-keys key generate "…"
+//! ```
+//!
+//! Revoke first, and publish at once (`cim-keys sync --once`). `--invalid-since` says from when on what it signed is in
+//! doubt. For a planned change use `key rotate` instead: it makes the new key and retires the old one in one act, and with
+//! `--retire-at` both are good for a while.
+//!
+//! # The laptop is gone
+//!
+//! Take a copy of the ledger folder to another machine. It opens for reading at once: who had which key, and what is to be
+//! revoked, is all there. Its secrets open with the passphrases. Whatever was recorded after the copy was made and had
+//! been published is in the stream.
+//!
+//! # A file in `custody/` is damaged
+//!
+//! The error names the file. Bring that one file back from a copy, with mode 0600. An identity (`identity.age`) fits as
+//! long as it is of the same compartment, with the passphrase that it had when the copy was made; a secret
+//! (`keys/….age`) fits always. Whether it is the right key is checked at each use, against the public key that is
+//! recorded.
+//!
+//! The recipient file is one line. If the identity opens, `age-keygen -y` gives it back.
+//!
+//! # "wrong passphrase", and it is the right one
+//!
+//! Wrong passphrases and damaged files are told apart, by a checksum beside the recipient. If it says *wrong*, then it is: mind
+//! that each compartment has its own, that the keyboard's layout may differ, and that generated ones have hyphens.
+//! Whether it is the passphrase or cim-keys, the age program tells: `age -d custody/root/identity.age`.
+//!
+//! # A command was killed in the middle
+//!
+//! Run it again. A key's secret is sealed and on the disk before the key is recorded, so there is never a recorded key
+//! without its secret. What can be left behind is a sealed secret of a key that was never recorded: an orphan, useless and
+//! harmless. `cim-keys custody check` names orphans, and `--remove-orphans` removes them.
+//!
+//! # `ledger.db` is damaged
+//!
+//! `cim-keys verify` says where. Work from a copy; a position that is sound there and published is the same everywhere,
+//! because its content identifier is. Custody does not depend on the database: each file says whose it is by its name, and
+//! opens without cim-keys.
+//!
+//! # cim-keys is gone
+//!
+//! Everything opens with ordinary programs:
+//!
+//! ```console
+//! $ age -d -i custody/issuing/identity.age custody/issuing/keys/KEY.age > key.pem   # asks for the passphrase
+//! $ openssl pkey -in key.pem -noout -text                                            # Ed25519 and P-256
+//! $ sqlite3 ledger.db "SELECT position, type, hex(block) FROM log"                   # DAG-CBOR blocks
+//! ```
