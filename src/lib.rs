@@ -13,9 +13,9 @@ pub mod ids;
 #[cfg(feature = "ipld")]
 pub mod ipld_support;
 pub mod ledger;
-#[cfg(feature = "ipld")]
-pub mod queue;
 #[cfg(feature = "custody")]
 pub mod manual;
+#[cfg(feature = "ipld")]
+pub mod queue;
 pub mod text;
 pub mod time;

@@ -3,6 +3,8 @@
 mod cli;
 mod commands;
 mod error;
+mod hardening;
+mod passphrase;
 mod place;
 mod ui;
 
@@ -14,6 +16,7 @@ use crate::cli::Cli;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
+    hardening::forbid_dumps();
     let cli = Cli::parse();
     let ui = Ui::new(cli.global.output, cli.global.yes);
     cli.global.log();
