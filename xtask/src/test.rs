@@ -40,8 +40,8 @@ pub(crate) fn bench(name: Option<&str>, arguments: &[String]) -> Result {
 /// The simulator's test, over as many seeds as asked for, optimised.
 pub(crate) fn simulate(seeds: u64, from: u64) -> Result {
     let mut command = cargo(&["test", "--release", "--package", "cim-keys", "--test", "delivery_simulation"]);
-    command.env("CIM_KEYS_SEEDS", seeds.to_string()).env("CIM_KEYS_FIRST_SEED", from.to_string());
-    run(command.args(["--", "--nocapture"]))
+    command.env("CIM_KEYS_SIMULATE_SEEDS", seeds.to_string()).env("CIM_KEYS_SIMULATE_FROM", from.to_string());
+    run(command.args(["--", "--nocapture", "every_schedule_delivers_everything_once_and_in_order"]))
 }
 
 /// The folder of vectors: as the environment says, else the one that lies beside the repository.
