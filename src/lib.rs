@@ -15,6 +15,8 @@ pub mod ipld_support;
 pub mod ledger;
 #[cfg(feature = "custody")]
 pub mod manual;
+#[cfg(feature = "custody")]
+pub mod nats;
 #[cfg(feature = "ipld")]
 pub mod queue;
 pub mod text;

@@ -1,0 +1,183 @@
+//! The claims of JWT version 2, as the server reads them.
+//!
+//! A limit that is left out means **zero** to the server, not "unlimited": what is made here writes `-1` for no limit.
+//! Fields are written in the order of the reference implementation. What this release does not know is kept in `extra`.
+
+mod account;
+mod activation;
+mod operator;
+mod user;
+
+pub use account::*;
+pub use activation::*;
+pub use operator::*;
+pub use user::*;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// No limit, as the server writes it.
+pub const NO_LIMIT: i64 = -1;
+
+/// Fields that a newer version of the claims brought, kept as they came.
+pub type Extra = Map<String, Value>;
+
+pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// The registered claims that every token carries, in the order in which they are hashed and written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// `aud`: for whom, where that is said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub aud: String,
+    /// `exp`: good until this second of the Unix epoch; 0 is for ever.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub exp: i64,
+    /// `jti`: base32 of SHA-512/256 over these fields with an empty `jti`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub jti: String,
+    /// `iat`: issued at this second of the Unix epoch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub iat: i64,
+    /// `iss`: the public key that signed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub iss: String,
+    /// `name`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// `nbf`: not good before this second of the Unix epoch; 0 is from ever.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nbf: i64,
+    /// `sub`: the public key that the token is about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sub: String,
+}
+
+/// What the `nats` object of each kind of token has in common: written last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generic {
+    /// Words in lower case; `key:value` for templates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The kind of token.
+    #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// The version of the claims: 2.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub version: i64,
+}
+
+/// A whole token's claims: the registered ones and the body of its kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Claims<B> {
+    /// The registered claims.
+    #[serde(flatten)]
+    pub registered: Registered,
+    /// The body.
+    pub nats: B,
+}
+
+/// A body of claims: which kind it is, and who may sign it.
+pub trait Body: Serialize + for<'de> Deserialize<'de> {
+    /// The kind, as `nats.type` names it.
+    const KIND: &'static str;
+    /// The kinds of key (first letter of the public key) that the token may be about.
+    const SUBJECT: &'static [char];
+    /// The kinds of key that may sign it.
+    const ISSUERS: &'static [char];
+    /// The common fields.
+    fn generic_mut(&mut self) -> &mut Generic;
+    /// The common fields.
+    fn generic(&self) -> &Generic;
+}
+
+macro_rules! body {
+    ($type:ty, $kind:literal, $subject:expr, $issuers:expr) => {
+        impl Body for $type {
+            const KIND: &'static str = $kind;
+            const SUBJECT: &'static [char] = $subject;
+            const ISSUERS: &'static [char] = $issuers;
+            fn generic_mut(&mut self) -> &mut Generic {
+                &mut self.generic
+            }
+            fn generic(&self) -> &Generic {
+                &self.generic
+            }
+        }
+    };
+}
+
+body!(Operator, "operator", &['O'], &['O']);
+body!(Account, "account", &['A'], &['A', 'O']);
+body!(User, "user", &['U'], &['A']);
+body!(Activation, "activation", &['A'], &['A', 'O']);
+body!(GenericBody, "generic", &['O', 'A', 'U', 'N', 'C', 'X'], &['O', 'A', 'U', 'N', 'C']);
+
+/// A generic token's body: any fields. A signed request to delete accounts is one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenericBody {
+    /// The fields.
+    #[serde(flatten)]
+    pub fields: Extra,
+    /// The common fields.
+    #[serde(flatten)]
+    pub generic: Generic,
+}
+
+/// What people may know about an account or export.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// What it is, at most 8 KiB.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Where there is more, at most 8 KiB.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub info_url: String,
+}
+
+/// Subjects that are allowed and denied. Nothing allowed and nothing denied allows everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission {
+    /// Allowed subjects; for subscriptions `subject queue` names a queue too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub allow: Vec<String>,
+    /// Denied subjects; a denial wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub deny: Vec<String>,
+}
+
+/// How far a reply subject may be published to that came with a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponsePermission {
+    /// How many replies; -1 for no limit, 0 for the server's default of 1.
+    #[serde(default)]
+    pub max: i64,
+    /// For how long, in nanoseconds; 0 for the server's default of two minutes.
+    #[serde(default)]
+    pub ttl: i64,
+}
+
+/// What may be published and subscribed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permissions {
+    /// Publishing.
+    #[serde(default)]
+    pub r#pub: Permission,
+    /// Subscribing.
+    #[serde(default)]
+    pub sub: Permission,
+    /// Replies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resp: Option<ResponsePermission>,
+}
+
+/// What Go writes for an empty slice or map now and then.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
