@@ -3,6 +3,7 @@
 //! Pure: nothing here reads a clock, a disk or a network, and a private key appears only as something that signs. The
 //! claims are those of JWT version 2 (`nats-io/jwt` v2), field for field; fields that a newer version adds are kept.
 
+pub mod check;
 pub mod claims;
 pub mod creds;
 pub mod jwt;
