@@ -94,7 +94,10 @@ impl<'a> Findings<'a> {
             return;
         };
         if !schemes.iter().any(|s| scheme.eq_ignore_ascii_case(s)) {
-            self.add(format!("{what} \"{text}\" has the scheme {scheme}"), format!("use one of {}", schemes.join(", ")));
+            self.add(
+                format!("{what} \"{text}\" has the scheme {scheme}"),
+                format!("use one of {}", schemes.join(", ")),
+            );
         }
         if rest.contains('@') {
             self.add(format!("{what} carries credentials"), "leave them out: they would be public");

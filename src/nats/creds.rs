@@ -5,6 +5,9 @@ use zeroize::Zeroizing;
 
 use super::claims::User;
 use super::jwt::{self, DecodeError};
+use crate::acts::keys::{KeyKind, PrivateKey};
+use crate::custody::SecretBytes;
+use crate::events::NkeyKind;
 
 /// The largest file that is read, in bytes.
 pub const MAX_LEN: usize = jwt::MAX_LEN + 4_096;
@@ -62,12 +65,14 @@ impl Creds {
         let token = section(text, "BEGIN NATS USER JWT").ok_or(CredsError::Missing("user JWT"))?;
         let seed = section(text, "BEGIN USER NKEY SEED").ok_or(CredsError::Missing("user seed"))?;
         let claims = jwt::decode::<User>(token)?;
-        let key = nkeys::KeyPair::from_seed(seed).map_err(|_| CredsError::Seed)?;
-        if !seed.starts_with("SU") {
+        let secret = SecretBytes::new(Box::new(seed.as_bytes().to_vec()));
+        let key = PrivateKey::parse(&secret).map_err(|_| CredsError::Seed)?;
+        if key.kind() != KeyKind::Nkey(NkeyKind::User) {
             return Err(CredsError::Seed);
         }
-        if key.public_key() != claims.registered.sub {
-            return Err(CredsError::Mismatch { seed: key.public_key(), token: claims.registered.sub });
+        let public = key.public().public_key;
+        if public.as_str() != claims.registered.sub {
+            return Err(CredsError::Mismatch { seed: public.to_string(), token: claims.registered.sub });
         }
         Ok(Self { token: token.to_owned(), seed: SecretString::from(seed.to_owned()) })
     }

@@ -498,7 +498,7 @@ pub fn events() -> Vec<KeyEvent> {
 /// An event around any data, numbered: equal numbers give equal ids and times.
 #[must_use]
 pub fn event(n: u64, data: EventData) -> KeyEvent {
-    let causes = if n % 3 == 0 { Vec::new() } else { vec![link((n % 250) as u8)] };
+    let causes = if n.is_multiple_of(3) { Vec::new() } else { vec![link((n % 250) as u8)] };
     let start = at("2026-01-31T09:30:00.000000Z").unix_micros();
     KeyEvent {
         id: EventId::from_uuid(*id::<EventId>(0x10_0000_0000 + n).as_uuid()),

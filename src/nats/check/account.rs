@@ -64,7 +64,9 @@ fn check_limits(account: &Account, found: &mut Findings<'_>) {
         ("data", limits.data, "no byte may flow"),
     ] {
         match limit {
-            0 => found.add(format!("the limit of {what} is zero: {effect}"), "set it to -1 for no limit, or above zero"),
+            0 => {
+                found.add(format!("the limit of {what} is zero: {effect}"), "set it to -1 for no limit, or above zero")
+            }
             ..=-2 => found.add(format!("the limit of {what} is {limit}"), "set it to -1 for no limit"),
             _ => {}
         }
@@ -153,7 +155,8 @@ fn check_export(export: &Export, limits: &AccountLimits, found: &mut Findings<'_
 fn check_overlaps(exports: &[Export], found: &mut Findings<'_>) {
     for (i, a) in exports.iter().enumerate() {
         for b in &exports[i + 1..] {
-            if a.r#type == b.r#type && (subject::covers(&a.subject, &b.subject) || subject::covers(&b.subject, &a.subject))
+            if a.r#type == b.r#type
+                && (subject::covers(&a.subject, &b.subject) || subject::covers(&b.subject, &a.subject))
             {
                 found.add(
                     format!("the exports \"{}\" and \"{}\" lie within each other", a.subject, b.subject),

@@ -93,8 +93,7 @@ fn check_member(operator: &Claims<Operator>, account: &Claims<Account>, user: &C
         None => SignedBy::Identity,
     };
     list.extend(check_user(user, signed_by));
-    let mut found =
-        Findings::new(format!("user {}/{}", shown(&account.registered), shown(&user.registered)), list);
+    let mut found = Findings::new(format!("user {}/{}", shown(&account.registered), shown(&user.registered)), list);
     if !issuer.is_empty() && key.is_none() {
         if *issuer != account.registered.sub {
             found.add(format!("it is signed by {issuer}, which is no key of the account"), "sign it again");
@@ -128,7 +127,10 @@ fn check_source(import: &Import, source: Option<&AccountNode>, found: &mut Findi
         return;
     };
     if export.token_req && import.token.is_empty() {
-        found.add(format!("account {name} asks for an activation, and there is none"), "add one, signed by that account");
+        found.add(
+            format!("account {name} asks for an activation, and there is none"),
+            "add one, signed by that account",
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Users, and the templates of scoped signing keys.
 
-use super::super::claims::{Claims, ExternalAuthorization, User, UserPermissions, UserScope, CONNECTION_TYPES};
+use super::super::claims::{CONNECTION_TYPES, Claims, ExternalAuthorization, User, UserPermissions, UserScope};
 use super::{Finding, Findings, shown, times};
 
 /// How a user is signed, as far as it decides what the user may hold.
@@ -56,15 +56,15 @@ pub fn check_scope(account: &str, scope: &UserScope) -> Vec<Finding> {
         found.add("a scoped signing key has no role", "name the role: it is how people refer to the key");
     }
     check_permissions(&scope.template, &mut found);
-    for subject in [&scope.template.r#pub, &scope.template.sub].into_iter().flat_map(|p| p.allow.iter().chain(&p.deny)) {
+    for subject in [&scope.template.r#pub, &scope.template.sub].into_iter().flat_map(|p| p.allow.iter().chain(&p.deny))
+    {
         check_template(subject, &mut found);
     }
     list
 }
 
 /// The functions that a server expands in a template.
-const FUNCTIONS: &[&str] =
-    &["name()", "subject()", "account-name()", "account-subject()"];
+const FUNCTIONS: &[&str] = &["name()", "subject()", "account-name()", "account-subject()"];
 
 fn check_template(subject: &str, found: &mut Findings<'_>) {
     let mut rest = subject;

@@ -291,7 +291,7 @@ pub enum SigningKey {
     /// Signs users as they are.
     Plain(String),
     /// Signs users that have no permissions of their own.
-    Scoped(UserScope),
+    Scoped(Box<UserScope>),
 }
 
 impl SigningKey {
@@ -362,7 +362,7 @@ impl<'de> Deserialize<'de> for SigningKey {
         }
         Ok(match Written::deserialize(deserializer)? {
             Written::Plain(key) => Self::Plain(key),
-            Written::Scoped(scope) => Self::Scoped(*scope),
+            Written::Scoped(scope) => Self::Scoped(scope),
         })
     }
 }
