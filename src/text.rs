@@ -203,7 +203,7 @@ texts! {
     /// What a role or a delegation allows: 1 to 8 tokens ([`SubjectToken`]) joined by dots, where the last may be `*`:
     /// `key.rotate`, `nats.account.*`.
     Permission = "permission", parse_permission;
-    /// A free document: a policy, a set of JWT claims as canonical JSON. 1 byte to 256 KiB; kept as it is.
+    /// A free document: a policy, a set of JWT claims as canonical JSON. 1 byte to 1 MiB; kept as it is.
     Document = "document", parse_document;
     /// An absolute URL, at most 2,048 bytes of printable ASCII without space, with a scheme and without credentials.
     Url = "URL", parse_url;
@@ -330,8 +330,8 @@ fn parse_permission(text: &str) -> Result<String, String> {
 fn parse_document(text: &str) -> Result<String, String> {
     match text.len() {
         0 => Err("it is empty".into()),
-        1..=262_144 => Ok(text.to_owned()),
-        n => Err(format!("it has {n} bytes, and 262,144 are allowed")),
+        1..=1_048_576 => Ok(text.to_owned()),
+        n => Err(format!("it has {n} bytes, and 1,048,576 are allowed")),
     }
 }
 

@@ -8,7 +8,7 @@ use cid::Cid;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::ids::{NatsAccountId, NatsOperatorId, OrganizationId, PersonId, RoleId, UnitId};
+use crate::ids::{NatsAccountId, NatsOperatorId, NatsUserId, OrganizationId, PersonId, RoleId, UnitId};
 use crate::text::{InvalidText, Label, borrowed_or_owned};
 use crate::time::Timestamp;
 
@@ -288,6 +288,23 @@ pub enum NatsHolder {
 prefixed!(NatsHolder = "holder of a signing key", "operator:<uuid> or account:<uuid>" {
     "operator" => Operator(NatsOperatorId),
     "account" => Account(NatsAccountId),
+});
+
+/// Whom a JWT of the NATS hierarchy is about: `operator:<uuid>`, `account:<uuid>` or `user:<uuid>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NatsParty {
+    /// An operator.
+    Operator(NatsOperatorId),
+    /// An account.
+    Account(NatsAccountId),
+    /// A user.
+    User(NatsUserId),
+}
+
+prefixed!(NatsParty = "NATS identity", "operator:<uuid>, account:<uuid> or user:<uuid>" {
+    "operator" => Operator(NatsOperatorId),
+    "account" => Account(NatsAccountId),
+    "user" => User(NatsUserId),
 });
 
 /// Defines a closed list of words. A word that is not in the list does not decode: a release that adds one raises the

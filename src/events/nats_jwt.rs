@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::common::{JwtKind, Link};
+use super::common::{JwtKind, Link, NatsParty};
 use crate::ids::KeyId;
 use crate::text::{Document, Label, PublicKey};
 
@@ -13,7 +13,9 @@ pub struct JwtClaimsCreated {
     pub jti: Label,
     /// Operator, account, user, activation or generic.
     pub kind: JwtKind,
-    /// For whom.
+    /// Whom it is about.
+    pub about: NatsParty,
+    /// The public key that it is about.
     pub subject: PublicKey,
     /// By whom.
     pub issuer: PublicKey,
@@ -33,7 +35,9 @@ pub struct JwtSigned {
     pub jti: Label,
     /// Operator, account, user, activation or generic.
     pub kind: JwtKind,
-    /// For whom.
+    /// Whom it is about.
+    pub about: NatsParty,
+    /// The public key that it is about.
     pub subject: PublicKey,
     /// By whom.
     pub issuer: PublicKey,

@@ -431,6 +431,7 @@ pub fn data() -> Vec<EventData> {
         JwtClaimsCreated {
             jti: text("BSGDQ2TQKB3RSVTDPZLZJ2DAZGBXKB3WNFRXEQLJNZTGK4TFPBQQ"),
             kind: text("user"),
+            about: party("user", 193),
             subject: nkey('U'),
             issuer: nkey('O'),
             issued_at: 1_769_851_800,
@@ -441,6 +442,7 @@ pub fn data() -> Vec<EventData> {
         JwtSigned {
             jti: text("BSGDQ2TQKB3RSVTDPZLZJ2DAZGBXKB3WNFRXEQLJNZTGK4TFPBQQ"),
             kind: text("user"),
+            about: party("user", 193),
             subject: nkey('U'),
             issuer: nkey('O'),
             issued_at: 1_769_851_800,
