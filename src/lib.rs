@@ -2,6 +2,8 @@
 
 #[cfg(feature = "custody")]
 pub mod acts;
+#[cfg(feature = "nats-client")]
+pub mod adapters;
 #[cfg(all(feature = "store", feature = "custody"))]
 pub mod app;
 pub mod config;
