@@ -21,5 +21,7 @@ pub mod manual;
 pub mod nats;
 #[cfg(feature = "ipld")]
 pub mod queue;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod text;
 pub mod time;

@@ -1,0 +1,525 @@
+//! The ledger on disk: one SQLite file, `ledger.db`, that holds public facts only.
+//!
+//! - An **append** is one transaction: blocks, log positions, tree hashes and entities. It takes its decision within that
+//!   transaction, on what is recorded at that moment, and returns after fsync. Appends that come from several threads at
+//!   once share a transaction, decided one after the other.
+//! - **Readers**, in this process and in others, go on while one writes. A second writer waits, then gets a clear error.
+//! - **The right to write** is a token outside the folder: a copied folder reads, and writes only after it was handed over
+//!   ([`Store::hand_over`]).
+//! - **Time** never goes back, and a jump of more than a day is an error that whoever is asked can confirm.
+//! - **Damage** is found by [`Store::verify`], named by position, and never panics.
+//!
+//! The tables are described byte by byte in `docs/design.md`.
+
+mod append;
+mod copy;
+mod error;
+mod group;
+mod outbox;
+mod read;
+mod schema;
+mod tables;
+mod token;
+mod tree;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cid::Cid;
+use rusqlite::Connection;
+
+pub use append::{AppendContext, AppendedEvent, Clock, ReadyEvent};
+pub use error::{AppendError, CopyError, CreateError, DatabaseError, NotTheWriter, OpenError, ReadError};
+pub use outbox::LedgerOutbox;
+pub use read::{Events, Listing, Recorded, Which};
+pub use tree::NodeHash;
+pub use verify::{Problem, Report};
+
+use append::Writer;
+use group::Group;
+use read::{Log, Reader};
+use schema::Access;
+use tables::Tables;
+use token::Token;
+
+use crate::delivery::outbox::Source;
+use crate::events::{LedgerCreated, LedgerHandedOver};
+use crate::ids::LedgerId;
+use crate::ledger::{Command, EventDraft, Refusal, View, decide_all};
+use crate::text::{Name, Note, PublicKey};
+use crate::time::Timestamp;
+
+/// Where a ledger is and how it is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    path: PathBuf,
+    tokens: PathBuf,
+    wait: Duration,
+    clock: Clock,
+}
+
+impl StoreOptions {
+    /// The database file, and the folder outside the ledger where this machine keeps its rights to write.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, tokens: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), tokens: tokens.into(), wait: Duration::from_secs(5), clock: Arc::new(Timestamp::now) }
+    }
+
+    /// How long a write waits for another process that writes; 5 seconds when nothing is said.
+    #[must_use]
+    pub fn with_wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Where the time of events comes from; this machine's clock when nothing is said.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+}
+
+/// Which ledger it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The ledger.
+    pub ledger_id: LedgerId,
+    /// Its name.
+    pub name: Name,
+    /// Its Ed25519 key, as `LedgerCreated` has it.
+    pub public_key: PublicKey,
+    /// The key as a subject token: the source under which the ledger publishes.
+    pub source: Source,
+}
+
+/// An open ledger.
+pub struct Store {
+    options: StoreOptions,
+    identity: Identity,
+    reader: Reader,
+    writing: Result<Writing, NotTheWriter>,
+}
+
+struct Writing {
+    writer: Mutex<Writer>,
+    group: Group,
+    token: Mutex<Token>,
+}
+
+impl Store {
+    /// Makes a ledger: its file with its first event, and the right to write to it. `more` is recorded with the first
+    /// event, in one transaction. Either all of it is there afterwards or no file.
+    ///
+    /// # Errors
+    /// When there is a file already, when a command is refused, or when the disk fails.
+    pub fn create(
+        options: StoreOptions,
+        context: AppendContext,
+        ledger: LedgerCreated,
+        more: Vec<Command>,
+    ) -> Result<Self, CreateError> {
+        schema::check_sqlite()?;
+        if options.path.exists() {
+            return Err(CreateError::Exists(options.path));
+        }
+        let io = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| CreateError::Io { action, path, source }
+        };
+        let aside = options.path.with_extension("db.new");
+        remove_database(&aside).map_err(io("removing the unfinished", &aside))?;
+        let connection = schema::connect(&aside, Access::Create, options.wait)?;
+        let token = Token::mint(ledger.ledger_id, &aside)?;
+        let failed = |error| DatabaseError::new("making the ledger", &aside, error);
+        for (key, value) in [
+            ("ledger", ledger.ledger_id.to_string()),
+            ("name", ledger.name.to_string()),
+            ("public_key", ledger.public_key.to_string()),
+            ("writer", token.nonce.clone()),
+        ] {
+            schema::set_meta(&connection, key, &value).map_err(failed)?;
+        }
+        let mut writer = Writer::new(connection, aside.clone(), Arc::clone(&options.clock));
+        let mut commands = vec![Command::CreateLedger(ledger)];
+        commands.extend(more);
+        let first =
+            writer.run(vec![Box::new(move |session| session.append(&context, |view| decide_first(view, &commands)))]);
+        for answer in first {
+            answer?;
+        }
+        close(writer.into_connection()).map_err(failed)?;
+        token.write(&options.tokens)?;
+        std::fs::rename(&aside, &options.path).map_err(io("putting in place", &options.path))?;
+        token::sync_folder(folder(&options.path)).map_err(io("syncing the folder of", &options.path))?;
+        Ok(Self::open(options)?)
+    }
+
+    /// Opens a ledger for writing where this machine has the right to, and for reading otherwise: [`Store::writable`]
+    /// says which, and why.
+    ///
+    /// # Errors
+    /// When there is no ledger, when it is another kind of file or of a newer version, or when the disk fails.
+    pub fn open(options: StoreOptions) -> Result<Self, OpenError> {
+        schema::check_sqlite()?;
+        if !options.path.exists() {
+            return Err(OpenError::Missing(options.path));
+        }
+        let connection = match schema::connect(&options.path, Access::Write, options.wait) {
+            Ok(connection) => connection,
+            Err(OpenError::Database(DatabaseError::Sqlite { source, .. })) if is_permission(&source) => {
+                let reason = NotTheWriter::Permissions(source.to_string());
+                let connection = schema::connect(&options.path, Access::Read, options.wait)?;
+                return Self::for_reading(options, connection, reason);
+            }
+            Err(error) => return Err(error),
+        };
+        let failed = |error| DatabaseError::new("opening the ledger", &options.path, error);
+        if connection.is_readonly("main").map_err(failed)? {
+            return Self::for_reading(options, connection, NotTheWriter::Permissions("the file is read-only".into()));
+        }
+        let identity = identity(&connection, &options.path)?;
+        let token = match Self::right_to_write(&connection, &options, identity.ledger_id)? {
+            Ok(token) => token,
+            Err(reason) => {
+                connection.pragma_update(None, "query_only", true).map_err(failed)?;
+                return Self::for_reading(options, connection, reason);
+            }
+        };
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(failed)?;
+        let reader = schema::connect(&options.path, Access::Write, options.wait)?;
+        reader.pragma_update(None, "query_only", true).map_err(failed)?;
+        let writer = Writer::new(connection, options.path.clone(), Arc::clone(&options.clock));
+        let writing = Writing { writer: Mutex::new(writer), group: Group::default(), token: Mutex::new(token) };
+        let reader = Reader { connection: Mutex::new(reader), path: options.path.clone() };
+        let store = Self { options, identity, reader, writing: Ok(writing) };
+        store.touch_token()?;
+        Ok(store)
+    }
+
+    /// Opens a ledger for reading, whatever rights this machine has.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_read_only(options: StoreOptions) -> Result<Self, OpenError> {
+        schema::check_sqlite()?;
+        if !options.path.exists() {
+            return Err(OpenError::Missing(options.path));
+        }
+        let connection = schema::connect(&options.path, Access::Read, options.wait)?;
+        Self::for_reading(options, connection, NotTheWriter::Asked)
+    }
+
+    /// Takes the right to write for this file, and records that. Every other copy can only be read from then on, on this
+    /// machine at once; on another machine whoever hands over sees to it that nothing writes there any more.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn hand_over(options: StoreOptions, context: AppendContext, reason: Note) -> Result<Self, CreateError> {
+        schema::check_sqlite()?;
+        if !options.path.exists() {
+            return Err(OpenError::Missing(options.path).into());
+        }
+        let connection = schema::connect(&options.path, Access::Write, options.wait)?;
+        let ledger_id = identity(&connection, &options.path)?.ledger_id;
+        let token = Token::mint(ledger_id, &options.path)?;
+        let mut writer = Writer::new(connection, options.path.clone(), Arc::clone(&options.clock));
+        let command = vec![Command::HandOverLedger(LedgerHandedOver { ledger_id, reason })];
+        let nonce = token.nonce.clone();
+        let answers = writer.run(vec![Box::new(move |session| {
+            session.set_meta("writer", &nonce)?;
+            session.append(&context, |view| decide_first(view, &command))
+        })]);
+        for answer in answers {
+            answer?;
+        }
+        drop(writer);
+        token.write(&options.tokens)?;
+        Ok(Self::open(options)?)
+    }
+
+    fn for_reading(options: StoreOptions, connection: Connection, reason: NotTheWriter) -> Result<Self, OpenError> {
+        let identity = identity(&connection, &options.path)?;
+        let reader = Reader { connection: Mutex::new(connection), path: options.path.clone() };
+        Ok(Self { options, identity, reader, writing: Err(reason) })
+    }
+
+    fn right_to_write(
+        connection: &Connection,
+        options: &StoreOptions,
+        ledger: LedgerId,
+    ) -> Result<Result<Token, NotTheWriter>, OpenError> {
+        let Some(token) = Token::read(&options.tokens, ledger)? else { return Ok(Err(NotTheWriter::NoToken)) };
+        let nonce = schema::meta(connection, "writer")
+            .map_err(|error| DatabaseError::new("opening the ledger", &options.path, error))?;
+        let log = Log { connection, path: &options.path };
+        let cid_at = |position| log.at(position).ok().flatten().map(|recorded| recorded.cid);
+        Ok(token.allows(&options.path, nonce.as_deref(), cid_at).map(|()| token))
+    }
+
+    /// Lets the token remember how far the ledger is.
+    fn touch_token(&self) -> Result<(), OpenError> {
+        let Ok(writing) = &self.writing else { return Ok(()) };
+        let last = self.reader.with(|log| log.list(Listing::newest(1))).ok().and_then(|mut last| last.pop());
+        let mut token = writing.token.lock().unwrap_or_else(PoisonError::into_inner);
+        match last {
+            Some(last) if last.position > token.position => {
+                token.position = last.position;
+                token.cid = last.cid.to_string();
+                token.write(&self.options.tokens)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Which ledger it is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.options.path
+    }
+
+    /// Whether events can be appended here, or why not.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn writable(&self) -> Result<(), NotTheWriter> {
+        self.writing.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
+    /// Takes a decision on what is recorded at that moment, and records what it leads to. Returns when that is durable;
+    /// nothing is returned, and nothing recorded, when all is so already. Blocks; many threads may call it at once.
+    ///
+    /// # Errors
+    /// The decision's refusal, and what else can be in the way. The ledger is then as it was.
+    pub fn append(
+        &self,
+        context: AppendContext,
+        decide: impl FnOnce(&dyn View) -> Result<Vec<EventDraft>, Refusal> + Send + 'static,
+    ) -> Result<Vec<AppendedEvent>, AppendError> {
+        let writing = self.writing.as_ref().map_err(Clone::clone)?;
+        writing.group.submit(&writing.writer, Box::new(move |session| session.append(&context, decide)))
+    }
+
+    /// Carries commands out, all or none, each as if those before it were recorded already.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn execute(&self, context: AppendContext, commands: Vec<Command>) -> Result<Vec<AppendedEvent>, AppendError> {
+        self.append(context, move |view| decide_first(view, &commands))
+    }
+
+    /// Records ready-made events, all or none, without a decision: for what was decided elsewhere. One that is there
+    /// already is left as it is, and the answer says so.
+    ///
+    /// # Errors
+    /// An id that is there with other content, an event earlier than the last one, a cause that is not recorded.
+    pub fn record(&self, events: Vec<ReadyEvent>, blobs: Vec<Vec<u8>>) -> Result<Vec<AppendedEvent>, AppendError> {
+        let writing = self.writing.as_ref().map_err(Clone::clone)?;
+        writing.group.submit(&writing.writer, Box::new(move |session| session.record(events, &blobs)))
+    }
+
+    /// Looks entities up, all as of one moment.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, ReadError> {
+        self.reader.with(|log| {
+            let transaction = log.connection.unchecked_transaction();
+            let transaction = transaction.map_err(|error| DatabaseError::new("reading the ledger", log.path, error))?;
+            Ok(look(&Tables::new(&transaction)))
+        })
+    }
+
+    /// The last position; 0 in an empty log.
+    pub fn end(&self) -> Result<u64, ReadError> {
+        self.reader.with(|log| log.end())
+    }
+
+    /// The events of a listing.
+    pub fn events(&self, listing: Listing) -> Result<Vec<Recorded>, ReadError> {
+        self.reader.with(|log| log.list(listing))
+    }
+
+    /// One event.
+    pub fn event(&self, which: &Which) -> Result<Recorded, ReadError> {
+        self.reader.with(|log| log.find(which))
+    }
+
+    /// All events from a position on, in order, without holding them all.
+    #[must_use]
+    pub fn iter(&self, from: u64) -> Events<'_> {
+        Events {
+            fetch: Box::new(|next| self.events(Listing::from(next, 256))),
+            next: from,
+            page: Vec::new().into_iter(),
+            failed: false,
+        }
+    }
+
+    /// A raw block that an event links to.
+    pub fn blob(&self, cid: &Cid) -> Result<Option<Vec<u8>>, ReadError> {
+        self.reader.with(|log| log.blob(cid))
+    }
+
+    /// The root of the log as a Merkle tree (RFC 6962) of its first `size` events; of all when absent.
+    pub fn root(&self, size: Option<u64>) -> Result<(u64, NodeHash), ReadError> {
+        self.reader.with(|log| {
+            let size = size.map_or_else(|| log.end(), Ok)?;
+            let edge = log.try_read(|log| tree::Edge::read(log.connection, size))?;
+            Ok((size, edge.root()))
+        })
+    }
+
+    /// The outbox, on a connection of its own: it can be moved to the thread that publishes.
+    ///
+    /// # Errors
+    /// When the ledger is open for reading only, or can't be opened once more.
+    pub fn outbox(&self) -> Result<LedgerOutbox, OpenError> {
+        self.writable()?;
+        let connection = schema::connect(&self.options.path, Access::Write, self.options.wait)?;
+        let clock = Arc::clone(&self.options.clock);
+        Ok(LedgerOutbox::new(connection, self.options.path.clone(), self.identity.source.clone(), clock))
+    }
+
+    /// The outbox for looking at only; changing it is an error.
+    ///
+    /// # Errors
+    /// When the ledger can't be opened once more.
+    pub fn outbox_read_only(&self) -> Result<LedgerOutbox, OpenError> {
+        let connection = schema::connect(&self.options.path, Access::Read, self.options.wait)?;
+        let clock = Arc::clone(&self.options.clock);
+        Ok(LedgerOutbox::new(connection, self.options.path.clone(), self.identity.source.clone(), clock))
+    }
+
+    /// Makes the tables of entities anew from the events.
+    ///
+    /// # Errors
+    /// When an event can't be read, or the disk fails. The tables are then as they were.
+    pub fn rebuild(&self) -> Result<(), AppendError> {
+        let writing = self.writing.as_ref().map_err(Clone::clone)?;
+        let work = |session: &mut append::Session<'_>| session.rebuild().map(|()| Vec::new());
+        writing.group.submit(&writing.writer, Box::new(work)).map(|_| ())
+    }
+
+    /// Checks everything: every block against its content identifier and for its canonical form, positions and times in
+    /// order, event ids, causes, tree hashes, linked raw blocks, and that the tables of entities equal a replay. `progress`
+    /// is called now and then with how many events were checked, and how many there are.
+    #[must_use]
+    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Report {
+        self.reader.with(|log| verify::verify(log, progress))
+    }
+
+    /// Writes a copy that is whole in one file and opens on read-only media. It can be read anywhere and written nowhere
+    /// until it is handed over.
+    ///
+    /// # Errors
+    /// When there is a file already, or the disk fails.
+    pub fn copy_to(&self, destination: &Path) -> Result<(), CopyError> {
+        self.reader.with(|log| copy::copy(log, destination))
+    }
+
+    /// Closes the ledger, with everything in its one file.
+    ///
+    /// # Errors
+    /// When the disk fails; what was appended is durable all the same.
+    pub fn close(mut self) -> Result<(), OpenError> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<(), OpenError> {
+        self.touch_token()?;
+        if let Ok(writing) = std::mem::replace(&mut self.writing, Err(NotTheWriter::Asked)) {
+            let writer = writing.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+            checkpoint(writer.connection())
+                .map_err(|error| DatabaseError::new("closing the ledger", &self.options.path, error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // What was appended is durable; a checkpoint that fails now is made at the next opening.
+        let _ = self.finish();
+    }
+}
+
+fn decide_first(view: &dyn View, commands: &[Command]) -> Result<Vec<EventDraft>, Refusal> {
+    decide_all(view, commands).map_err(|(_, refusal)| refusal)
+}
+
+/// Moves the write-ahead log into the database and empties it.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+fn close(connection: Connection) -> rusqlite::Result<()> {
+    checkpoint(&connection)?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+fn remove_database(path: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn is_permission(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode as Code;
+    matches!(error.sqlite_error_code(), Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied))
+}
+
+fn identity(connection: &Connection, path: &Path) -> Result<Identity, DatabaseError> {
+    let read = |key: &'static str| -> Result<String, DatabaseError> {
+        let value = schema::meta(connection, key)
+            .map_err(|error| DatabaseError::new("reading which ledger it is", path, error))?;
+        value.ok_or_else(|| damaged(path, format!("the table meta has no {key}")))
+    };
+    let public_key: PublicKey = read("public_key")?.parse().map_err(|error| damaged(path, error))?;
+    Ok(Identity {
+        ledger_id: read("ledger")?.parse().map_err(|error| damaged(path, error))?,
+        name: read("name")?.parse().map_err(|error| damaged(path, error))?,
+        source: source_of(&public_key).map_err(|error| damaged(path, error))?,
+        public_key,
+    })
+}
+
+/// A public key as a subject token: its text, in the URL-safe alphabet of base64 (RFC 4648, 5) without padding.
+fn source_of(key: &PublicKey) -> Result<Source, crate::text::InvalidText> {
+    let token: String = key
+        .as_str()
+        .trim_end_matches('=')
+        .chars()
+        .map(|c| match c {
+            '+' => '-',
+            '/' => '_',
+            c => c,
+        })
+        .collect();
+    Source::new(&token)
+}
+
+fn damaged(path: &Path, detail: impl ToString) -> DatabaseError {
+    DatabaseError::Damaged { action: "reading which ledger it is", path: path.to_owned(), detail: detail.to_string() }
+}

@@ -1,0 +1,406 @@
+//! Appending: one transaction that writes blocks, positions, tree hashes and entities, and is durable when it returns.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cid::Cid;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::error::{AppendError, DatabaseError, ReadError};
+use super::read::{Listing, Log};
+use super::schema;
+use super::tables::{TableError, Tables};
+use super::tree::Edge;
+use crate::events::{Actor, KeyEvent, Link};
+use crate::ids::{CorrelationId, EventId};
+use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
+use crate::ledger::{Cause, EventDraft, Refusal, View};
+use crate::time::Timestamp;
+
+/// Where the time comes from.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A day, in microseconds: how far the clock may jump unasked.
+const DAY: u64 = 86_400_000_000;
+
+/// The circumstances of an append: what the events bear, and on what condition they are recorded.
+#[derive(Debug, Clone)]
+pub struct AppendContext {
+    /// Who acts.
+    pub actor: Actor,
+    /// What all events of the command bear.
+    pub correlation_id: CorrelationId,
+    /// The position that the ledger must be at; any when absent.
+    pub expected_position: Option<u64>,
+    /// Whether the clock may be more than a day away from the last event, because somebody confirmed that it is right.
+    pub allow_time_jump: bool,
+    /// Raw blocks that the events link to; recorded with them.
+    pub blobs: Vec<Vec<u8>>,
+}
+
+impl AppendContext {
+    /// A new command by an actor, on no condition.
+    #[must_use]
+    pub fn new(actor: Actor) -> Self {
+        Self {
+            actor,
+            correlation_id: CorrelationId::mint(),
+            expected_position: None,
+            allow_time_jump: false,
+            blobs: Vec::new(),
+        }
+    }
+}
+
+/// One event, as an append left it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppendedEvent {
+    /// Its position.
+    pub position: u64,
+    /// Its content identifier.
+    pub cid: Cid,
+    /// The event.
+    pub event: KeyEvent,
+    /// Whether it was recorded now; false when it was there already.
+    pub is_new: bool,
+}
+
+/// A ready-made event, to be recorded as it is.
+#[derive(Debug, Clone)]
+pub struct ReadyEvent {
+    /// The event with its block.
+    pub event: ContentAddressedEvent<KeyEvent>,
+    /// The aggregate in its subject, for a type that this release does not know.
+    pub aggregate: crate::text::SubjectPrefix,
+}
+
+impl ReadyEvent {
+    /// Takes an event of a known type.
+    ///
+    /// # Errors
+    /// The event, when its type is not known: then its aggregate must be told.
+    pub fn new(event: ContentAddressedEvent<KeyEvent>) -> Result<Self, Box<ContentAddressedEvent<KeyEvent>>> {
+        let aggregate = event.event.aggregate().map(|aggregate| aggregate.as_str().parse());
+        match aggregate {
+            Some(Ok(aggregate)) => Ok(Self { event, aggregate }),
+            _ => Err(Box::new(event)),
+        }
+    }
+}
+
+/// The end of the log, in memory.
+#[derive(Debug, Clone, Default)]
+struct Tip {
+    time: Option<Timestamp>,
+    edge: Edge,
+}
+
+/// The one connection of this process that appends.
+pub(super) struct Writer {
+    connection: Connection,
+    path: PathBuf,
+    clock: Clock,
+    tip: Tip,
+    /// `data_version` of the connection when `tip` was right: it changes when another connection commits.
+    version: Option<i64>,
+}
+
+/// What is to be done within the transaction.
+pub(super) type Work = Box<dyn FnOnce(&mut Session<'_>) -> Result<Vec<AppendedEvent>, AppendError> + Send>;
+
+impl Writer {
+    pub(super) fn new(connection: Connection, path: PathBuf, clock: Clock) -> Self {
+        Self { connection, path, clock, tip: Tip::default(), version: None }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    /// Does several pieces of work in one transaction, each with a savepoint of its own: one that fails leaves no trace,
+    /// and the others stand. Every answer holds once this returns: what is Ok is durable.
+    pub(super) fn run(&mut self, work: Vec<Work>) -> Vec<Result<Vec<AppendedEvent>, AppendError>> {
+        let count = work.len();
+        match self.transact(work) {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.version = None;
+                (0..count).map(|_| Err(error.clone().into())).collect()
+            }
+        }
+    }
+
+    fn transact(&mut self, work: Vec<Work>) -> Result<Vec<Result<Vec<AppendedEvent>, AppendError>>, DatabaseError> {
+        let path = self.path.clone();
+        let failed = |error| DatabaseError::new("recording", &path, error);
+        let clock = Arc::clone(&self.clock);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let version: i64 = transaction.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(failed)?;
+        if self.version != Some(version) {
+            self.tip = read_tip(&transaction).map_err(failed)?;
+            self.version = Some(version);
+        }
+        let mut tip = self.tip.clone();
+        let alone = work.len() == 1;
+        let mut answers = Vec::with_capacity(work.len());
+        for work in work {
+            if !alone {
+                execute(&transaction, "SAVEPOINT one").map_err(failed)?;
+            }
+            let before = (!alone).then(|| tip.clone());
+            let mut session = Session { connection: &transaction, path: &path, tip: &mut tip, clock: &clock };
+            let answer = work(&mut session);
+            if let (Err(AppendError::Database(error)), true) = (&answer, transaction.is_autocommit()) {
+                // SQLite itself rolled everything back, as it does when the disk is full.
+                return Err(error.clone());
+            }
+            match before {
+                None if answer.is_err() => return Ok(vec![answer]),
+                None => {}
+                Some(before) => {
+                    if answer.is_err() {
+                        execute(&transaction, "ROLLBACK TO one").map_err(failed)?;
+                        tip = before;
+                    }
+                    execute(&transaction, "RELEASE one").map_err(failed)?;
+                }
+            }
+            answers.push(answer);
+        }
+        transaction.commit().map_err(failed)?;
+        self.tip = tip;
+        Ok(answers)
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+fn read_tip(connection: &Connection) -> rusqlite::Result<Tip> {
+    let last = connection
+        .prepare_cached("SELECT position, occurred_at FROM log ORDER BY position DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, i64>(1)?)))
+        .optional()?;
+    let Some((end, micros)) = last else { return Ok(Tip::default()) };
+    Ok(Tip { time: Timestamp::from_unix_micros(micros), edge: Edge::read(connection, end)? })
+}
+
+/// One append, within a transaction.
+pub(super) struct Session<'a> {
+    connection: &'a Connection,
+    path: &'a std::path::Path,
+    tip: &'a mut Tip,
+    clock: &'a Clock,
+}
+
+impl Session<'_> {
+    /// Takes a decision on what is recorded now, and records the events that it leads to.
+    pub(super) fn append(
+        &mut self,
+        context: &AppendContext,
+        decide: impl FnOnce(&dyn View) -> Result<Vec<EventDraft>, Refusal>,
+    ) -> Result<Vec<AppendedEvent>, AppendError> {
+        self.expect(context.expected_position)?;
+        let drafts = decide(&Tables::new(self.connection))?;
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let occurred_at = self.time(context.allow_time_jump)?;
+        for blob in &context.blobs {
+            self.write_blob(blob)?;
+        }
+        let mut appended: Vec<AppendedEvent> = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let causes = draft.causes.into_iter().map(|cause| match cause {
+                Cause::Recorded(cid) => Some(cid),
+                Cause::Earlier(index) => appended.get(index).map(|earlier| earlier.cid),
+            });
+            let link = |cid: Option<Cid>| {
+                let cid = cid.ok_or_else(|| AppendError::Encoding("a cause names a later event".into()))?;
+                Link::new(cid).map_err(|error| AppendError::Encoding(error.to_string()))
+            };
+            let event = KeyEvent {
+                id: EventId::mint(),
+                data: draft.data,
+                occurred_at,
+                actor: context.actor.clone(),
+                correlation_id: context.correlation_id,
+                causes: causes.map(link).collect::<Result<_, _>>()?,
+            };
+            let aggregate = event.aggregate().map(|aggregate| aggregate.as_str()).unwrap_or("unknown");
+            let event = ContentAddressedEvent::new(event).map_err(|error| AppendError::Encoding(error.to_string()))?;
+            appended.push(self.write(event, aggregate)?);
+        }
+        Ok(appended)
+    }
+
+    /// Records ready-made events as they are. One that is there already is left as it is.
+    pub(super) fn record(
+        &mut self,
+        events: Vec<ReadyEvent>,
+        blobs: &[Vec<u8>],
+    ) -> Result<Vec<AppendedEvent>, AppendError> {
+        for blob in blobs {
+            self.write_blob(blob)?;
+        }
+        let mut appended = Vec::with_capacity(events.len());
+        for ReadyEvent { event, aggregate } in events {
+            let id = event.event.id;
+            if let Some((position, there)) = self.by_id(id)? {
+                if there != event.cid {
+                    let (there, here) = (Box::new(there), Box::new(event.cid));
+                    return Err(AppendError::Conflict { id, position, there, here });
+                }
+                appended.push(AppendedEvent { position, cid: there, event: event.event, is_new: false });
+                continue;
+            }
+            let occurred_at = event.event.occurred_at;
+            if let Some(last) = self.tip.time.filter(|&last| occurred_at < last) {
+                return Err(AppendError::OutOfOrder { id, occurred_at, last });
+            }
+            for cause in &event.event.causes {
+                if cause.cid().codec() == Link::DAG_CBOR && !self.is_recorded(cause.cid())? {
+                    return Err(AppendError::UnknownCause { id, cause: Box::new(*cause.cid()) });
+                }
+            }
+            appended.push(self.write(event, aggregate.as_str())?);
+        }
+        Ok(appended)
+    }
+
+    /// Makes the tables of entities anew.
+    pub(super) fn rebuild(&mut self) -> Result<(), AppendError> {
+        let tables = Tables::new(self.connection);
+        tables.clear().map_err(|error| self.failed(error))?;
+        let log = Log { connection: self.connection, path: self.path };
+        let mut next = 1;
+        loop {
+            let page = log.list(Listing::from(next, 512)).map_err(|error| self.unread(error))?;
+            let Some(last) = page.last() else { return Ok(()) };
+            next = last.position + 1;
+            for recorded in page {
+                let event = recorded.event().map_err(|error| self.unread(error))?;
+                tables.fold(&event, recorded.position, recorded.cid).map_err(|error| self.misapplied(error))?;
+            }
+        }
+    }
+
+    /// Writes a value of the table `meta`.
+    pub(super) fn set_meta(&self, key: &str, value: &str) -> Result<(), AppendError> {
+        schema::set_meta(self.connection, key, value).map_err(|error| self.failed(error))
+    }
+
+    fn expect(&self, expected: Option<u64>) -> Result<(), AppendError> {
+        match expected {
+            Some(expected) if expected != self.tip.edge.size() => {
+                Err(AppendError::Moved { expected, actual: self.tip.edge.size() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The time of the next events: the clock's, but never before the last event's.
+    fn time(&self, allow_jump: bool) -> Result<Timestamp, AppendError> {
+        let now = (self.clock)();
+        let Some(last) = self.tip.time else { return Ok(now) };
+        if !allow_jump && now.unix_micros().abs_diff(last.unix_micros()) > DAY {
+            return Err(AppendError::TimeJump { last, now });
+        }
+        Ok(now.max(last))
+    }
+
+    fn write(&mut self, event: ContentAddressedEvent<KeyEvent>, aggregate: &str) -> Result<AppendedEvent, AppendError> {
+        let position = self.tip.edge.size() + 1;
+        let cid = event.cid;
+        self.write_row(position, &event, aggregate).map_err(|error| self.failed(error))?;
+        self.tip.time = Some(event.event.occurred_at);
+        Tables::new(self.connection).fold(&event.event, position, cid).map_err(|error| self.misapplied(error))?;
+        Ok(AppendedEvent { position, cid, event: event.event, is_new: true })
+    }
+
+    fn write_row(
+        &mut self,
+        position: u64,
+        event: &ContentAddressedEvent<KeyEvent>,
+        aggregate: &str,
+    ) -> rusqlite::Result<()> {
+        let cid = event.cid.to_bytes();
+        self.connection
+            .prepare_cached(
+                "INSERT INTO log (position, cid, event_id, occurred_at, aggregate, type, block)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute((
+                position,
+                &cid,
+                event.event.id.as_uuid().as_bytes(),
+                event.event.occurred_at.unix_micros(),
+                aggregate,
+                event.event.event_type(),
+                event.block(),
+            ))?;
+        let mut node = self.connection.prepare_cached("INSERT INTO node (i, h) VALUES (?1, ?2)")?;
+        self.tip.edge.push(&cid, |i, h| node.execute((i, h)).map(|_| ()))
+    }
+
+    fn write_blob(&self, bytes: &[u8]) -> Result<(), AppendError> {
+        let write = || -> rusqlite::Result<()> {
+            self.connection
+                .prepare_cached("INSERT INTO blob (cid, bytes) VALUES (?1, ?2) ON CONFLICT (cid) DO NOTHING")?
+                .execute((cid_of_blob(bytes).to_bytes(), bytes))?;
+            Ok(())
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    fn by_id(&self, id: EventId) -> Result<Option<(u64, Cid)>, AppendError> {
+        let read = || -> rusqlite::Result<Option<(u64, Vec<u8>)>> {
+            self.connection
+                .prepare_cached("SELECT position, cid FROM log WHERE event_id = ?1")?
+                .query_row([id.as_uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        };
+        let Some((position, bytes)) = read().map_err(|error| self.failed(error))? else { return Ok(None) };
+        match Cid::read_bytes(bytes.as_slice()) {
+            Ok(cid) => Ok(Some((position, cid))),
+            Err(error) => Err(self.damaged(format!("the content identifier at position {position}: {error}"))),
+        }
+    }
+
+    fn is_recorded(&self, cid: &Cid) -> Result<bool, AppendError> {
+        let read = || {
+            self.connection
+                .prepare_cached("SELECT 1 FROM log WHERE substr(cid, 5, 8) = substr(?1, 5, 8) AND cid = ?1")?
+                .exists([cid.to_bytes()])
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> AppendError {
+        DatabaseError::new("recording", self.path, error).into()
+    }
+
+    fn misapplied(&self, error: TableError) -> AppendError {
+        match error {
+            TableError::Sqlite(error) => self.failed(error),
+            TableError::View(error) => Refusal::from(error).into(),
+            error => self.damaged(error.to_string()),
+        }
+    }
+
+    fn unread(&self, error: ReadError) -> AppendError {
+        match error {
+            ReadError::Database(error) => error.into(),
+            error => self.damaged(error.to_string()),
+        }
+    }
+
+    fn damaged(&self, detail: String) -> AppendError {
+        DatabaseError::Damaged { action: "recording", path: self.path.to_owned(), detail }.into()
+    }
+}

@@ -1,0 +1,359 @@
+//! What can go wrong, one enum an act.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cid::Cid;
+
+use crate::ids::EventId;
+use crate::ledger::Refusal;
+use crate::time::Timestamp;
+
+/// The database did not do what was asked: the disk, the file or the lock failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// Another process held the write lock for longer than this one waits.
+    #[error(
+        "{action}: another process is writing to {}; wait until it is done, or stop it, and try again",
+        path.display()
+    )]
+    Busy {
+        /// What was being done.
+        action: &'static str,
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The disk (or a quota) is full. Nothing of what was being written is there.
+    #[error("{action}: no room is left for {}; nothing was recorded; make room and try again", path.display())]
+    Full {
+        /// What was being done.
+        action: &'static str,
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The file is not readable as the database that was written.
+    #[error(
+        "{action}: {} is damaged ({detail}); run `cim-keys verify` to see what is affected, and go back to a backup",
+        path.display()
+    )]
+    Damaged {
+        /// What was being done.
+        action: &'static str,
+        /// The database file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Anything else that SQLite or the system said.
+    #[error("{action}: {}: {source}", path.display())]
+    Sqlite {
+        /// What was being done.
+        action: &'static str,
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: Arc<rusqlite::Error>,
+    },
+}
+
+impl DatabaseError {
+    /// What an error of SQLite means for whoever uses the ledger.
+    pub(super) fn new(action: &'static str, path: &Path, error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy { action, path },
+            Some(Code::DiskFull) => Self::Full { action, path },
+            Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
+                Self::Damaged { action, path, detail: error.to_string() }
+            }
+            _ if is_misread(&error) => Self::Damaged { action, path, detail: error.to_string() },
+            _ => Self::Sqlite { action, path, source: Arc::new(error) },
+        }
+    }
+}
+
+/// Whether a value is not what the tables hold: of another type, length or range.
+fn is_misread(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::QueryReturnedNoRows
+    )
+}
+
+/// Why a ledger could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// There is a ledger already.
+    #[error("{} exists already; open it, or choose another folder", .0.display())]
+    Exists(PathBuf),
+    /// A file could not be made or read.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The first event could not be recorded.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The new database could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a ledger could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no ledger.
+    #[error("there is no ledger at {}; make one with `cim-keys init`, or name another with --ledger", .0.display())]
+    Missing(PathBuf),
+    /// The file is a database, but not one of ours.
+    #[error("{} is no ledger (application id {found:#010x}); name the folder that `cim-keys init` made", path.display())]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+        /// What its header says.
+        found: i64,
+    },
+    /// A newer release wrote it.
+    #[error(
+        "{} has format version {found}, and this release reads up to {known}; use the release that wrote it, or a newer one",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i64,
+        /// The newest that is known here.
+        known: i64,
+    },
+    /// An older release wrote it, and it can't be brought up to date because it is open for reading only.
+    #[error(
+        "{} has format version {found} and must be brought to {known}: open it once with write access",
+        path.display()
+    )]
+    NeedsMigration {
+        /// The file.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i64,
+        /// What is needed.
+        known: i64,
+    },
+    /// The SQLite library is too old to be trusted with this file.
+    #[error("SQLite {found} is too old: {needed} or newer is needed (builds of this program bring their own)")]
+    SqliteTooOld {
+        /// The version that runs.
+        found: &'static str,
+        /// The oldest that is accepted.
+        needed: &'static str,
+    },
+    /// The writer token could not be read or written.
+    #[error("{action} the writer token {}: {source}", path.display())]
+    Token {
+        /// What was being done.
+        action: &'static str,
+        /// The token's file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The ledger can't be written from here, and what was asked for needs that.
+    #[error(transparent)]
+    NotTheWriter(#[from] NotTheWriter),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why this copy of a ledger is open for reading only.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotTheWriter {
+    /// It was opened for reading.
+    #[error("the ledger is open for reading only")]
+    Asked,
+    /// No token on this machine names it.
+    #[error(
+        "this machine holds no right to write to the ledger: it was made elsewhere. Write where it was made, or take the right over with `cim-keys handover` once nothing writes there any more"
+    )]
+    NoToken,
+    /// The token names another file: this one is a copy.
+    #[error(
+        "this is a copy of the ledger, and the right to write belongs to the original. Write to the original, or take the right over with `cim-keys handover` once it is gone"
+    )]
+    Copy,
+    /// The token was made by a later hand-over.
+    #[error(
+        "the right to write was handed over to another copy of this ledger. Write there, or take it back with `cim-keys handover`"
+    )]
+    HandedOver,
+    /// It has fewer events than the token has seen, or others.
+    #[error(
+        "the ledger was set back: the writer had recorded {recorded} events, and position {recorded} is missing here or is another event. Bring back the newest copy; to go on with this one, take the right over with `cim-keys handover`"
+    )]
+    SetBack {
+        /// The last position that the token has seen.
+        recorded: u64,
+    },
+    /// The file or its folder can't be written.
+    #[error("the ledger's folder or file is not writable here: {0}")]
+    Permissions(String),
+}
+
+/// Why nothing was appended. Whatever the variant, the ledger is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The command may not follow what is recorded.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The ledger is open for reading only.
+    #[error(transparent)]
+    NotTheWriter(#[from] NotTheWriter),
+    /// Something was appended since the decision was taken.
+    #[error(
+        "the ledger has moved: the decision was taken at position {expected}, and it is at {actual} now; decide again"
+    )]
+    Moved {
+        /// Where the decision was taken.
+        expected: u64,
+        /// Where the ledger is.
+        actual: u64,
+    },
+    /// The clock is more than a day away from the last event.
+    #[error(
+        "the clock says {now}, and the last event is of {last}, {} {} it; check the clock, and confirm if it is right",
+        humane(*now, *last),
+        if now < last { "after" } else { "before" }
+    )]
+    TimeJump {
+        /// The time of the last event.
+        last: Timestamp,
+        /// What the clock says.
+        now: Timestamp,
+    },
+    /// A ready-made event is earlier than the last one.
+    #[error(
+        "event {id} is of {occurred_at}, earlier than the last recorded event, of {last}; events are recorded in order"
+    )]
+    OutOfOrder {
+        /// The event's id.
+        id: EventId,
+        /// Its time.
+        occurred_at: Timestamp,
+        /// The time of the last event.
+        last: Timestamp,
+    },
+    /// The event's id is recorded with other content.
+    #[error("event {id} is recorded already at position {position} with other content: {there}, not {here}")]
+    Conflict {
+        /// The event's id.
+        id: EventId,
+        /// Where it is recorded.
+        position: u64,
+        /// What is recorded.
+        there: Box<Cid>,
+        /// What was offered.
+        here: Box<Cid>,
+    },
+    /// An event names a cause that is not recorded.
+    #[error("event {id} names the cause {cause}, which is not recorded; record that one first")]
+    UnknownCause {
+        /// The event's id.
+        id: EventId,
+        /// The cause.
+        cause: Box<Cid>,
+    },
+    /// An event can't be made: it breaks the canonical form or its size limit.
+    #[error("the event can't be encoded: {0}")]
+    Encoding(String),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The thread that was writing for this one was lost.
+    #[error("the append was interrupted before it was recorded; try again")]
+    Interrupted,
+}
+
+/// A duration in the largest unit that fits.
+fn humane(a: Timestamp, b: Timestamp) -> String {
+    let seconds = a.unix_micros().abs_diff(b.unix_micros()) / 1_000_000;
+    match seconds {
+        0..=172_799 => format!("{} hours", seconds / 3_600),
+        172_800..=63_071_999 => format!("{} days", seconds / 86_400),
+        _ => format!("{} years", seconds / 31_536_000),
+    }
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Nothing is recorded under that position, content identifier or beginning of one.
+    #[error("no event {0} is recorded; `cim-keys event list` shows what is")]
+    NotFound(String),
+    /// The beginning of a content identifier fits several events.
+    #[error(
+        "{prefix} begins the content identifiers of several events, of {first} and {second} among them; give more of it"
+    )]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// One that fits.
+        first: Box<Cid>,
+        /// Another.
+        second: Box<Cid>,
+    },
+    /// The text is neither a position, nor a content identifier, nor the beginning of one.
+    #[error("\"{}\" is neither a position, nor a content identifier, nor the beginning of one (bafyrei…, at least 9 characters)", crate::text::visible(.0))]
+    NotAnEvent(String),
+    /// What is recorded at a position does not read as an event.
+    #[error(
+        "position {position} is damaged: {detail}; run `cim-keys verify` to see what else is, and go back to a backup"
+    )]
+    Damaged {
+        /// The position.
+        position: u64,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why no copy was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// There is something at the destination.
+    #[error("{} exists already; name another file, or remove it first", .0.display())]
+    Exists(PathBuf),
+    /// The copy could not be written or made durable.
+    #[error("writing the copy {}: {source}", path.display())]
+    Io {
+        /// The copy.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}

@@ -1,0 +1,300 @@
+//! The entities in tables: the same lookups and changes as in memory.
+
+use std::collections::BTreeSet;
+
+use cid::Cid;
+use rusqlite::{Connection, OptionalExtension, Row};
+use uuid::Uuid;
+
+use crate::events::{EventData, KeyEvent};
+use crate::ipld_support::decode_block;
+use crate::ledger::{Change, Entity, EntityRef, Kind, NameKey, View, ViewError, concerns, evolve};
+
+/// The entities behind a connection, within whatever transaction it is in.
+pub(super) struct Tables<'a> {
+    connection: &'a Connection,
+    /// Where the log is: the same, but in a replay.
+    log: &'a Connection,
+}
+
+impl<'a> Tables<'a> {
+    /// The entities of a ledger.
+    pub(super) const fn new(connection: &'a Connection) -> Self {
+        Self { connection, log: connection }
+    }
+
+    /// Entities that are made anew from the log of a ledger.
+    pub(super) const fn replay(connection: &'a Connection, log: &'a Connection) -> Self {
+        Self { connection, log }
+    }
+
+    /// Applies an event that stands at a position.
+    pub(super) fn fold(&self, event: &KeyEvent, position: u64, cid: Cid) -> Result<(), TableError> {
+        let changes = evolve(self, event, cid).map_err(TableError::View)?;
+        self.apply(&changes)?;
+        match event.data {
+            EventData::Unknown(_) => self.remember_marks(position, &changes),
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies what an event changed.
+    fn apply(&self, changes: &[Change]) -> Result<(), TableError> {
+        for change in changes {
+            let reference = change.entity_ref();
+            let before = self.read(reference)?;
+            let after = match change {
+                Change::Put(entity) => Some(entity),
+                Change::Remove(_) => None,
+            };
+            self.rename(reference, before.as_ref(), after)?;
+            self.refer(reference, before.as_ref(), after)?;
+            match after {
+                Some(entity) => {
+                    let body = serde_json::to_string(entity).map_err(TableError::Json)?;
+                    self.connection
+                        .prepare_cached("INSERT OR REPLACE INTO entity (kind, id, body) VALUES (?1, ?2, ?3)")?
+                        .execute((reference.kind.as_str(), reference.id.as_bytes(), body))?;
+                }
+                None => {
+                    self.connection
+                        .prepare_cached("DELETE FROM entity WHERE kind = ?1 AND id = ?2")?
+                        .execute((reference.kind.as_str(), reference.id.as_bytes()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers which entities an event that is not known here marked.
+    fn remember_marks(&self, position: u64, changes: &[Change]) -> Result<(), TableError> {
+        for change in changes {
+            let reference = change.entity_ref();
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO mark (position, kind, id) VALUES (?1, ?2, ?3)")?
+                .execute((position, reference.kind.as_str(), reference.id.as_bytes()))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets all entities.
+    pub(super) fn clear(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("DELETE FROM entity; DELETE FROM name; DELETE FROM reference; DELETE FROM mark;")
+    }
+
+    fn read(&self, reference: EntityRef) -> Result<Option<Entity>, TableError> {
+        let body = self
+            .connection
+            .prepare_cached("SELECT body FROM entity WHERE kind = ?1 AND id = ?2")?
+            .query_row((reference.kind.as_str(), reference.id.as_bytes()), |row| {
+                Ok(parse(reference, row.get_ref(0)?.as_str()?))
+            })
+            .optional()?;
+        body.transpose()
+    }
+
+    fn rename(
+        &self,
+        reference: EntityRef,
+        before: Option<&Entity>,
+        after: Option<&Entity>,
+    ) -> Result<(), rusqlite::Error> {
+        let names = |entity: Option<&Entity>| entity.map(|entity| entity.names().collect::<Vec<_>>());
+        let (before, after) = (names(before).unwrap_or_default(), names(after).unwrap_or_default());
+        for (key, held) in before.iter().filter(|name| !after.contains(name)) {
+            self.connection
+                .prepare_cached(
+                    "DELETE FROM name
+                     WHERE kind = ?1 AND idx = ?2 AND scope = ?3 AND key = ?4 AND held = ?5 AND id = ?6",
+                )?
+                .execute(name_row(key, *held, reference).as_params())?;
+        }
+        for (key, held) in after.iter().filter(|name| !before.contains(name)) {
+            self.connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO name (kind, idx, scope, key, held, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(name_row(key, *held, reference).as_params())?;
+        }
+        Ok(())
+    }
+
+    fn refer(
+        &self,
+        reference: EntityRef,
+        before: Option<&Entity>,
+        after: Option<&Entity>,
+    ) -> Result<(), rusqlite::Error> {
+        let refs = |entity: Option<&Entity>| entity.map(|entity| entity.facts.refers_to()).unwrap_or_default();
+        let (before, after) = (refs(before), refs(after));
+        let row =
+            |to: &EntityRef| (to.kind.as_str(), *to.id.as_bytes(), reference.kind.as_str(), *reference.id.as_bytes());
+        for to in before.iter().filter(|to| !after.contains(to)) {
+            self.connection
+                .prepare_cached("DELETE FROM reference WHERE to_kind = ?1 AND to_id = ?2 AND kind = ?3 AND id = ?4")?
+                .execute(row(to))?;
+        }
+        for to in after.iter().filter(|to| !before.contains(to)) {
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO reference (to_kind, to_id, kind, id) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(row(to))?;
+        }
+        Ok(())
+    }
+
+    fn query(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Entity>, ViewError> {
+        let read = || -> Result<Vec<Entity>, TableError> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            let mut entities = Vec::new();
+            while let Some(row) = rows.next()? {
+                let reference = reference_of(row)?;
+                entities.push(parse(reference, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?);
+            }
+            Ok(entities)
+        };
+        read().map_err(ViewError::new)
+    }
+
+    /// The log row of an event: position, type, block.
+    fn logged(&self, event: &Cid) -> rusqlite::Result<Option<(u64, Vec<u8>)>> {
+        let bytes = event.to_bytes();
+        self.log
+            .prepare_cached("SELECT position, block FROM log WHERE substr(cid, 5, 8) = substr(?1, 5, 8) AND cid = ?1")?
+            .query_row([bytes], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    }
+}
+
+impl View for Tables<'_> {
+    fn get(&self, entity: EntityRef) -> Result<Option<Entity>, ViewError> {
+        self.read(entity).map_err(ViewError::new)
+    }
+
+    fn find(&self, key: &NameKey, limit: usize) -> Result<Vec<Entity>, ViewError> {
+        let scope = key.scope.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        self.query(
+            "SELECT entity.kind, entity.id, body
+             FROM name JOIN entity ON entity.kind = name.kind AND entity.id = name.id
+             WHERE name.kind = ?1 AND idx = ?2 AND scope = ?3 AND key = ?4
+             ORDER BY held DESC, name.id DESC LIMIT ?5",
+            (key.kind.as_str(), key.index.as_str(), scope, &key.key, bounded(limit)),
+        )
+    }
+
+    fn list(&self, kind: Kind, after: Option<Uuid>, limit: usize) -> Result<Vec<Entity>, ViewError> {
+        let after = after.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        self.query(
+            "SELECT kind, id, body FROM entity WHERE kind = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+            (kind.as_str(), after, bounded(limit)),
+        )
+    }
+
+    fn referrers(
+        &self,
+        to: EntityRef,
+        kind: Kind,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Entity>, ViewError> {
+        let after = after.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        self.query(
+            "SELECT entity.kind, entity.id, body
+             FROM reference JOIN entity ON entity.kind = reference.kind AND entity.id = reference.id
+             WHERE to_kind = ?1 AND to_id = ?2 AND reference.kind = ?3 AND reference.id > ?4
+             ORDER BY reference.id LIMIT ?5",
+            (to.kind.as_str(), to.id.as_bytes(), kind.as_str(), after, bounded(limit)),
+        )
+    }
+
+    fn concerned_by(&self, event: &Cid) -> Result<Vec<EntityRef>, ViewError> {
+        let Some((position, block)) = self.logged(event).map_err(ViewError::new)? else { return Ok(Vec::new()) };
+        let event: KeyEvent = decode_block(&block).map_err(ViewError::new)?;
+        match event.data {
+            EventData::Unknown(_) => self.marked_by(position).map_err(ViewError::new),
+            data => Ok(concerns(&data)),
+        }
+    }
+}
+
+impl Tables<'_> {
+    fn marked_by(&self, position: u64) -> Result<Vec<EntityRef>, TableError> {
+        let mut statement = self.connection.prepare_cached("SELECT kind, id FROM mark WHERE position = ?1")?;
+        let mut rows = statement.query([position])?;
+        let mut marked = BTreeSet::new();
+        while let Some(row) = rows.next()? {
+            marked.insert(reference_of(row)?);
+        }
+        Ok(marked.into_iter().collect())
+    }
+}
+
+/// A table does not hold what was written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TableError {
+    /// SQLite said so.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// An entity's text is no entity.
+    #[error("the table of entities is damaged at {entity}: {detail}; `cim-keys verify` says more")]
+    Entity {
+        /// Which.
+        entity: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The entities can't be looked up.
+    #[error(transparent)]
+    View(ViewError),
+    /// An entity does not become text.
+    #[error("an entity can't be written: {0}")]
+    Json(serde_json::Error),
+}
+
+fn parse(reference: EntityRef, body: &str) -> Result<Entity, TableError> {
+    let damaged = |detail: String| TableError::Entity { entity: reference.to_string(), detail };
+    let entity: Entity = serde_json::from_str(body).map_err(|error| damaged(error.to_string()))?;
+    if entity.entity_ref() == reference { Ok(entity) } else { Err(damaged("it is another entity".into())) }
+}
+
+/// The entity that the first two columns name.
+pub(super) fn reference_of(row: &Row<'_>) -> Result<EntityRef, TableError> {
+    let word = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+    let damaged = |detail: &str| TableError::Entity { entity: format!("{word:.20}"), detail: detail.into() };
+    let kind = Kind::from_word(word).ok_or_else(|| damaged("it is no kind of entity"))?;
+    let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+    let id = Uuid::from_slice(bytes).map_err(|_| damaged("its identifier has not 16 bytes"))?;
+    Ok(EntityRef::new(kind, id))
+}
+
+/// A limit as SQLite takes it.
+fn bounded(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) struct NameRow<'a> {
+    kind: &'static str,
+    index: &'static str,
+    scope: Vec<u8>,
+    key: &'a str,
+    held: bool,
+    id: [u8; 16],
+}
+
+/// The row of the table `name` for a key.
+pub(super) fn name_row(key: &NameKey, held: bool, reference: EntityRef) -> NameRow<'_> {
+    NameRow {
+        kind: key.kind.as_str(),
+        index: key.index.as_str(),
+        scope: key.scope.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
+        key: &key.key,
+        held,
+        id: *reference.id.as_bytes(),
+    }
+}
+
+impl NameRow<'_> {
+    pub(super) fn as_params(&self) -> impl rusqlite::Params {
+        (self.kind, self.index, &self.scope, self.key, self.held, self.id)
+    }
+}

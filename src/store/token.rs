@@ -1,0 +1,158 @@
+//! The right to write: a token outside the ledger's folder, so that a copied folder does not bring it along.
+//!
+//! The token names the ledger, a nonce that the ledger holds too, and the file itself (device and inode), so that moving
+//! the folder keeps the right and copying it does not. It also remembers the last position that it saw, so that a file
+//! that was set back to an older state is noticed.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use cid::Cid;
+use serde::{Deserialize, Serialize};
+
+use super::error::{NotTheWriter, OpenError};
+use crate::ids::LedgerId;
+
+/// The longest token file that is read.
+const LONGEST: u64 = 4_096;
+
+/// What the token's file says, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Token {
+    /// The ledger.
+    pub(super) ledger: LedgerId,
+    /// What the ledger's table `meta` holds as `writer`.
+    pub(super) nonce: String,
+    /// Which file it is.
+    pub(super) file: FileIdentity,
+    /// The last position that was seen when the ledger was opened or closed.
+    pub(super) position: u64,
+    /// The content identifier at that position, as text; empty at 0.
+    pub(super) cid: String,
+}
+
+/// What a file is besides its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+#[cfg(unix)]
+fn identify(path: &Path) -> io::Result<FileIdentity> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = fs::metadata(path)?;
+    Ok(FileIdentity { device: metadata.dev(), inode: metadata.ino() })
+}
+
+/// Where files have no number that the standard library shows, the place stands for the file: moving it is a copy.
+#[cfg(not(unix))]
+fn identify(path: &Path) -> io::Result<FileIdentity> {
+    use sha2::{Digest as _, Sha256};
+    let place = fs::canonicalize(path)?;
+    let digest = Sha256::digest(place.to_string_lossy().as_bytes());
+    let mut number = [0; 8];
+    number.copy_from_slice(&digest[..8]);
+    Ok(FileIdentity { device: 0, inode: u64::from_be_bytes(number) })
+}
+
+impl Token {
+    /// A new right to write to a file, which ends every earlier one.
+    pub(super) fn mint(ledger: LedgerId, database: &Path) -> Result<Self, OpenError> {
+        let file = identify(database).map_err(|source| failed("making", database, source))?;
+        let nonce = uuid::Uuid::now_v7().simple().to_string();
+        Ok(Self { ledger, nonce, file, position: 0, cid: String::new() })
+    }
+
+    /// Reads the token of a ledger; `None` when this machine has none, or none that reads.
+    pub(super) fn read(tokens: &Path, ledger: LedgerId) -> Result<Option<Self>, OpenError> {
+        let path = place(tokens, ledger);
+        let length = match fs::metadata(&path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed("reading", &path, source)),
+        };
+        if length > LONGEST {
+            return Ok(None);
+        }
+        let text = fs::read(&path).map_err(|source| failed("reading", &path, source))?;
+        Ok(serde_json::from_slice(&text).ok())
+    }
+
+    /// Writes the token durably: beside its place, then in its place.
+    pub(super) fn write(&self, tokens: &Path) -> Result<(), OpenError> {
+        let path = place(tokens, self.ledger);
+        let write = || -> io::Result<()> {
+            make_folder(tokens)?;
+            let aside = path.with_extension("new");
+            let mut file = new_file(&aside)?;
+            file.write_all(&serde_json::to_vec(self)?)?;
+            file.sync_all()?;
+            fs::rename(&aside, &path)?;
+            sync_folder(tokens)
+        };
+        write().map_err(|source| failed("writing", &path, source))
+    }
+
+    /// Whether the token gives the right to write to this file, whose last events `cid_at` looks up.
+    pub(super) fn allows(
+        &self,
+        database: &Path,
+        nonce: Option<&str>,
+        cid_at: impl FnOnce(u64) -> Option<Cid>,
+    ) -> Result<(), NotTheWriter> {
+        if nonce != Some(self.nonce.as_str()) {
+            return Err(if nonce.is_none() { NotTheWriter::Copy } else { NotTheWriter::HandedOver });
+        }
+        if identify(database).ok().as_ref() != Some(&self.file) {
+            return Err(NotTheWriter::Copy);
+        }
+        if self.position > 0 && cid_at(self.position).map(|cid| cid.to_string()).as_ref() != Some(&self.cid) {
+            return Err(NotTheWriter::SetBack { recorded: self.position });
+        }
+        Ok(())
+    }
+}
+
+fn place(tokens: &Path, ledger: LedgerId) -> PathBuf {
+    tokens.join(format!("{ledger}.json"))
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> OpenError {
+    OpenError::Token { action, path: path.to_owned(), source }
+}
+
+#[cfg(unix)]
+fn make_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+#[cfg(unix)]
+fn new_file(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn new_file(path: &Path) -> io::Result<fs::File> {
+    fs::File::create(path)
+}
+
+/// Makes a rename durable.
+#[cfg(unix)]
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// Folders can't be synced here; the system does it in its own time.
+#[cfg(not(unix))]
+pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What the tests of the store share.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use cim_keys::events::*;
+use cim_keys::ids::*;
+use cim_keys::ipld_support::ContentAddressedEvent;
+use cim_keys::ledger::Command;
+use cim_keys::store::*;
+use cim_keys::text::{EmailAddress, Label, Name, PublicKey};
+use cim_keys::time::Timestamp;
+use tempfile::TempDir;
+
+/// A place for a ledger and for the rights to write.
+pub struct Place {
+    pub dir: TempDir,
+    pub clock: Arc<AtomicI64>,
+}
+
+/// 2026-01-31T09:30:00Z.
+pub const START: i64 = 1_769_851_800_000_000;
+
+impl Place {
+    pub fn new() -> Self {
+        Self { dir: TempDir::with_prefix("cim-keys-store-").unwrap(), clock: Arc::new(AtomicI64::new(START)) }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.dir.path().join("ledger.db")
+    }
+
+    pub fn options(&self) -> StoreOptions {
+        self.options_at(&self.database())
+    }
+
+    /// A clock that ticks a millisecond at each look.
+    pub fn options_at(&self, path: &Path) -> StoreOptions {
+        let clock = Arc::clone(&self.clock);
+        StoreOptions::new(path, self.dir.path().join("tokens"))
+            .with_clock(move || Timestamp::from_unix_micros(clock.fetch_add(1_000, Ordering::SeqCst)).unwrap())
+            .with_wait(std::time::Duration::from_millis(300))
+    }
+
+    pub fn create(&self) -> Store {
+        create(self.options())
+    }
+
+    pub fn open(&self) -> Store {
+        Store::open(self.options()).unwrap()
+    }
+}
+
+pub fn create(options: StoreOptions) -> Store {
+    Store::create(options, context(), ledger_created(), vec![Command::CreateOrganization(acme())]).unwrap()
+}
+
+pub fn ledger_created() -> LedgerCreated {
+    LedgerCreated {
+        ledger_id: LedgerId::mint(),
+        name: name("acme"),
+        public_key: PublicKey::new("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap(),
+    }
+}
+
+/// The one organisation of these tests.
+pub fn acme() -> OrganizationCreated {
+    let organization_id = "01890a5d-ac96-774b-8000-000000000001".parse().unwrap();
+    OrganizationCreated { organization_id, name: name("Acme"), domain: None, description: None }
+}
+
+pub fn person(n: u64) -> PersonCreated {
+    PersonCreated {
+        person_id: PersonId::mint(),
+        organization_id: acme().organization_id,
+        unit_id: None,
+        location_id: None,
+        name: name(&format!("Person {n}")),
+        email: Some(EmailAddress::new(&format!("person{n}@acme.example")).unwrap()),
+        title: None,
+    }
+}
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub fn context() -> AppendContext {
+    AppendContext::new(Actor::System(Label::new("test").unwrap()))
+}
+
+pub fn add_person(store: &Store, n: u64) -> Result<Vec<AppendedEvent>, AppendError> {
+    store.execute(context(), vec![Command::CreatePerson(person(n))])
+}
+
+/// A ready-made event after all others.
+pub fn ready(data: impl Into<EventData>, at: i64) -> KeyEvent {
+    KeyEvent {
+        id: EventId::mint(),
+        data: data.into(),
+        occurred_at: Timestamp::from_unix_micros(at).unwrap(),
+        actor: Actor::System(Label::new("test").unwrap()),
+        correlation_id: CorrelationId::mint(),
+        causes: Vec::new(),
+    }
+}
+
+pub fn addressed(event: KeyEvent) -> ReadyEvent {
+    ReadyEvent::new(ContentAddressedEvent::new(event).unwrap()).unwrap()
+}
+
+#[track_caller]
+pub fn check(store: &Store) {
+    let report = store.verify(&mut |_, _| {});
+    assert!(report.ok(), "{report:#?}");
+    assert_eq!(report.events, store.end().unwrap());
+}
