@@ -28,7 +28,6 @@ mod platform;
 mod tests;
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +59,7 @@ pub struct FileQueue {
     dropped: u64,
     compaction: compact::Trigger,
     /// Holds the lock; `None` in tests that have no file.
-    _lock: Option<File>,
+    _lock: Option<open::Lock>,
 }
 
 /// What became of an event that was offered.

@@ -74,7 +74,7 @@ pub(super) fn open(path: &Path) -> Result<FileQueue, OpenError> {
 }
 
 /// A queue over a medium that is open already.
-pub(super) fn take(path: PathBuf, mut medium: Box<dyn Medium>, lock: Option<File>) -> Result<FileQueue, OpenError> {
+pub(super) fn take(path: PathBuf, mut medium: Box<dyn Medium>, lock: Option<Lock>) -> Result<FileQueue, OpenError> {
     let io_failed = |action| {
         let path = path.clone();
         move |source| OpenError::Io { action, path, source }
@@ -125,7 +125,20 @@ fn resolved(path: &Path, folder: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+/// The lock of a queue, given back when dropped.
+///
+/// Closing the file would not do: a child process that was forked at that moment still has it, until it starts another
+/// program.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> Result<Lock, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock_path = PathBuf::from(name);
@@ -147,5 +160,5 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
     // For the message above, in the process that comes second; not being able to write it does no harm.
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(file)
+    Ok(Lock(file))
 }
