@@ -13,10 +13,12 @@
 //! An event of an unknown type or schema changes no facts. It marks the entities that its causes concern, and no decision
 //! is taken about an entity that bears such a mark.
 
+mod cid_text;
 mod command;
 mod decide;
 mod entity;
 mod evolve;
+mod nats;
 mod refusal;
 mod state;
 mod view;
@@ -25,6 +27,7 @@ pub use command::{Cause, Command, EventDraft};
 pub use decide::{decide, decide_all};
 pub use entity::{Ended, Entity, EntityRef, Facts, How, KeyFacts, Kind, LedgerFacts, RecipientFacts, Revocation};
 pub use evolve::{concerns, evolve};
+pub use nats::{AccountFacts, NatsCommand, OperatorFacts, PushFacts, SignedFacts, TokenFacts, UserFacts};
 pub use refusal::Refusal;
 pub use state::{Overlay, State};
 pub use view::{Change, Index, NameKey, View, ViewError};

@@ -2,6 +2,7 @@
 
 use cid::Cid;
 
+use super::nats::NatsCommand;
 use crate::events::{
     CustodyRecipientAdded, CustodyRecipientRemoved, CustodyRekeyed, EventData, KeyGenerated, KeyImported,
     LedgerCreated, LedgerHandedOver, LedgerKeyRotated, LedgerLinked, LocationClosed, LocationCreated, LocationUpdated,
@@ -121,6 +122,9 @@ pub enum Command {
         /// Why.
         reason: Note,
     },
+
+    /// Does something about NATS identities.
+    Nats(NatsCommand),
 
     /// Adds a recipient to a custody compartment.
     AddRecipient(CustodyRecipientAdded),

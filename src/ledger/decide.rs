@@ -28,6 +28,7 @@ const DEEPEST: usize = 64;
 /// The reason why the command may not follow what is recorded.
 pub fn decide(view: &dyn View, command: &Command) -> Result<Vec<EventDraft>, Refusal> {
     let data = match command {
+        Command::Nats(command) => return super::nats::decide(view, command),
         Command::CreateLedger(event) => return create_ledger(view, event.clone().into()),
         Command::LinkLedger(event) => return link_ledger(view, event.clone().into(), event.relation),
         Command::RotateLedgerKey(event) => {
@@ -186,14 +187,14 @@ fn unrecorded(data: &EventData) -> KeyEvent {
     }
 }
 
-fn draft(data: impl Into<EventData>, causes: impl IntoIterator<Item = Cid>) -> EventDraft {
+pub(super) fn draft(data: impl Into<EventData>, causes: impl IntoIterator<Item = Cid>) -> EventDraft {
     let mut seen = BTreeSet::new();
     let causes = causes.into_iter().filter(|cid| seen.insert(*cid)).map(Cause::Recorded).collect();
     EventDraft { data: data.into(), causes }
 }
 
 /// An entity that is recorded and holds nothing that is unknown here.
-fn known(view: &dyn View, reference: EntityRef) -> Result<Entity, Refusal> {
+pub(super) fn known(view: &dyn View, reference: EntityRef) -> Result<Entity, Refusal> {
     let entity = view.get(reference)?.ok_or(Refusal::Unknown(reference))?;
     match entity.unknown {
         Some(event) => Err(Refusal::HoldsUnknown { what: entity.label(), event: Box::new(event) }),
@@ -202,7 +203,7 @@ fn known(view: &dyn View, reference: EntityRef) -> Result<Entity, Refusal> {
 }
 
 /// An entity that is known and has not ended.
-fn active(view: &dyn View, reference: EntityRef) -> Result<Entity, Refusal> {
+pub(super) fn active(view: &dyn View, reference: EntityRef) -> Result<Entity, Refusal> {
     let entity = known(view, reference)?;
     match &entity.ended {
         None => Ok(entity),
@@ -283,7 +284,7 @@ fn fits(view: &dyn View, facts: &Facts) -> Result<(), Refusal> {
     Err(Refusal::TooDeep(label()))
 }
 
-fn create(view: &dyn View, data: EventData) -> Result<Vec<EventDraft>, Refusal> {
+pub(super) fn create(view: &dyn View, data: EventData) -> Result<Vec<EventDraft>, Refusal> {
     create_beside(view, data, &[])
 }
 
@@ -299,9 +300,10 @@ fn create_beside(view: &dyn View, data: EventData, except: &[EntityRef]) -> Resu
     Ok(vec![draft(data, causes)])
 }
 
-fn update(view: &dyn View, data: EventData) -> Result<Vec<EventDraft>, Refusal> {
-    let Some(facts) = facts_of(&data) else { return Ok(Vec::new()) };
+pub(super) fn update(view: &dyn View, data: EventData) -> Result<Vec<EventDraft>, Refusal> {
+    let Some(mut facts) = facts_of(&data) else { return Ok(Vec::new()) };
     let before = active(view, facts.entity_ref())?;
+    super::nats::carry(&mut facts, &before.facts);
     if before.facts == facts {
         return Ok(Vec::new());
     }
@@ -328,7 +330,7 @@ fn reactivate(view: &dyn View, reference: EntityRef, data: EventData) -> Result<
 }
 
 /// No active entity of these kinds depends on one that is to end.
-fn unused(view: &dyn View, reference: EntityRef, kinds: &[Kind]) -> Result<(), Refusal> {
+pub(super) fn unused(view: &dyn View, reference: EntityRef, kinds: &[Kind]) -> Result<(), Refusal> {
     for &kind in kinds {
         let user = each_referrer(view, reference, kind, |entity| Ok(entity.is_active().then_some(entity)))?;
         if let Some(user) = user {

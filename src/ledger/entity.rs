@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::cid_text;
+use super::nats::{AccountFacts, OperatorFacts, UserFacts};
 use super::view::{Index, NameKey};
 use crate::events::{
-    KeyAlgorithm, KeyEncoding, KeyPurpose, LedgerRelation, LocationCreated, ManifestApplied, OrganizationCreated,
-    OrganizationalUnitCreated, Party, PersonCreated, PolicyCreated, RelationshipEstablished, RevocationReason,
-    RoleAssigned, RoleCreated, Validity,
+    KeyAlgorithm, KeyEncoding, KeyPurpose, LedgerRelation, LocationCreated, ManifestApplied, NatsAccountCreated,
+    NatsOperatorCreated, NatsSigningKeyGenerated, NatsUserCreated, OrganizationCreated, OrganizationalUnitCreated,
+    Party, PersonCreated, PolicyCreated, RelationshipEstablished, RevocationReason, RoleAssigned, RoleCreated,
+    Validity,
 };
 use crate::ids::{
     KeyId, LedgerId, LocationId, OrganizationId, PersonId, PolicyId, RelationshipId, RoleAssignmentId, RoleId, UnitId,
@@ -73,6 +76,14 @@ kinds! {
     Relationship = "relationship", "relationship";
     /// A key pair.
     Key = "key", "key";
+    /// A NATS operator.
+    Operator = "nats_operator", "NATS operator";
+    /// A NATS account.
+    Account = "nats_account", "NATS account";
+    /// A NATS user.
+    User = "nats_user", "NATS user";
+    /// A key in its role as signing key of a NATS operator or account.
+    SigningKey = "nats_signing_key", "NATS signing key";
     /// A recipient of a custody compartment.
     Recipient = "recipient", "custody recipient";
     /// A declarative file that was applied.
@@ -225,6 +236,8 @@ pub enum How {
     Revoked,
     /// A custody recipient was removed.
     Removed,
+    /// A NATS account was deleted.
+    Deleted,
 }
 
 impl How {
@@ -241,6 +254,7 @@ impl How {
             Self::Rotated => "rotated",
             Self::Revoked => "revoked",
             Self::Removed => "removed",
+            Self::Deleted => "deleted",
         }
     }
 }
@@ -267,6 +281,10 @@ pub enum Facts {
     Relationship(RelationshipEstablished),
     Key(KeyFacts),
     Recipient(RecipientFacts),
+    Operator(OperatorFacts),
+    Account(AccountFacts),
+    User(UserFacts),
+    SigningKey(NatsSigningKeyGenerated),
     /// A link does not survive JSON as a CID, so it is kept as text beside the name.
     Manifest(ManifestFacts),
 }
@@ -385,6 +403,10 @@ impl Facts {
             Self::Key(facts) => facts.key_id.into(),
             Self::Recipient(facts) => EntityRef::recipient(&facts.compartment, &facts.recipient),
             Self::Manifest(facts) => EntityRef::manifest(&facts.name),
+            Self::Operator(facts) => facts.operator.operator_id.into(),
+            Self::Account(facts) => facts.account.account_id.into(),
+            Self::User(facts) => facts.user.user_id.into(),
+            Self::SigningKey(facts) => EntityRef::signing_key(facts.key_id),
         }
     }
 
@@ -401,6 +423,10 @@ impl Facts {
             Self::Policy(facts) => Some(&facts.name),
             Self::Key(facts) => Some(&facts.name),
             Self::Manifest(facts) => Some(&facts.name),
+            Self::Operator(facts) => Some(&facts.operator.name),
+            Self::Account(facts) => Some(&facts.account.name),
+            Self::User(facts) => Some(&facts.user.name),
+            Self::SigningKey(facts) => facts.role.as_ref(),
             Self::Assignment(_) | Self::Relationship(_) | Self::Recipient(_) => None,
         }
     }
@@ -431,7 +457,12 @@ impl Facts {
     /// Under what it can be found, and whether that is to be unique among entities that have not ended.
     pub(crate) fn names(&self) -> Vec<(NameKey, bool)> {
         let kind = self.entity_ref().kind;
-        let scope = self.organization().map(|id| *id.as_uuid());
+        let scope = match self {
+            Self::Account(facts) => Some(*facts.account.operator_id.as_uuid()),
+            Self::User(facts) => Some(*facts.user.account_id.as_uuid()),
+            Self::SigningKey(facts) => Some(EntityRef::holder(&facts.holder).id),
+            _ => self.organization().map(|id| *id.as_uuid()),
+        };
         let key = |index, scope, key| NameKey { kind, index, scope, key };
         let mut names = Vec::new();
         if let Some(name) = self.name() {
@@ -445,7 +476,13 @@ impl Facts {
                     names.push((key(Index::Email, None, email.as_str().to_ascii_lowercase()), true));
                 }
             }
-            Self::Key(facts) => names.push((key(Index::PublicKey, None, facts.public_key.as_str().to_owned()), true)),
+            Self::Key(KeyFacts { public_key, .. })
+            | Self::Operator(OperatorFacts { operator: NatsOperatorCreated { public_key, .. }, .. })
+            | Self::Account(AccountFacts { account: NatsAccountCreated { public_key, .. }, .. })
+            | Self::User(UserFacts { user: NatsUserCreated { public_key, .. }, .. })
+            | Self::SigningKey(NatsSigningKeyGenerated { public_key, .. }) => {
+                names.push((key(Index::PublicKey, None, public_key.as_str().to_owned()), true));
+            }
             Self::Assignment(facts) => {
                 let scope = facts.scope.as_ref().map(ToString::to_string).unwrap_or_default();
                 let pair = format!("{} {} {scope}", facts.role_id, facts.person_id);
@@ -486,6 +523,15 @@ impl Facts {
                 refs.extend(facts.successor_id.map(EntityRef::from));
             }
             Self::Recipient(facts) => refs.extend(facts.holder.as_ref().and_then(EntityRef::party)),
+            Self::Operator(facts) => refs.push(facts.operator.key_id.into()),
+            Self::Account(facts) => {
+                refs.extend([EntityRef::from(facts.account.operator_id), facts.account.key_id.into()]);
+            }
+            Self::User(facts) => {
+                refs.extend([EntityRef::from(facts.user.account_id), facts.user.key_id.into()]);
+                refs.extend(facts.user.owner.as_ref().and_then(EntityRef::party));
+            }
+            Self::SigningKey(facts) => refs.extend([EntityRef::holder(&facts.holder), facts.key_id.into()]),
             Self::Ledger(_)
             | Self::Organization(_)
             | Self::Unit(_)
@@ -537,37 +583,5 @@ impl Entity {
             let held = unique && (active || key.index == Index::PublicKey);
             (key, held)
         })
-    }
-}
-
-/// A content identifier as text, for entities are kept as JSON.
-mod cid_text {
-    use cid::Cid;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(cid: &Cid, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(cid)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cid, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-
-    pub(super) mod option {
-        use super::*;
-
-        pub(in super::super) fn serialize<S: Serializer>(cid: &Option<Cid>, serializer: S) -> Result<S::Ok, S::Error> {
-            match cid {
-                Some(cid) => serializer.collect_str(cid),
-                None => serializer.serialize_none(),
-            }
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<Cid>, D::Error> {
-            super::deserialize(deserializer).map(Some)
-        }
     }
 }

@@ -44,7 +44,7 @@ pub fn concerns(data: &EventData) -> Vec<EntityRef> {
         EventData::KeyExported(event) => vec![event.key_id.into()],
         EventData::CustodyRecipientRemoved(event) => vec![EntityRef::recipient(&event.compartment, &event.recipient)],
         EventData::CustodyRekeyed(event) => vec![EntityRef::recipient(&event.compartment, &event.recipient)],
-        _ => Vec::new(),
+        _ => super::nats::concerns(data),
     }
 }
 
@@ -119,7 +119,7 @@ pub(super) fn facts_of(data: &EventData) -> Option<Facts> {
             recipient: event.recipient.clone(),
             holder: event.holder.clone(),
         }),
-        _ => return None,
+        _ => return super::nats::facts_of(data),
     })
 }
 
@@ -210,16 +210,20 @@ impl Evolution<'_> {
                 self.modify(EntityRef::recipient(&event.compartment, &event.recipient), |_| {})
             }
             EventData::Unknown(_) => self.mark(),
-            _ => Ok(()),
+            data => match super::nats::evolve(data, self.event.occurred_at) {
+                Some((entity, change)) => self.modify(entity, change),
+                None => Ok(()),
+            },
         }
     }
 
     /// Puts facts in place of those that are there.
-    fn replace(&mut self, facts: Facts) -> Result<(), ViewError> {
+    fn replace(&mut self, mut facts: Facts) -> Result<(), ViewError> {
         let at = self.event.occurred_at;
         let before = self.view.get(facts.entity_ref())?;
         let entity = match before {
             Some(before) => {
+                super::nats::carry(&mut facts, &before.facts);
                 // What is added again after its end is active again: a custody recipient, an applied file.
                 let ended = if is_update(&self.event.data) { before.ended } else { None };
                 Entity {
@@ -295,5 +299,8 @@ fn is_update(data: &EventData) -> bool {
             | EventData::PersonUpdated(_)
             | EventData::RoleUpdated(_)
             | EventData::PolicyUpdated(_)
+            | EventData::NatsOperatorUpdated(_)
+            | EventData::NatsAccountUpdated(_)
+            | EventData::NatsUserUpdated(_)
     )
 }

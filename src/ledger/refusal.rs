@@ -131,6 +131,28 @@ pub enum Refusal {
     /// The last recipient of a compartment.
     #[error("the compartment would be left without a recipient; add another first")]
     LastRecipient,
+    /// A ledger is the ledger of one NATS operator.
+    #[error("this ledger has {0} already, and a ledger has one operator; make another ledger for another one")]
+    SecondOperator(String),
+    /// The system account can't be deleted.
+    #[error("{0} is the system account, which servers never delete; name another")]
+    SystemAccount(String),
+    /// Servers tell tokens apart by the second of issue.
+    #[error("{what} has a token that was issued at {issued_at} already; a new one must be issued in a later second")]
+    TokenNotNewer {
+        /// Whose token.
+        what: String,
+        /// `iat` of the recorded one, in seconds since the Unix epoch.
+        issued_at: u64,
+    },
+    /// A key that does not sign for this operator or account.
+    #[error("the key {key} signs no tokens of {what}; choose the identity key or an active signing key above it")]
+    NotASigner {
+        /// The public key.
+        key: String,
+        /// Whose token.
+        what: String,
+    },
     /// The entities could not be looked up.
     #[error(transparent)]
     View(#[from] ViewError),

@@ -52,7 +52,7 @@ pub struct NameKey {
     pub kind: Kind,
     /// In which index.
     pub index: Index,
-    /// Within which organisation; `None` for what counts in the whole ledger.
+    /// Within which organisation, operator or account; `None` for what counts in the whole ledger.
     pub scope: Option<Uuid>,
     /// The text, folded.
     pub key: String,
