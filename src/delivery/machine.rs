@@ -2,12 +2,10 @@
 
 mod doubt;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use cid::Cid;
+use std::collections::BTreeSet;
 
 use self::doubt::Reading;
-use super::head::{ParkedEvent, Previous};
+use super::head::Previous;
 use super::outbox::Cursor;
 use super::protocol::{Attempt, Denied, Input, Mode, Output, Plan, Stop};
 use super::refusal::{Refusal, classify};
@@ -48,6 +46,9 @@ impl Default for Rules {
 /// How often the same obstacle is met at once before the machine changes its way or pauses.
 const PATIENCE: u32 = 3;
 
+/// For how many batches a stream counts as shared after other writers got in between.
+const SHARED_FOR: u32 = 16;
+
 /// One source on its way into one stream. See the [module](crate::delivery) for the protocol.
 ///
 /// Give it every input as it happens, one at a time, and carry out the outputs in their order. It starts in doubt and
@@ -60,7 +61,7 @@ pub struct Machine {
 
     // What the outbox holds.
     end: u64,
-    parked: BTreeMap<u64, Cid>,
+    parked: BTreeSet<u64>,
     retries: BTreeSet<u64>,
 
     // What is known of the stream.
@@ -91,7 +92,13 @@ pub struct Machine {
     /// Failures since the last success, by kind.
     failures: u32,
     broken: u32,
-    contended: u32,
+    moves: u32,
+    /// Where the source was when the last refusal for a moved sequence came.
+    moved_at: Option<(Previous, u64)>,
+    /// Refusals because other writers moved the stream's last sequence.
+    crowded: u32,
+    /// For how many batches the stream's last sequence is not named, because others keep moving it.
+    shared: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -116,8 +123,6 @@ struct Batch {
     only: Option<u64>,
     through: u64,
     events: usize,
-    /// Its first event.
-    first: Option<Cid>,
 }
 
 type Outputs = Vec<Output>;
@@ -125,7 +130,7 @@ type Outputs = Vec<Output>;
 impl Machine {
     /// A machine for an outbox that holds events up to `end` and has these parked, and of those these to be retried.
     #[must_use]
-    pub fn new(mut rules: Rules, end: u64, parked: BTreeMap<u64, Cid>, retries: BTreeSet<u64>) -> Self {
+    pub fn new(mut rules: Rules, end: u64, parked: BTreeSet<u64>, retries: BTreeSet<u64>) -> Self {
         // With the head, a batch has one message more; the server takes 1,000.
         rules.max_events = rules.max_events.clamp(1, 999);
         Self {
@@ -148,7 +153,10 @@ impl Machine {
             tries: 0,
             failures: 0,
             broken: 0,
-            contended: 0,
+            moves: 0,
+            moved_at: None,
+            crowded: 0,
+            shared: 0,
             rules,
         }
     }
@@ -159,7 +167,7 @@ impl Machine {
         match input {
             Input::Appended { end } => self.appended(end, &mut out),
             Input::Retry { positions } => {
-                self.retries = positions.into_iter().filter(|p| self.parked.contains_key(p)).collect();
+                self.retries = positions.into_iter().filter(|p| self.parked.contains(p)).collect();
                 if self.phase == Phase::Idle {
                     self.proceed(&mut out);
                 }
@@ -176,8 +184,8 @@ impl Machine {
                 }
             }
             Input::Disconnected => self.disconnected(&mut out),
-            Input::Composed { attempt, through, events, first, blobs } => {
-                self.composed(attempt, Batch { through, events, first, ..Batch::default() }, blobs, &mut out);
+            Input::Composed { attempt, through, events, blobs } => {
+                self.composed(attempt, through, events, blobs, &mut out);
             }
             Input::Missing { attempt, first } => self.missing(attempt, first, &mut out),
             Input::BlobsStored { attempt } => {
@@ -238,7 +246,7 @@ impl Machine {
 
     /// The positions of the parked events.
     pub fn parked(&self) -> impl Iterator<Item = u64> {
-        self.parked.keys().copied()
+        self.parked.iter().copied()
     }
 
     /// Whether everything is published or parked, and the stream says so too.
@@ -331,12 +339,7 @@ impl Machine {
             },
             head_sequence: self.head.sequence,
             previous: (self.head.sequence > 0).then_some(self.head),
-            parked: self
-                .parked
-                .iter()
-                .filter(|(position, _)| Some(**position) != only)
-                .map(|(&position, &cid)| ParkedEvent { position, cid })
-                .collect(),
+            parked: self.parked.iter().copied().filter(|position| Some(*position) != only).collect(),
             last_sequence: self.last_sequence,
         }));
     }
@@ -349,12 +352,12 @@ impl Machine {
         }
     }
 
-    fn composed(&mut self, attempt: Attempt, made: Batch, blobs: bool, out: &mut Outputs) {
+    fn composed(&mut self, attempt: Attempt, through: u64, events: usize, blobs: bool, out: &mut Outputs) {
         let Phase::Composing(planned) = self.phase else { return };
         if planned.attempt != attempt {
             return;
         }
-        let batch = Batch { through: made.through.max(self.position), attempt, only: planned.only, ..made };
+        let batch = Batch { through: through.max(self.position), events, ..planned };
         if blobs {
             self.phase = Phase::Storing(batch);
             out.push(Output::PutBlobs { attempt });
@@ -408,8 +411,9 @@ impl Machine {
         if self.mode != Mode::Core {
             self.head = Previous { sequence, position: batch.through };
         }
-        self.last_sequence = (self.mode == Mode::Classic).then_some(sequence);
-        (self.failures, self.broken, self.contended, self.tries) = (0, 0, 0, 0);
+        self.shared = self.shared.saturating_sub(1);
+        self.last_sequence = (self.mode != Mode::Core && self.shared == 0).then_some(sequence);
+        (self.failures, self.broken, self.moves, self.crowded, self.tries) = (0, 0, 0, 0, 0);
         self.unresolved = false;
         self.from = None;
         if let Some(position) = batch.only {
@@ -432,12 +436,13 @@ impl Machine {
     }
 
     fn refused(&mut self, batch: Batch, code: u64, reason: String, out: &mut Outputs) {
-        // Whatever was refused, and for whatever reason: a batch can tear, so the stream is read before the next one.
+        // Whatever was refused, and for whatever reason: some of it may be stored, so the stream is read before the next.
+        self.unresolved = true;
         match classify(code) {
             Refusal::Moved => {
-                self.unresolved = true;
-                self.contended += 1;
-                if self.contended <= PATIENCE { self.doubt(out) } else { self.pause(out) }
+                self.moves += 1;
+                self.moved_at = Some((self.head, self.position));
+                if self.moves <= PATIENCE { self.doubt(out) } else { self.pause(out) }
             }
             Refusal::Event => self.event_refused(batch, format!("{reason} (code {code})"), out),
             Refusal::Broken => {
@@ -449,12 +454,8 @@ impl Machine {
                     self.pause(out);
                 }
             }
-            Refusal::Full | Refusal::Busy => self.pause(out),
+            Refusal::Full | Refusal::Busy | Refusal::Unknown => self.pause(out),
             Refusal::Never => self.stop(Stop::Refused { code, reason }, out),
-            Refusal::Unknown => {
-                self.unresolved = true;
-                self.pause(out);
-            }
         }
     }
 
@@ -490,17 +491,26 @@ impl Machine {
         if let Some(position) = batch.only {
             self.retries.remove(&position);
             out.push(Output::Park { position, reason });
-        } else if self.parked.len() >= self.rules.max_parked {
-            return self.stop(Stop::TooManyParked { limit: self.rules.max_parked, reason }, out);
-        } else if let Some(cid) = batch.first {
+        } else {
             // The parked ones before it are counted in already, so it is the next.
-            let position = self.position + 1;
-            out.push(Output::Park { position, reason });
-            self.parked.insert(position, cid);
+            if !self.park(self.position + 1, reason, out) {
+                return;
+            }
             self.suspect = None;
             self.limit = self.rules.max_events;
         }
         self.doubt(out);
+    }
+
+    /// Parks an event. False where that are too many, which stops the machine.
+    fn park(&mut self, position: u64, reason: String, out: &mut Outputs) -> bool {
+        if self.parked.len() >= self.rules.max_parked {
+            self.stop(Stop::TooManyParked { limit: self.rules.max_parked, reason }, out);
+            return false;
+        }
+        self.parked.insert(position);
+        out.push(Output::Park { position, reason });
+        true
     }
 
     fn split(&mut self, batch: Batch) {

@@ -2,7 +2,7 @@
 
 use cid::Cid;
 
-use super::head::{Head, ParkedEvent, Previous};
+use super::head::{Head, Previous};
 use super::outbox::Cursor;
 
 /// One try to send one batch. Numbers are never used twice by one machine; a driver gives each a fresh batch id.
@@ -71,6 +71,8 @@ pub enum Input {
         through: u64,
         /// Whether a message stands at the sequence that was probed.
         probed: bool,
+        /// Whether a head of the source stands among what was read: then a batch arrived after the head was read.
+        newer_head: bool,
         /// The source's own events, in order of sequence.
         events: Vec<EventSeen>,
     },
@@ -87,8 +89,6 @@ pub enum Input {
         through: u64,
         /// How many events it holds; 0 for a head alone.
         events: usize,
-        /// The identifier of the first of them.
-        first: Option<Cid>,
         /// Whether some of its events are too large for a message and have to be put into the object store before.
         blobs: bool,
     },
@@ -144,12 +144,14 @@ pub enum Input {
 }
 
 /// What STREAM.INFO told, and what the outbox remembers of that stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StreamSeen {
     /// How to send.
     pub mode: Mode,
     /// What the outbox remembers of this incarnation of the stream.
     pub known: Option<Cursor>,
+    /// What the outbox has parked; another drainer of it may have parked more. Read after the cursor, never before.
+    pub parked: Vec<u64>,
 }
 
 /// The newest message on the source's head subject.
@@ -260,8 +262,8 @@ pub struct Plan {
     pub head_sequence: u64,
     /// The head before this one, as the new head names it.
     pub previous: Option<Previous>,
-    /// What the new head lists as parked, as far as it is not beyond the batch.
-    pub parked: Vec<ParkedEvent>,
+    /// The parked positions: the batch leaves them out, and the new head lists those up to the batch's end.
+    pub parked: Vec<u64>,
     /// The last sequence of the whole stream that the first message expects.
     pub last_sequence: Option<u64>,
 }

@@ -12,6 +12,7 @@ pub mod nats_server;
 pub mod outbox_conformance;
 pub mod proxy;
 pub mod samples;
+pub mod simulator;
 pub mod tools;
 
 pub use certs::Certs;

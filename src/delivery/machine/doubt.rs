@@ -1,7 +1,7 @@
 //! Doubt, and how it ends: the machine reads the stream and finds out how far it is.
 
 use super::super::protocol::{EventSeen, HeadSeen, Input, Mode, Notice, Output, Stop, StreamSeen};
-use super::{Machine, Outputs, Phase};
+use super::{Machine, Outputs, PATIENCE, Phase, SHARED_FOR};
 use crate::delivery::head::{Head, Previous};
 use crate::delivery::outbox::Cursor;
 
@@ -47,8 +47,11 @@ impl Machine {
             (Reading::Head, Input::HeadUnreadable { sequence, problem }) => {
                 self.stop(Stop::HeadUnreadable { sequence, problem }, out);
             }
+            // The head that was read a moment ago is gone, and with it perhaps what stood behind it.
+            (Reading::Tail, Input::Events { first, .. }) if first > self.head.sequence => self.pause(out),
+            (Reading::Tail | Reading::Everything, Input::Events { newer_head: true, .. }) => self.pause(out),
             (Reading::Tail, Input::Events { through, events, .. }) => self.tail_seen(through, &events, out),
-            (Reading::Everything, Input::Events { first, through, probed, events }) => {
+            (Reading::Everything, Input::Events { first, through, probed, events, .. }) => {
                 self.everything_seen(first, through, probed, &events, out);
             }
             (Reading::Before(head), Input::Events { events, .. }) => self.before_seen(head, &events, out),
@@ -60,6 +63,8 @@ impl Machine {
     fn stream_seen(&mut self, seen: StreamSeen, out: &mut Outputs) {
         self.mode = seen.mode;
         self.known = seen.known;
+        self.parked = seen.parked.into_iter().collect();
+        self.retries.retain(|position| self.parked.contains(position));
         if seen.mode == Mode::Core {
             // Nothing can be read back: what was not confirmed is sent again.
             self.position = seen.known.map_or(0, |known| known.position);
@@ -104,7 +109,7 @@ impl Machine {
     /// Takes over what a head says of parked events; another drainer of this outbox may have written it.
     fn adopt(&mut self, head: &Head, out: &mut Outputs) {
         for listed in &head.parked {
-            if self.parked.insert(listed.position, listed.cid).is_none() {
+            if self.parked.insert(listed.position) {
                 let reason = "another publisher of this log parked it, as the stream's head tells".to_owned();
                 out.push(Output::Park { position: listed.position, reason });
             }
@@ -112,7 +117,7 @@ impl Machine {
         let published: Vec<u64> = self
             .parked
             .range(..=head.position)
-            .map(|(position, _)| *position)
+            .copied()
             .filter(|position| head.parked.binary_search_by_key(position, |listed| listed.position).is_err())
             .collect();
         for position in published {
@@ -128,7 +133,7 @@ impl Machine {
     }
 
     fn tail_seen(&mut self, through: u64, events: &[EventSeen], out: &mut Outputs) {
-        if self.count_in(events, out) {
+        if self.count_in(self.position, events, out) {
             self.tell_of_losses(out);
             self.settled(Some(through), out);
         }
@@ -138,14 +143,21 @@ impl Machine {
     fn everything_seen(&mut self, first: u64, through: u64, probed: bool, events: &[EventSeen], out: &mut Outputs) {
         self.position = 0;
         self.unclosed = false;
-        if !self.count_in(events, out) {
+        // A purge keeps sequences: they go on from where they were, and what was purged leaves a hole. A stream that
+        // ends before my head, or has another message in its place, was cut back: what was confirmed is not there. And a
+        // stream that has everything since its first message says all there is to say.
+        let cut_back = first <= 1 || self.known.is_none_or(|known| through < known.head_sequence || probed);
+        let purged = events.first().map_or(0, |event| event.position - 1);
+        let complete_from = match self.known {
+            _ if first <= 1 => 0,
+            Some(known) if !cut_back && first <= known.head_sequence + 1 => known.position,
+            _ => purged,
+        };
+        if !self.count_in(complete_from, events, out) {
             return;
         }
         let found = self.position;
         if let Some(Cursor { position: confirmed, head_sequence }) = self.known {
-            // A purge keeps sequences: they go on from where they were, and what was purged leaves a hole. A stream that
-            // ends before my head, or has another message in its place, was cut back: what was confirmed is not there.
-            let cut_back = through < head_sequence || probed;
             let whole = first <= if cut_back { 1 } else { head_sequence + 1 };
             if !cut_back {
                 self.position = found.max(confirmed);
@@ -174,8 +186,9 @@ impl Machine {
         }
     }
 
-    /// Counts in own events that no head covers. False where that stopped the machine.
-    fn count_in(&mut self, events: &[EventSeen], out: &mut Outputs) -> bool {
+    /// Counts in own events that no head covers; up to `complete` nothing can be missing among them. False where that
+    /// stopped the machine.
+    fn count_in(&mut self, complete: u64, events: &[EventSeen], out: &mut Outputs) -> bool {
         let published = self.known.map_or(0, |known| known.position);
         for &EventSeen { sequence, position, cid, ours } in events {
             match ours {
@@ -189,11 +202,18 @@ impl Machine {
                 }
                 _ => {}
             }
-            if self.parked.contains_key(&position) {
+            if self.parked.contains(&position) {
                 self.unpark(position, out);
                 self.unclosed = true;
             }
             if position > self.position {
+                // A batch leaves out only what is parked. Where that is news, another publisher has parked it.
+                for skipped in self.position.max(complete) + 1..position {
+                    let reason = "it is not in the stream, though a later event is".to_owned();
+                    if !self.parked.contains(&skipped) && !self.park(skipped, reason, out) {
+                        return false;
+                    }
+                }
                 self.position = position;
                 self.unclosed = true;
             }
@@ -213,7 +233,7 @@ impl Machine {
                 None => {}
             }
         }
-        compared = self.parked.keys().fold(compared, |compared, parked| compared + u64::from(*parked == compared + 1));
+        compared = self.parked.iter().fold(compared, |compared, parked| compared + u64::from(*parked == compared + 1));
         if compared < self.end {
             return self.stop(Stop::Unverifiable { position: head.position, sequence: head.sequence }, out);
         }
@@ -233,16 +253,23 @@ impl Machine {
 
     /// Nothing is in doubt any more. `through` is the stream's last sequence, up to which everything is known.
     fn settled(&mut self, through: Option<u64>, out: &mut Outputs) {
-        while self.parked.contains_key(&(self.position + 1)) {
+        while self.parked.contains(&(self.position + 1)) {
             self.position += 1;
             self.unclosed = true;
         }
         self.unclosed &= self.mode != Mode::Core;
         self.end = self.end.max(self.position);
-        // Where other writers never rest, the expectation would never hold. Classic mode then sends one at a time.
-        self.last_sequence = if self.contended > super::PATIENCE { None } else { through };
-        self.unresolved = false;
-        if self.known.is_some() || self.position > 0 {
+        if self.moved_at.take() == Some((self.head, self.position)) {
+            // Nothing of ours is new, so it was somebody else. Where other writers never rest, an expectation of the
+            // stream's last sequence would never hold.
+            self.crowded += 1;
+            self.shared = if self.crowded > 1 { SHARED_FOR } else { self.shared };
+        }
+        self.last_sequence = if self.crowded > PATIENCE { None } else { through };
+        // What no head covers is known now, and could be purged before the next look.
+        self.unresolved = self.unclosed;
+        if !self.unclosed && self.position > 0 {
+            // What no head covers yet may be lost again; it is remembered with the next head.
             self.remember(out);
         }
         self.proceed(out);

@@ -1,0 +1,276 @@
+//! The server of a simulated world: one stream, and all that it may do to a batch.
+
+use std::collections::BTreeSet;
+
+use cid::Cid;
+use cim_keys::delivery::{Attempt, Head, Mode};
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// An event of the source.
+    Event {
+        /// Its position.
+        position: u64,
+        /// Its identifier.
+        cid: Cid,
+    },
+    /// A head of the source.
+    Head(Head),
+    /// Another writer's.
+    Other,
+}
+
+/// One batch on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Packet {
+    /// Who sent it.
+    pub drainer: usize,
+    /// On which of its connections.
+    pub connection: u32,
+    /// Which try it is.
+    pub attempt: Attempt,
+    /// How it is sent.
+    pub mode: Mode,
+    /// The last position that it covers.
+    pub through: u64,
+    /// The newest head that it expects.
+    pub head_sequence: Option<u64>,
+    /// The last sequence of the stream that it expects.
+    pub last_sequence: Option<u64>,
+    /// What it holds; the head is last.
+    pub messages: Vec<Message>,
+}
+
+impl Packet {
+    /// Its events.
+    #[must_use]
+    pub fn events(&self) -> Vec<(u64, Cid)> {
+        let event = |message: &Message| match message {
+            Message::Event { position, cid } => Some((*position, *cid)),
+            _ => None,
+        };
+        self.messages.iter().filter_map(event).collect()
+    }
+}
+
+/// What the server says to a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// It is stored.
+    Stored {
+        /// The sequence of its last message.
+        sequence: u64,
+    },
+    /// It is not.
+    Refused {
+        /// The error's code.
+        code: u64,
+    },
+}
+
+/// A server with one stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Which stream of its name this is; a deleted stream that is made again is another.
+    pub incarnation: u32,
+    /// The code with which it refuses every batch for now.
+    pub refusing: Option<u64>,
+    stored: Vec<(u64, Message)>,
+    /// Own events that were stored and not lost, purged ones included.
+    ever: Vec<(u64, u64, Cid)>,
+    last: u64,
+    first: u64,
+    /// What is missing of the torn batch at the end.
+    torn: Vec<Message>,
+    poison: BTreeSet<u64>,
+    problem: Option<&'static str>,
+}
+
+impl Server {
+    pub(super) fn new(poison: BTreeSet<u64>) -> Self {
+        Self {
+            incarnation: 1,
+            refusing: None,
+            stored: Vec::new(),
+            ever: Vec::new(),
+            last: 0,
+            first: 1,
+            torn: Vec::new(),
+            poison,
+            problem: None,
+        }
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.stored.first().map_or(self.last + 1, |(sequence, _)| *sequence).max(self.first)
+    }
+
+    pub(super) const fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(super) const fn is_torn(&self) -> bool {
+        !self.torn.is_empty()
+    }
+
+    pub(super) fn holds(&self, sequence: u64) -> bool {
+        self.stored.iter().any(|(there, _)| *there == sequence)
+    }
+
+    /// The newest head, or one further `back`.
+    pub(super) fn head(&self, back: usize) -> Option<(u64, &Head)> {
+        let heads = self.stored.iter().rev().filter_map(|(sequence, message)| match message {
+            Message::Head(head) => Some((*sequence, head)),
+            _ => None,
+        });
+        heads.take(back + 1).last()
+    }
+
+    pub(super) fn has_heads(&self) -> bool {
+        self.head(0).is_some()
+    }
+
+    pub(super) fn events_after(&self, after: u64) -> impl Iterator<Item = (u64, u64, Cid)> {
+        self.stored.iter().filter_map(move |(sequence, message)| match message {
+            Message::Event { position, cid } if *sequence > after => Some((*sequence, *position, *cid)),
+            _ => None,
+        })
+    }
+
+    /// Every own event that was stored and not lost, with its identifier.
+    pub(super) fn ever(&self) -> impl Iterator<Item = (u64, Cid)> {
+        self.ever.iter().map(|(_, position, cid)| (*position, *cid))
+    }
+
+    pub(super) fn store(&mut self, message: Message) {
+        self.last += 1;
+        self.torn.clear();
+        match &message {
+            Message::Event { position, cid } => self.count(*position, *cid),
+            Message::Head(head) => {
+                let told = |p: u64| {
+                    self.ever.iter().any(|(_, there, _)| *there == p) != head.parked.iter().any(|l| l.position == p)
+                };
+                if !(1..=head.position).all(told) {
+                    self.problem = Some("a head says of an event that it is there, or parked, and it is not so");
+                }
+            }
+            Message::Other => {}
+        }
+        self.stored.push((self.last, message));
+    }
+
+    fn count(&mut self, position: u64, cid: Cid) {
+        if self.ever.iter().any(|(_, there, _)| *there == position) {
+            self.problem = Some("an event is there twice");
+        }
+        let retried = self.head(0).is_some_and(|(_, head)| head.parked.iter().any(|l| l.position == position));
+        if !retried && self.ever.iter().any(|(_, there, _)| *there > position) {
+            self.problem = Some("an event was overtaken");
+        }
+        self.ever.push((self.last, position, cid));
+    }
+
+    /// Takes a batch: stores all of it or nothing, or in classic mode as much as is not refused.
+    pub(super) fn take(&mut self, packet: &Packet) -> Answer {
+        let refused = |code| Answer::Refused { code };
+        if let Some(code) = self.refusing {
+            return refused(code);
+        }
+        if packet.mode == Mode::Classic {
+            return self.take_one_by_one(packet, packet.messages.len());
+        }
+        let is_poison = |(position, _): &(u64, Cid)| self.poison.contains(position);
+        if packet.events().first().is_some_and(is_poison) {
+            return refused(10054);
+        }
+        if packet.events().iter().any(is_poison) {
+            return refused(10176);
+        }
+        if packet.mode == Mode::Atomic && !self.expects_truly(packet) {
+            return refused(10071);
+        }
+        packet.messages.iter().for_each(|message| self.store(message.clone()));
+        Answer::Stored { sequence: self.last }
+    }
+
+    fn expects_truly(&self, packet: &Packet) -> bool {
+        let head = self.head(0).map_or(0, |(sequence, _)| sequence);
+        packet.head_sequence.is_none_or(|expected| expected == head)
+            && packet.last_sequence.is_none_or(|expected| expected == self.last)
+    }
+
+    fn take_one_by_one(&mut self, packet: &Packet, count: usize) -> Answer {
+        let mut expected = packet.last_sequence;
+        for message in packet.messages.iter().take(count) {
+            if expected.is_some_and(|expected| expected != self.last) {
+                return Answer::Refused { code: 10071 };
+            }
+            match message {
+                Message::Event { position, .. } if self.poison.contains(position) => {
+                    return Answer::Refused { code: 10054 };
+                }
+                // Without the stream's last sequence there is the identifier, which the server knows for a while.
+                Message::Event { position, .. }
+                    if expected.is_none() && self.ever.iter().any(|(_, there, _)| there == position) =>
+                {
+                    continue;
+                }
+                Message::Head(_) if !self.expects_truly(&Packet { last_sequence: None, ..packet.clone() }) => {
+                    return Answer::Refused { code: 10071 };
+                }
+                _ => self.store(message.clone()),
+            }
+            expected = expected.map(|expected| expected + 1);
+        }
+        Answer::Stored { sequence: self.last }
+    }
+
+    /// Stores the first messages of a batch and is silent about it.
+    pub(super) fn tear(&mut self, packet: &Packet, keep: usize) {
+        if self.refusing.is_some() {
+            return;
+        }
+        if packet.mode == Mode::Classic {
+            self.take_one_by_one(packet, keep);
+            return;
+        }
+        let poisoned = packet.events().iter().any(|(position, _)| self.poison.contains(position));
+        if !poisoned && (packet.mode == Mode::Core || self.expects_truly(packet)) {
+            packet.messages.iter().take(keep).for_each(|message| self.store(message.clone()));
+            if packet.mode == Mode::Atomic {
+                self.torn = packet.messages.iter().skip(keep).cloned().collect();
+            }
+        }
+    }
+
+    /// Starts again: completes the torn batch at the end, or loses the last messages.
+    pub(super) fn restart(&mut self, complete: bool, lose: usize) {
+        let torn = std::mem::take(&mut self.torn);
+        if complete {
+            torn.into_iter().for_each(|message| self.store(message));
+        }
+        for _ in 0..lose {
+            let Some((sequence, _)) = self.stored.pop() else { break };
+            self.ever.retain(|(there, _, _)| *there < sequence);
+            self.last = sequence - 1;
+        }
+    }
+
+    pub(super) fn purge(&mut self, heads_only: bool) {
+        self.torn.clear();
+        self.stored.retain(|(_, message)| heads_only && !matches!(message, Message::Head(_)));
+        if !heads_only {
+            self.first = self.last + 1;
+        }
+    }
+
+    pub(super) fn recreate(&mut self) {
+        *self = Self { incarnation: self.incarnation + 1, refusing: self.refusing, ..Self::new(self.poison.clone()) };
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.problem.map_or(Ok(()), |problem| Err(problem.to_owned()))
+    }
+}
