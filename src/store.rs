@@ -14,6 +14,7 @@
 mod append;
 mod copy;
 mod error;
+mod gate;
 mod group;
 mod outbox;
 mod read;
@@ -38,6 +39,7 @@ pub use tree::NodeHash;
 pub use verify::{Problem, Report};
 
 use append::Writer;
+use gate::Gate;
 use group::Group;
 use read::{Log, Reader};
 use schema::Access;
@@ -383,10 +385,10 @@ impl Store {
     /// # Errors
     /// When the ledger is open for reading only, or can't be opened once more.
     pub fn outbox(&self) -> Result<LedgerOutbox, OpenError> {
-        self.writable()?;
-        let connection = schema::connect(&self.options.path, Access::Write, self.options.wait)?;
-        let clock = Arc::clone(&self.options.clock);
-        Ok(LedgerOutbox::new(connection, self.options.path.clone(), self.identity.source.clone(), clock))
+        let writing = self.writing.as_ref().map_err(Clone::clone)?;
+        let gate = writing.writer.lock().unwrap_or_else(PoisonError::into_inner).gate();
+        // Another process may append for long; a publisher has the time.
+        self.outbox_with(Access::Write, self.options.wait * 6, gate)
     }
 
     /// The outbox for looking at only; changing it is an error.
@@ -394,9 +396,13 @@ impl Store {
     /// # Errors
     /// When the ledger can't be opened once more.
     pub fn outbox_read_only(&self) -> Result<LedgerOutbox, OpenError> {
-        let connection = schema::connect(&self.options.path, Access::Read, self.options.wait)?;
-        let clock = Arc::clone(&self.options.clock);
-        Ok(LedgerOutbox::new(connection, self.options.path.clone(), self.identity.source.clone(), clock))
+        self.outbox_with(Access::Read, self.options.wait, Arc::default())
+    }
+
+    fn outbox_with(&self, access: Access, wait: Duration, gate: Arc<Gate>) -> Result<LedgerOutbox, OpenError> {
+        let connection = schema::connect(&self.options.path, access, wait)?;
+        let (path, source) = (self.options.path.clone(), self.identity.source.clone());
+        Ok(LedgerOutbox::new(connection, path, source, Arc::clone(&self.options.clock), gate))
     }
 
     /// Makes the tables of entities anew from the events.

@@ -7,6 +7,7 @@ use cid::Cid;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::error::{AppendError, DatabaseError, ReadError};
+use super::gate::Gate;
 use super::read::{Listing, Log};
 use super::schema;
 use super::tables::{TableError, Tables};
@@ -100,6 +101,7 @@ pub(super) struct Writer {
     connection: Connection,
     path: PathBuf,
     clock: Clock,
+    gate: Arc<Gate>,
     tip: Tip,
     /// `data_version` of the connection when `tip` was right: it changes when another connection commits.
     version: Option<i64>,
@@ -110,7 +112,12 @@ pub(super) type Work = Box<dyn FnOnce(&mut Session<'_>) -> Result<Vec<AppendedEv
 
 impl Writer {
     pub(super) fn new(connection: Connection, path: PathBuf, clock: Clock) -> Self {
-        Self { connection, path, clock, tip: Tip::default(), version: None }
+        Self { connection, path, clock, gate: Arc::default(), tip: Tip::default(), version: None }
+    }
+
+    /// The turns that this process takes in writing.
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -138,6 +145,8 @@ impl Writer {
         let path = self.path.clone();
         let failed = |error| DatabaseError::new("recording", &path, error);
         let clock = Arc::clone(&self.clock);
+        let gate = Arc::clone(&self.gate);
+        let _turn = gate.turn();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let version: i64 = transaction.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(failed)?;
         if self.version != Some(version) {

@@ -1,11 +1,13 @@
 //! The ledger as an outbox: a cursor a stream, parked positions, and the log itself, from which nothing is ever deleted.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::append::Clock;
+use super::gate::Gate;
 use super::read::read_cid;
 use crate::delivery::outbox::{Cursor, Entry, Outbox, OutboxError, Parked, Source, StreamKey};
 use crate::time::Timestamp;
@@ -16,11 +18,12 @@ pub struct LedgerOutbox {
     path: PathBuf,
     source: Source,
     clock: Clock,
+    gate: Arc<Gate>,
 }
 
 impl LedgerOutbox {
-    pub(super) fn new(connection: Connection, path: PathBuf, source: Source, clock: Clock) -> Self {
-        Self { connection, path, source, clock }
+    pub(super) fn new(connection: Connection, path: PathBuf, source: Source, clock: Clock, gate: Arc<Gate>) -> Self {
+        Self { connection, path, source, clock, gate }
     }
 
     fn failed(&self, action: &str, error: rusqlite::Error) -> OutboxError {
@@ -41,6 +44,15 @@ impl LedgerOutbox {
             what: self.path.display().to_string(),
             problem: format!("{problem}; run `cim-keys verify` to see what is affected, and go back to a backup"),
         }
+    }
+
+    fn write_with<T>(
+        &self,
+        action: &'static str,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, OutboxError> {
+        let _turn = self.gate.turn();
+        self.read_with(action, write)
     }
 
     fn read_with<T>(
@@ -128,7 +140,7 @@ impl Outbox for LedgerOutbox {
     }
 
     fn set_cursor(&mut self, stream: &StreamKey, cursor: Cursor) -> Result<(), OutboxError> {
-        self.read_with("moving the cursor of", |connection| {
+        self.write_with("moving the cursor of", |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO outbox_cursor (account, stream, created, position, head_sequence)
@@ -164,7 +176,7 @@ impl Outbox for LedgerOutbox {
 
     fn park(&mut self, position: u64, reason: &str) -> Result<(), OutboxError> {
         let since = (self.clock)().unix_micros();
-        let parked = self.read_with("parking an event of", |connection| {
+        let parked = self.write_with("parking an event of", |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO outbox_parked (position, cid, reason, since, retry)
@@ -177,7 +189,7 @@ impl Outbox for LedgerOutbox {
     }
 
     fn unpark(&mut self, position: u64) -> Result<(), OutboxError> {
-        self.read_with("taking back a parked event of", |connection| {
+        self.write_with("taking back a parked event of", |connection| {
             connection
                 .prepare_cached("DELETE FROM outbox_parked WHERE position = ?1")?
                 .execute([bounded(position)])
@@ -195,7 +207,7 @@ impl Outbox for LedgerOutbox {
     }
 
     fn set_retry(&mut self, position: u64, retry: bool) -> Result<(), OutboxError> {
-        self.read_with("asking for a retry in", |connection| {
+        self.write_with("asking for a retry in", |connection| {
             connection
                 .prepare_cached("UPDATE outbox_parked SET retry = ?2 WHERE position = ?1")?
                 .execute((bounded(position), retry))
