@@ -92,7 +92,7 @@ proptest! {
 
     #[test]
     fn insertion_order_and_a_told_length_never_matter(
-        entries in prop::collection::btree_map("[a-d]{0,4}", values(), 0..40).prop_map(|map| Vec::from_iter(map)).prop_shuffle(),
+        entries in prop::collection::btree_map("[a-d]{0,4}", values(), 0..40).prop_map(Vec::from_iter).prop_shuffle(),
         told in any::<bool>(),
     ) {
         let sorted = BTreeMap::from_iter(entries.iter().cloned());
