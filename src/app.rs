@@ -1,5 +1,15 @@
 //! Use cases: what the command line and any other front end can do, one file each.
 //!
-//! Nothing here prints, asks, or reads the environment; a front end does that and calls these functions.
+//! Nothing here prints, asks, or reads the environment; a front end does that and calls these functions. Those about one
+//! kind of thing look up what is meant and answer with a [`Command`](crate::ledger::Command), which the ledger decides
+//! on when it is recorded.
 
 pub mod apply;
+pub mod locations;
+pub mod lookup;
+pub mod organizations;
+pub mod people;
+pub mod policies;
+pub mod relationships;
+pub mod roles;
+pub mod units;

@@ -1,0 +1,164 @@
+//! Finding what people mean: an entity by its identifier, its e-mail address or its name.
+
+use uuid::Uuid;
+
+use crate::events::Party;
+use crate::ids::{LocationId, OrganizationId, PersonId, RoleId, UnitId};
+use crate::ledger::{Entity, EntityRef, Facts, Kind, NameKey, View, ViewError};
+use crate::text::{EmailAddress, InvalidText, Label, Name, visible};
+
+/// Why nothing, or not one thing, was found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// Nothing has this name.
+    #[error("there is no {kind} \"{}\"; look with `cim-keys {} list`", visible(text), command(*kind))]
+    NotFound {
+        /// What was looked for.
+        kind: Kind,
+        /// What was given.
+        text: String,
+    },
+    /// Several have this name.
+    #[error("several are the {kind} \"{}\": {}; give the identifier of one", visible(text), listed(ids))]
+    Ambiguous {
+        /// What was looked for.
+        kind: Kind,
+        /// What was given.
+        text: String,
+        /// Some that have the name.
+        ids: Vec<Uuid>,
+    },
+    /// There is no organisation yet.
+    #[error("the ledger has no organization yet; make one with `cim-keys organization add NAME`")]
+    NoOrganization,
+    /// There are several organisations.
+    #[error("the ledger has several organizations; say which with --organization")]
+    WhichOrganization,
+    /// The text can't be what was asked for.
+    #[error(transparent)]
+    Text(#[from] InvalidText),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+fn command(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Assignment => "role",
+        kind => kind.as_str(),
+    }
+}
+
+fn listed(ids: &[Uuid]) -> String {
+    ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The entity of a kind that a text means: its identifier, a person's e-mail address, or a name. Of several that had a
+/// name the active one is meant.
+///
+/// # Errors
+/// When there is none, or more than one.
+pub fn entity(view: &dyn View, kind: Kind, text: &str) -> Result<Entity, LookupError> {
+    let not_found = || LookupError::NotFound { kind, text: text.chars().take(80).collect() };
+    if let Ok(id) = text.parse::<Uuid>() {
+        return view.get(EntityRef::new(kind, id))?.ok_or_else(not_found);
+    }
+    let mut found = Vec::new();
+    if let (Kind::Person, Ok(email)) = (kind, EmailAddress::new(text)) {
+        found.extend(view.find(&NameKey::email(&email), 2)?);
+    }
+    if let (true, Ok(name)) = (found.is_empty(), Name::typed(text)) {
+        for scope in scopes(view, kind)? {
+            found.extend(view.find(&NameKey::name(kind, scope, &name), 3)?);
+        }
+    }
+    let active: Vec<usize> = (0..found.len()).filter(|&index| found[index].is_active()).collect();
+    match (active.as_slice(), found.len()) {
+        ([one], _) => Ok(found.swap_remove(*one)),
+        ([], 1) => Ok(found.remove(0)),
+        ([], 0) => Err(not_found()),
+        _ => {
+            let ids = found.iter().map(|entity| entity.entity_ref().id).collect();
+            Err(LookupError::Ambiguous { kind, text: text.chars().take(80).collect(), ids })
+        }
+    }
+}
+
+/// Names count within an organisation, or in the whole ledger.
+fn scopes(view: &dyn View, kind: Kind) -> Result<Vec<Option<OrganizationId>>, ViewError> {
+    match kind {
+        Kind::Unit | Kind::Location | Kind::Person | Kind::Role | Kind::Policy => {
+            let organizations = view.list(Kind::Organization, None, 1_000)?;
+            Ok(organizations.iter().filter_map(organization_of).map(Some).collect())
+        }
+        _ => Ok(vec![None]),
+    }
+}
+
+fn organization_of(entity: &Entity) -> Option<OrganizationId> {
+    match &entity.facts {
+        Facts::Organization(it) => Some(it.organization_id),
+        _ => None,
+    }
+}
+
+/// The organisation that is meant: the one that is named, or the only one.
+///
+/// # Errors
+/// When there is none, or several and none is named.
+pub fn organization(view: &dyn View, named: Option<&str>) -> Result<OrganizationId, LookupError> {
+    if let Some(text) = named {
+        let id = entity(view, Kind::Organization, text)?.entity_ref().id;
+        return Ok(OrganizationId::from_uuid(id));
+    }
+    match view.list(Kind::Organization, None, 2)?.as_slice() {
+        [] => Err(LookupError::NoOrganization),
+        [one] => organization_of(one).ok_or(LookupError::NoOrganization),
+        _ => Err(LookupError::WhichOrganization),
+    }
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident: $kind:ident => $id:ident;)+) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// When there is none, or more than one.
+        pub fn $name(view: &dyn View, text: &str) -> Result<$id, LookupError> {
+            Ok($id::from_uuid(entity(view, Kind::$kind, text)?.entity_ref().id))
+        }
+    )+};
+}
+
+ids! {
+    /// The unit that a text means.
+    unit: Unit => UnitId;
+    /// The location that a text means.
+    location: Location => LocationId;
+    /// The person that a text means.
+    person: Person => PersonId;
+    /// The role that a text means.
+    role: Role => RoleId;
+}
+
+/// The party that a text means: `organization`, `organization:WHICH`, `unit:WHICH`, `person:WHO`, `role:WHICH` or
+/// `service:NAME`, where WHICH and WHO are names, addresses or identifiers.
+///
+/// # Errors
+/// When there is none, or more than one, or the text is of another form.
+pub fn party(view: &dyn View, text: &str) -> Result<Party, LookupError> {
+    let (kind, which) = text.split_once(':').unwrap_or((text, ""));
+    Ok(match (kind, which) {
+        ("organization", "") => Party::Organization(organization(view, None)?),
+        ("organization", which) => Party::Organization(organization(view, Some(which))?),
+        ("unit", which) => Party::Unit(unit(view, which)?),
+        ("person", who) => Party::Person(person(view, who)?),
+        ("role", which) => Party::Role(role(view, which)?),
+        ("service", name) => Party::Service(Label::new(name)?),
+        _ => {
+            let reason = "organization, unit:NAME, person:NAME, role:NAME or service:NAME is needed";
+            return Err(InvalidText::new("party", text, reason).into());
+        }
+    })
+}
