@@ -5,6 +5,7 @@
 //! on when it is recorded.
 
 pub mod apply;
+pub mod init;
 pub mod locations;
 pub mod lookup;
 pub mod organizations;
@@ -12,4 +13,5 @@ pub mod people;
 pub mod policies;
 pub mod relationships;
 pub mod roles;
+pub mod session;
 pub mod units;

@@ -3,17 +3,21 @@
 mod base;
 mod check;
 mod entries;
+mod execute;
 mod find;
 pub mod manifest;
 mod plan;
 pub mod read;
 mod reader;
+mod saved;
 mod steps;
 
 #[cfg(test)]
 mod tests;
 
+pub use execute::{Applied, ApplyError, Prepared, Request, execute, prepare, prepare_new, prepare_saved};
 pub use manifest::Manifest;
 pub use plan::{Action, FieldChange, Options, Plan, PlanError, Remark, Step};
 pub use read::{Files, InvalidManifest, read};
 pub use reader::Problem;
+pub use saved::{InvalidPlan, MAX_PLAN_BYTES, SavedPlan};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::ordered;
-use super::manifest::{EntryName, Manifest, PartyRef};
+use super::manifest::{EntryName, Key, Manifest, PartyRef};
 use super::reader::{Reader, listed, nearest};
-use crate::events::{KeyAlgorithm, KeyPurpose};
+use crate::events::{KeyAlgorithm, KeyPurpose, NkeyKind};
 
 pub(super) fn check(manifest: &Manifest, reader: &mut Reader) {
     let mut check = Check { manifest, reader };
@@ -217,6 +217,9 @@ impl Check<'_> {
             {
                 let message = format!("{path}: a key for {} is an nkey, and these are ed25519", key.purpose);
                 self.reader.report_at(&path, message);
+            } else if let Some(message) = nkey_problem(key) {
+                let path = format!("keys.{name}.nkey");
+                self.reader.report_at(&path, format!("{path}: {message}"));
             } else if key.purpose == KeyPurpose::Ledger {
                 let path = format!("keys.{name}.purpose");
                 self.reader.report_at(&path, format!("{path}: the ledger makes its own key when it is created"));
@@ -225,5 +228,20 @@ impl Check<'_> {
                 self.reader.report_at(&path, message);
             }
         }
+    }
+}
+
+/// What is wrong with what an nkey is to identify.
+fn nkey_problem(key: &Key) -> Option<&'static str> {
+    use NkeyKind::{Account, Cluster, Operator, Server};
+    match (key.purpose, key.nkey) {
+        (KeyPurpose::NatsSigning, None) => {
+            Some("a nats-signing key must say for whom it signs: `nkey = \"operator\"` or `nkey = \"account\"`")
+        }
+        (KeyPurpose::NatsSigning, Some(Operator | Account)) | (KeyPurpose::NatsServer, Some(Server | Cluster)) => None,
+        (KeyPurpose::NatsSigning, Some(_)) => Some("a nats-signing key signs for an `operator` or an `account`"),
+        (KeyPurpose::NatsServer, Some(_)) => Some("a nats-server key is for a `server` or a `cluster`"),
+        (_, Some(_)) => Some("only keys for nats-signing and nats-server take it; the others follow from the purpose"),
+        (_, None) => None,
     }
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::events::{KeyAlgorithm, KeyPurpose, LocationKind, PolicyFormat, RelationshipKind, Validity};
+use crate::events::{KeyAlgorithm, KeyPurpose, LocationKind, NkeyKind, PolicyFormat, RelationshipKind, Validity};
 use crate::text::{DnsName, Document, EmailAddress, InvalidText, Label, Name, Note, Permission};
 
 /// The name of an entry inside its file: 1 to 64 lower-case letters, digits and inner hyphens.
@@ -297,6 +297,9 @@ pub struct Key {
     pub owner: PartyRef,
     /// The custody compartment that holds the private half.
     pub compartment: Label,
+    /// What an nkey identifies, where the purpose leaves that open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nkey: Option<NkeyKind>,
     /// Where it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<EntryName>,

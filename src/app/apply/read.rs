@@ -266,6 +266,7 @@ impl Build<'_> {
             false => Label::new("issuing").ok(),
         };
         table.know("compartment");
+        let nkey = table.text(self.reader, "nkey", str::parse);
         let location = table.text(self.reader, "location", EntryName::new);
         let validity = self.validity(&mut table);
         table.finish(self.reader);
@@ -275,6 +276,7 @@ impl Build<'_> {
             purpose: purpose?,
             owner: owner?,
             compartment: compartment?,
+            nkey,
             location,
             validity,
         })

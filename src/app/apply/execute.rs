@@ -1,0 +1,340 @@
+//! Carrying a plan out: keys first, then everything in one transaction.
+
+use cid::Cid;
+
+use super::base::Base;
+use super::manifest::{Key, Manifest};
+use super::plan::{Options, Plan, PlanError, plan};
+use super::saved::SavedPlan;
+use super::steps::Act;
+use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
+use crate::app::session::Session;
+use crate::custody::{self, Custody, SecretBytes};
+use crate::events::{KeyAlgorithm, KeyGenerated, KeyPurpose, Link, ManifestApplied, NkeyKind};
+use crate::ids::{CorrelationId, KeyId, LedgerId};
+use crate::ipld_support::cid_of_blob;
+use crate::ledger::{Command, EntityRef, Facts, Kind, NameKey, Refusal, State, View, ViewError, decide_all};
+use crate::store::{AppendError, AppendedEvent, Listing, ReadError, Store};
+use crate::text::{Label, Name};
+
+/// How often a plan is made again when somebody else writes in between.
+const TRIES: usize = 5;
+
+/// What is to be applied, and how.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What is to be so.
+    pub manifest: Manifest,
+    /// The name under which it is remembered: the file's.
+    pub name: Name,
+    /// How it is applied.
+    pub options: Options,
+}
+
+/// A plan that can be carried out while the ledger stays where it is.
+pub struct Prepared {
+    /// What is to be done.
+    pub plan: Plan,
+    /// The position of the ledger that it is made for.
+    pub position: u64,
+    request: Request,
+    acts: Vec<Act>,
+    block: Vec<u8>,
+    remembers: bool,
+    head: Option<Cid>,
+    ledger_id: Option<LedgerId>,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Applied {
+    /// What was planned.
+    pub plan: Plan,
+    /// The events, in order; none when all was so already.
+    pub events: Vec<AppendedEvent>,
+    /// What all of them bear.
+    pub correlation_id: CorrelationId,
+}
+
+/// Why nothing was applied. The ledger is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The ledger says no to one of the steps.
+    #[error("{entry}: {refusal}")]
+    Refused {
+        /// The entry of the file.
+        entry: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The saved plan is for another ledger.
+    #[error("the plan is for ledger {planned}, and this is {actual}; make a plan for this one")]
+    OtherLedger {
+        /// The ledger of the plan.
+        planned: LedgerId,
+        /// This ledger.
+        actual: LedgerId,
+    },
+    /// The ledger has moved since the plan was made.
+    #[error("the ledger has moved since the plan was made: it was at position {planned}, and is at {actual}; make the plan again, and review it")]
+    Moved {
+        /// The position of the plan.
+        planned: u64,
+        /// The position now.
+        actual: u64,
+    },
+    /// The plan of this release is another than the one that was reviewed.
+    #[error("this release would do something else than the plan says; make the plan again, and review it")]
+    OtherPlan,
+    /// A key could not be made.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// Custody could not be opened.
+    #[error(transparent)]
+    Custody(#[from] custody::OpenError),
+    /// A key could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] custody::SealError),
+    /// The ledger did not take the events.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<ViewError> for ApplyError {
+    fn from(error: ViewError) -> Self {
+        Self::Plan(error.into())
+    }
+}
+
+/// The plan for a ledger, checked as far as it can be without making keys.
+///
+/// # Errors
+/// When the file and the ledger contradict each other, or the ledger would refuse a step.
+pub fn prepare(store: &Store, request: Request) -> Result<Prepared, ApplyError> {
+    let newest = store.events(Listing::newest(1))?.pop();
+    let position = newest.as_ref().map_or(0, |newest| newest.position);
+    let found = store.view(|view| last_applied(view, &request))??;
+    let base = match found {
+        Some(cid) => {
+            let block = store.blob(&cid)?.ok_or_else(|| PlanError::Damaged(format!("the block {cid} is missing")))?;
+            Some(Base::from_block(&block).map_err(PlanError::Damaged)?)
+        }
+        None => None,
+    };
+    let mut prepared = store.view(|view| prepare_on(view, request, base.as_ref()))??;
+    prepared.position = position;
+    prepared.head = newest.map(|newest| newest.cid);
+    prepared.ledger_id = Some(store.identity().ledger_id);
+    Ok(prepared)
+}
+
+/// The plan for a ledger that is yet to be made.
+///
+/// # Errors
+/// When the ledger would refuse a step.
+pub fn prepare_new(request: Request) -> Result<Prepared, ApplyError> {
+    prepare_on(&State::new(), request, None)
+}
+
+fn prepare_on(view: &dyn View, request: Request, base: Option<&Base>) -> Result<Prepared, ApplyError> {
+    let planned = plan(view, &request.manifest, base, request.options, &request.name)?;
+    let (mut commands, mut entries) = (Vec::new(), Vec::new());
+    for (act, step) in planned.acts.iter().zip(&planned.plan.steps) {
+        let of_act = act.commands()?;
+        entries.extend(of_act.iter().map(|_| step.entry.clone()));
+        commands.extend(of_act);
+    }
+    decide_all(view, &commands)
+        .map_err(|(index, refusal)| ApplyError::Refused { entry: entries.swap_remove(index), refusal })?;
+    let block = planned.next.to_block().map_err(|error| PlanError::Damaged(error.to_string()))?;
+    let remembers = base != Some(&planned.next);
+    let (plan, acts) = (planned.plan, planned.acts);
+    Ok(Prepared { plan, position: 0, request, acts, block, remembers, head: None, ledger_id: None })
+}
+
+/// What was applied last: under this name, or else for an organisation of the same name.
+fn last_applied(view: &dyn View, request: &Request) -> Result<Option<Cid>, ViewError> {
+    let manifest = |entity: crate::ledger::Entity| match entity.facts {
+        Facts::Manifest(facts) => Some(facts.manifest),
+        _ => None,
+    };
+    if let Some(entity) = view.get(EntityRef::manifest(&request.name))? {
+        return Ok(manifest(entity));
+    }
+    let key = NameKey::name(Kind::Organization, None, &request.manifest.organization.name);
+    if view.find(&key, 1)?.is_empty() {
+        return Ok(None);
+    }
+    let all = view.list(Kind::Manifest, None, 2)?;
+    Ok(if all.len() == 1 { all.into_iter().find_map(manifest) } else { None })
+}
+
+impl Prepared {
+    /// Whether carrying it out would record nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.acts.is_empty() && !self.remembers
+    }
+
+    /// The plan as a file.
+    #[must_use]
+    pub fn save(&self) -> Option<SavedPlan> {
+        let Request { manifest, name, options } = self.request.clone();
+        let head = self.head.map(|head| head.to_string()).unwrap_or_default();
+        Some(SavedPlan::new(self.ledger_id?, self.position, head, name, options, self.plan.clone(), manifest))
+    }
+}
+
+/// Prepares a saved plan: for the ledger and position that it was made for, and for nothing else.
+///
+/// # Errors
+/// When the ledger is another one or has moved.
+pub fn prepare_saved(store: &Store, saved: SavedPlan) -> Result<Prepared, ApplyError> {
+    let actual = store.identity().ledger_id;
+    if actual != saved.ledger_id {
+        return Err(ApplyError::OtherLedger { planned: saved.ledger_id, actual });
+    }
+    let SavedPlan { manifest, name, options, plan, position, head, .. } = saved;
+    let prepared = prepare(store, Request { manifest, name, options })?;
+    let head_now = prepared.head.map(|head| head.to_string()).unwrap_or_default();
+    if prepared.position != position || head_now != head {
+        return Err(ApplyError::Moved { planned: position, actual: prepared.position });
+    }
+    if prepared.plan != plan {
+        return Err(ApplyError::OtherPlan);
+    }
+    Ok(prepared)
+}
+
+/// Carries a plan out, all of it or nothing. When somebody else wrote in between, it is planned again, unless it comes
+/// from a file that was reviewed (`as_reviewed`).
+///
+/// # Errors
+/// When the ledger does not take it.
+pub fn execute(session: &Session, mut prepared: Prepared, as_reviewed: bool) -> Result<Applied, ApplyError> {
+    for attempt in 1.. {
+        let planned = prepared.position;
+        let request = prepared.request.clone();
+        match execute_once(session, prepared) {
+            Err(ApplyError::Append(AppendError::Moved { actual, .. })) if as_reviewed || attempt == TRIES => {
+                return Err(ApplyError::Moved { planned, actual });
+            }
+            Err(ApplyError::Append(AppendError::Moved { .. })) => prepared = prepare(session.store(), request)?,
+            done => return done,
+        }
+    }
+    Err(ApplyError::OtherPlan)
+}
+
+fn execute_once(session: &Session, prepared: Prepared) -> Result<Applied, ApplyError> {
+    let mut context = session.context();
+    let correlation_id = context.correlation_id;
+    if prepared.is_empty() {
+        return Ok(Applied { plan: prepared.plan, events: Vec::new(), correlation_id });
+    }
+    // A ledger that is open for reading only says so before any key is made.
+    session.store().writable().map_err(AppendError::from)?;
+    context.expected_position = Some(prepared.position);
+    let link = Link::new(cid_of_blob(&prepared.block)).map_err(|error| PlanError::Damaged(error.to_string()))?;
+    let mut made = Made::default();
+    let mut commands = Vec::new();
+    for act in &prepared.acts {
+        match act {
+            Act::MakeKey { key_id, key, owner, location_id } => {
+                let private = PrivateKey::generate(kind_of(key))?;
+                let public = private.public();
+                commands.push(Command::GenerateKey(KeyGenerated {
+                    key_id: *key_id,
+                    name: key.name.clone(),
+                    algorithm: public.algorithm,
+                    encoding: public.encoding,
+                    public_key: public.public_key,
+                    purpose: key.purpose,
+                    owner: owner.clone(),
+                    compartment: key.compartment.clone(),
+                    validity: key.validity,
+                    location_id: *location_id,
+                }));
+                made.secrets.push((key.compartment.clone(), *key_id, private.secret()));
+            }
+            other => commands.extend(other.commands()?),
+        }
+    }
+    let name = prepared.request.name.clone();
+    commands.push(Command::RecordManifest(ManifestApplied { manifest: link, name }));
+    context.blobs = vec![prepared.block];
+    let sealed = made.seal(session)?;
+    match session.store().execute(context, commands) {
+        Ok(events) => Ok(Applied { plan: prepared.plan, events, correlation_id }),
+        Err(error) => {
+            sealed.remove();
+            Err(error.into())
+        }
+    }
+}
+
+/// Keys that are made and not sealed yet.
+#[derive(Default)]
+struct Made {
+    secrets: Vec<(Label, KeyId, SecretBytes)>,
+}
+
+/// Keys that are sealed, and of no use if the ledger does not hear of them.
+struct Sealed {
+    custody: Option<Custody>,
+    keys: Vec<(Label, KeyId)>,
+}
+
+impl Made {
+    fn seal(self, session: &Session) -> Result<Sealed, ApplyError> {
+        if self.secrets.is_empty() {
+            return Ok(Sealed { custody: None, keys: Vec::new() });
+        }
+        let custody = session.custody()?;
+        let mut sealed = Sealed { custody: Some(custody), keys: Vec::new() };
+        for (compartment, key_id, secret) in &self.secrets {
+            let answer = sealed.custody.as_ref().map_or(Ok(()), |custody| custody.seal(compartment, *key_id, secret));
+            match answer {
+                Ok(()) => sealed.keys.push((compartment.clone(), *key_id)),
+                Err(error) => {
+                    sealed.remove();
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(sealed)
+    }
+}
+
+impl Sealed {
+    fn remove(self) {
+        for (compartment, key_id) in self.keys {
+            // One that stays behind is named by `verify` as one that nobody expects.
+            let _ = self.custody.as_ref().map(|custody| custody.remove(&compartment, key_id));
+        }
+    }
+}
+
+/// What kind of key pair an entry asks for. The reader has checked that they go together.
+fn kind_of(key: &Key) -> KeyKind {
+    let nkey = match key.purpose {
+        KeyPurpose::NatsOperator => Some(NkeyKind::Operator),
+        KeyPurpose::NatsAccount => Some(NkeyKind::Account),
+        KeyPurpose::NatsUser => Some(NkeyKind::User),
+        KeyPurpose::NatsServer => Some(NkeyKind::Server),
+        KeyPurpose::NatsSigning => Some(NkeyKind::Account),
+        _ => None,
+    };
+    match (key.nkey.or(nkey), key.algorithm) {
+        (Some(nkey), _) => KeyKind::Nkey(nkey),
+        (None, KeyAlgorithm::EcdsaP256) => KeyKind::P256,
+        (None, _) => KeyKind::Ed25519,
+    }
+}

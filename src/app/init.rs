@@ -1,0 +1,155 @@
+//! `init`: makes a ledger, with custody and a key of its own.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::session::{Place, Session};
+use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
+use crate::custody::{self, Custody, WorkFactor};
+use crate::events::{Actor, CustodyRecipientAdded, KeyGenerated, KeyPurpose, LedgerCreated, Party, Validity};
+use crate::ids::{KeyId, LedgerId};
+use crate::ledger::Command;
+use crate::store::{AppendContext, CreateError, Store};
+use crate::text::{InvalidText, Label, Name, Recipient};
+
+/// What a new ledger is made of.
+pub struct NewLedger {
+    /// Its name.
+    pub name: Name,
+    /// Who makes it.
+    pub actor: Actor,
+    /// The compartments of custody, each with its passphrase. `issuing` is among them: it takes the ledger's key.
+    pub compartments: Vec<(Label, SecretString)>,
+    /// How dear a guess at a passphrase is.
+    pub work: WorkFactor,
+    /// The text of `config.toml`.
+    pub config: String,
+}
+
+/// Why no ledger was made. Nothing is left behind then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// There is a ledger already.
+    #[error("there is a ledger in {} already; use it, or choose another folder", .0.display())]
+    Exists(PathBuf),
+    /// Custody is there without a ledger.
+    #[error(
+        "{} is there without a ledger: a backup that was brought back in part, or an init that was cut short; bring the rest back, or remove it if it holds nothing that is needed",
+        .0.display()
+    )]
+    CustodyExists(PathBuf),
+    /// A file or folder could not be written.
+    #[error("cannot write {}: {source}; check the folder's permissions and the disk", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Custody could not be made.
+    #[error(transparent)]
+    Custody(#[from] custody::CreateError),
+    /// The ledger's key could not be made.
+    #[error(transparent)]
+    Key(#[from] GenerateError),
+    /// The ledger's key could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] custody::SealError),
+    /// Custody named a recipient that is none, or lacks a compartment.
+    #[error(transparent)]
+    Text(#[from] InvalidText),
+    /// The ledger could not be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+}
+
+/// Makes a ledger in a folder, which is made when it is absent. Afterwards all of it is there or none.
+///
+/// # Errors
+/// When there is a ledger already, or the disk fails.
+pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
+    if place.database().exists() {
+        return Err(InitError::Exists(place.folder().to_owned()));
+    }
+    if place.custody().exists() {
+        return Err(InitError::CustodyExists(place.custody()));
+    }
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| InitError::Io { path, source }
+    };
+    let folder_is_new = !place.folder().exists();
+    make_folder(place.folder()).map_err(failed(place.folder()))?;
+    let config_is_new = !place.config().exists();
+    let made = make(&place, &new).and_then(|store| {
+        if config_is_new {
+            fs::write(place.config(), &new.config).map_err(failed(&place.config()))?;
+        }
+        Ok(store)
+    });
+    match made {
+        Ok(store) => Ok(Session::from_store(place, store, new.actor)),
+        Err(error) => {
+            // What was made is of no use without the rest, and holds nothing but what was made this moment.
+            if !matches!(error, InitError::Create(CreateError::Exists(_))) {
+                let _ = fs::remove_dir_all(place.custody());
+                let _ = fs::remove_file(place.database());
+            }
+            if folder_is_new {
+                let _ = fs::remove_dir(place.folder());
+            }
+            Err(error)
+        }
+    }
+}
+
+fn make(place: &Place, new: &NewLedger) -> Result<Store, InitError> {
+    let custody = Custody::create(&place.custody(), &new.compartments, new.work)?;
+    let key = PrivateKey::generate(KeyKind::Ed25519)?;
+    let (key_id, public) = (KeyId::mint(), key.public());
+    let compartment = Label::new(custody::ISSUING)?;
+    custody.seal(&compartment, key_id, &key.secret())?;
+
+    let ledger = LedgerCreated {
+        ledger_id: LedgerId::mint(),
+        name: new.name.clone(),
+        public_key: public.public_key.clone(),
+    };
+    let mut more = Vec::new();
+    for (compartment, recipient) in custody.compartments() {
+        let recipient = Recipient::new(&recipient)?;
+        more.push(Command::AddRecipient(CustodyRecipientAdded {
+            compartment: compartment.clone(),
+            recipient,
+            holder: None,
+        }));
+    }
+    more.push(Command::GenerateKey(KeyGenerated {
+        key_id,
+        name: Name::new("Ledger key")?,
+        algorithm: public.algorithm,
+        encoding: public.encoding,
+        public_key: public.public_key,
+        purpose: KeyPurpose::Ledger,
+        owner: Party::Service(Label::new("ledger")?),
+        compartment,
+        validity: Validity::ALWAYS,
+        location_id: None,
+    }));
+    Ok(Store::create(place.options(), AppendContext::new(new.actor.clone()), ledger, more)?)
+}
+
+#[cfg(unix)]
+fn make_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}

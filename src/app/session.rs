@@ -1,0 +1,149 @@
+//! An open ledger, with its folder and whoever acts.
+
+use std::path::{Path, PathBuf};
+
+use super::lookup::LookupError;
+use crate::custody::{self, Custody};
+use crate::events::Actor;
+use crate::ledger::{Command, View};
+use crate::store::{AppendContext, AppendError, AppendedEvent, OpenError, ReadError, Store, StoreOptions};
+
+/// Where a ledger is: its folder, and the folder outside of it where this machine keeps its rights to write.
+#[derive(Debug, Clone)]
+pub struct Place {
+    folder: PathBuf,
+    tokens: PathBuf,
+}
+
+impl Place {
+    /// A ledger's folder, and this machine's folder of rights to write.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>, tokens: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), tokens: tokens.into() }
+    }
+
+    /// The ledger's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file that holds the events.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("ledger.db")
+    }
+
+    /// The folder of sealed secrets.
+    #[must_use]
+    pub fn custody(&self) -> PathBuf {
+        self.folder.join("custody")
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("config.toml")
+    }
+
+    /// How the store is opened.
+    #[must_use]
+    pub fn options(&self) -> StoreOptions {
+        StoreOptions::new(self.database(), &self.tokens)
+    }
+}
+
+/// Why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// What was named is not there.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The ledger did not take it.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// An open ledger in the hands of somebody.
+pub struct Session {
+    place: Place,
+    store: Store,
+    actor: Actor,
+    allow_time_jump: bool,
+}
+
+impl Session {
+    /// Opens a ledger for writing where this machine may, and for reading otherwise.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(place: Place, actor: Actor) -> Result<Self, OpenError> {
+        let store = Store::open(place.options())?;
+        Ok(Self { place, store, actor, allow_time_jump: false })
+    }
+
+    /// Opens a ledger for reading.
+    ///
+    /// # Errors
+    /// As [`Store::open_read_only`].
+    pub fn open_read_only(place: Place, actor: Actor) -> Result<Self, OpenError> {
+        let store = Store::open_read_only(place.options())?;
+        Ok(Self { place, store, actor, allow_time_jump: false })
+    }
+
+    pub(super) const fn from_store(place: Place, store: Store, actor: Actor) -> Self {
+        Self { place, store, actor, allow_time_jump: false }
+    }
+
+    /// Where the ledger is.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The ledger itself.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Says who acts from here on.
+    pub fn act_as(&mut self, actor: Actor) {
+        self.actor = actor;
+    }
+
+    /// Says that the clock is right, although it is more than a day away from the last event.
+    pub const fn accept_clock(&mut self) {
+        self.allow_time_jump = true;
+    }
+
+    /// The circumstances of a new command.
+    #[must_use]
+    pub fn context(&self) -> AppendContext {
+        AppendContext { allow_time_jump: self.allow_time_jump, ..AppendContext::new(self.actor.clone()) }
+    }
+
+    /// The sealed secrets.
+    ///
+    /// # Errors
+    /// As [`Custody::open`].
+    pub fn custody(&self) -> Result<Custody, custody::OpenError> {
+        Custody::open(&self.place.custody())
+    }
+
+    /// Looks up what is meant and records what that leads to, all or nothing. Nothing is returned when all is so already.
+    ///
+    /// # Errors
+    /// When something that is named is not there, or the ledger does not take it.
+    pub fn record(
+        &self,
+        look: impl FnOnce(&dyn View) -> Result<Vec<Command>, LookupError>,
+    ) -> Result<Vec<AppendedEvent>, RecordError> {
+        let commands = self.store.view(look)??;
+        Ok(self.store.execute(self.context(), commands)?)
+    }
+}
