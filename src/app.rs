@@ -5,6 +5,7 @@
 //! on when it is recorded.
 
 pub mod apply;
+pub mod describe;
 pub mod init;
 pub mod locations;
 pub mod lookup;

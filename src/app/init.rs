@@ -114,11 +114,8 @@ fn make(place: &Place, new: &NewLedger) -> Result<Store, InitError> {
     let compartment = Label::new(custody::ISSUING)?;
     custody.seal(&compartment, key_id, &key.secret())?;
 
-    let ledger = LedgerCreated {
-        ledger_id: LedgerId::mint(),
-        name: new.name.clone(),
-        public_key: public.public_key.clone(),
-    };
+    let ledger =
+        LedgerCreated { ledger_id: LedgerId::mint(), name: new.name.clone(), public_key: public.public_key.clone() };
     let mut more = Vec::new();
     for (compartment, recipient) in custody.compartments() {
         let recipient = Recipient::new(&recipient)?;

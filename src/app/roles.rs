@@ -126,10 +126,7 @@ pub fn withdraw(
                 && held.person_id == person_id
                 && (scope.is_none() || held.scope == scope)
             {
-                commands.push(Command::WithdrawRole {
-                    assignment_id: held.assignment_id,
-                    reason: reason.clone(),
-                });
+                commands.push(Command::WithdrawRole { assignment_id: held.assignment_id, reason: reason.clone() });
             }
         }
     }

@@ -44,6 +44,9 @@ pub(crate) struct Global {
     /// Who acts, as the events say it: person:<uuid>, service:<name>, system:<name>, or a person's e-mail address
     #[arg(long, global = true, value_name = "ACTOR", env = "CIM_KEYS_ACTOR", hide_env_values = true)]
     pub(crate) actor: Option<String>,
+    /// Record with this machine's clock although it is more than a day away from the last event
+    #[arg(long, global = true)]
+    pub(crate) accept_clock: bool,
     /// Say more on standard error; twice says even more
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -74,6 +77,36 @@ impl Global {
 /// The commands, each in a file of its own.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a ledger, with custody and a key of its own
+    Init(commands::init::InitArgs),
+    /// Bring the ledger to what a file declares
+    Apply(commands::apply::ApplyArgs),
+    /// Organizations: what everything else belongs to
+    #[command(subcommand)]
+    Organization(commands::organization::OrganizationCommand),
+    /// Units of an organization
+    #[command(subcommand)]
+    Unit(commands::unit::UnitCommand),
+    /// People
+    #[command(subcommand)]
+    Person(commands::person::PersonCommand),
+    /// Locations of people, machines and keys
+    #[command(subcommand)]
+    Location(commands::location::LocationCommand),
+    /// Roles, and who holds them
+    #[command(subcommand)]
+    Role(commands::role::RoleCommand),
+    /// Policy documents
+    #[command(subcommand)]
+    Policy(commands::policy::PolicyCommand),
+    /// Relationships between two parties, delegations among them
+    #[command(subcommand)]
+    Relationship(commands::relationship::RelationshipCommand),
+    /// The events that are recorded
+    #[command(subcommand)]
+    Event(commands::event::EventCommand),
+    /// Check everything that is recorded: content identifiers, order, tree, projections
+    Verify(commands::verify::VerifyArgs),
     /// Show, check and explain the configuration
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),

@@ -4,6 +4,8 @@ mod cli;
 mod commands;
 mod error;
 mod hardening;
+mod ledger;
+mod outcome;
 mod passphrase;
 mod place;
 mod ui;

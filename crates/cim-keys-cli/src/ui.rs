@@ -61,6 +61,11 @@ impl Ui {
         self.line(format_args!("{GREEN}{line}{GREEN:#}"))
     }
 
+    /// A line in a style, in the text form.
+    pub(crate) fn painted(self, style: Style, line: impl Display) -> Result {
+        self.line(format_args!("{style}{line}{style:#}"))
+    }
+
     /// One JSON object on a line of standard output; nothing in text mode.
     pub(crate) fn object(self, value: &impl Serialize) -> Result {
         if !self.is_json() {
@@ -106,18 +111,28 @@ impl Ui {
         }
     }
 
+    /// Whether somebody can be asked.
+    pub(crate) fn can_ask(self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Asks a question whose safe answer is no. `--yes` answers it; without a terminal it is an error that says so.
     pub(crate) fn confirm(self, question: &str) -> Result<bool> {
         if self.assume_yes {
             return Ok(true);
         }
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        if !self.can_ask() {
             return Err(CliError::refused(format!("{question} There is no terminal to ask at"))
                 .hint("run it again with --yes, if that is what you want"));
         }
+        self.ask(question)
+    }
+
+    /// Asks at the terminal, whatever `--yes` says.
+    pub(crate) fn ask(self, question: &str) -> Result<bool> {
         {
             let mut err = anstream::stderr().lock();
-            write!(err, "{question} [y/N] ")?;
+            write!(err, "{} [y/N] ", visible(question))?;
             err.flush()?;
         }
         let mut answer = String::new();

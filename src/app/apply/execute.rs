@@ -80,7 +80,9 @@ pub enum ApplyError {
         actual: LedgerId,
     },
     /// The ledger has moved since the plan was made.
-    #[error("the ledger has moved since the plan was made: it was at position {planned}, and is at {actual}; make the plan again, and review it")]
+    #[error(
+        "the ledger has moved since the plan was made: it was at position {planned}, and is at {actual}; make the plan again, and review it"
+    )]
     Moved {
         /// The position of the plan.
         planned: u64,
@@ -181,6 +183,12 @@ impl Prepared {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.acts.is_empty() && !self.remembers
+    }
+
+    /// What it is a plan for.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
     }
 
     /// The plan as a file.

@@ -35,7 +35,9 @@ pub struct SavedPlan {
 
 /// A file that is no plan of this release.
 #[derive(Debug, thiserror::Error)]
-#[error("the file is no saved plan that this release reads: {0}; make it again with `cim-keys apply FILE --save-plan PLAN`")]
+#[error(
+    "the file is no saved plan that this release reads: {0}; make it again with `cim-keys apply FILE --save-plan PLAN`"
+)]
 pub struct InvalidPlan(String);
 
 impl SavedPlan {

@@ -1,0 +1,290 @@
+//! `apply`: brings a ledger to what a file declares.
+
+use std::path::{Path, PathBuf};
+
+use cim_keys::app::apply::{
+    self, Action, Applied, ApplyError, Files, Options, Plan, Prepared, Problem, Request, SavedPlan,
+};
+use cim_keys::app::describe;
+use cim_keys::app::session::Session;
+use cim_keys::store::AppendError;
+use cim_keys::text::{Name, visible};
+use clap::Args;
+use serde_json::json;
+
+use super::init::{self, CustodyArgs};
+use super::recorded::subject_prefix;
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::place;
+use crate::ui::Ui;
+
+#[derive(Debug, Args)]
+#[command(after_help = "The file's format is described in docs/apply.md, and examples/acme.toml teaches it.")]
+pub(crate) struct ApplyArgs {
+    /// A file that declares an organization, or a plan that was saved; - is standard input
+    file: PathBuf,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Write the plan into this file for review, and change nothing; `apply PLAN` carries it out
+    #[arg(long, value_name = "PLAN", conflicts_with = "dry_run")]
+    save_plan: Option<PathBuf>,
+    /// End what left the file since it was applied last
+    #[arg(long)]
+    prune: bool,
+    /// Bring back what ended although the file has it
+    #[arg(long)]
+    reinstate: bool,
+    #[command(flatten)]
+    custody: CustodyArgs,
+}
+
+pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
+    let text = super::read_text(&args.file, apply::MAX_PLAN_BYTES as u64)?;
+    if SavedPlan::looks_like_one(text.as_bytes()) {
+        return saved(args, &text, global, ui);
+    }
+    let files = Beside { folder: args.file.parent().unwrap_or(Path::new("")).to_owned() };
+    let manifest = apply::read(&text, &files).map_err(|error| invalid(&args.file, error.0))?;
+    let options = Options { prune: args.prune, reinstate: args.reinstate };
+    let request = Request { manifest, name: name_of(&args.file)?, options };
+
+    let folder = place::ledger_or_new(global)?;
+    let exists = folder.as_ref().is_some_and(|folder| folder.join(place::LEDGER_FILE).exists());
+    if !exists && args.save_plan.is_some() {
+        return Err(CliError::usage("a plan is saved for a ledger, and there is none yet")
+            .hint("make one with `cim-keys init DIR`, and name it with --ledger DIR"));
+    }
+    if args.dry_run || args.save_plan.is_some() {
+        let prepared = match exists {
+            true => apply::prepare(ledger::read(global)?.store(), request)?,
+            false => apply::prepare_new(request)?,
+        };
+        return plan_only(args, &prepared, exists, ui);
+    }
+    let Some(folder) = folder else {
+        return Err(CliError::usage("no ledger was named, and there is none in this folder or above it")
+            .hint("name one with --ledger DIR; `apply` makes it when it is absent"));
+    };
+    let session = match exists {
+        true => ledger::write(global)?,
+        false => {
+            // The plan is made first: a ledger is not made for a file that can't be applied.
+            apply::prepare_new(request.clone())?;
+            let organization = Some(request.manifest.organization.name.clone());
+            let session = init::make(&folder, organization, false, &args.custody, ui)?;
+            ui.done(format_args!("The ledger is made in {}.", visible(&folder.display().to_string())))?;
+            ledger::as_actor(session, global)?
+        }
+    };
+    let prepared = apply::prepare(session.store(), request)?;
+    carry_out(session, prepared, None, ui)
+}
+
+/// Carries out a plan that was saved.
+fn saved(args: &ApplyArgs, text: &str, global: &Global, ui: Ui) -> Result {
+    let saved = SavedPlan::from_text(text)?;
+    if args.prune || args.reinstate || args.save_plan.is_some() {
+        return Err(CliError::usage("a saved plan is carried out as it is")
+            .hint("say --prune, --reinstate and --save-plan when it is made"));
+    }
+    if args.dry_run {
+        let session = ledger::read(global)?;
+        let prepared = apply::prepare_saved(session.store(), saved)?;
+        return plan_only(args, &prepared, true, ui);
+    }
+    let session = ledger::write(global)?;
+    let prepared = apply::prepare_saved(session.store(), saved.clone())?;
+    carry_out(session, prepared, Some(saved), ui)
+}
+
+fn carry_out(mut session: Session, mut prepared: Prepared, saved: Option<SavedPlan>, ui: Ui) -> Result {
+    let ends = prepared.plan.count(Action::End);
+    // A saved plan was reviewed: applying it is the confirmation.
+    if ends > 0 && saved.is_none() {
+        show_plan(&prepared.plan, ui)?;
+        let what = if ends == 1 { "entry ends".to_owned() } else { format!("{ends} entries end") };
+        if !ui.confirm(&format!("{what} with this. Apply it?"))? {
+            return ui.line("Nothing was applied.");
+        }
+    }
+    let request = prepared.request().clone();
+    let answer = match apply::execute(&session, prepared, saved.is_some()) {
+        Err(ApplyError::Append(jump @ AppendError::TimeJump { .. })) => {
+            ledger::confirm_clock(&mut session, ui, jump)?;
+            prepared = match &saved {
+                Some(saved) => apply::prepare_saved(session.store(), saved.clone())?,
+                None => apply::prepare(session.store(), request)?,
+            };
+            apply::execute(&session, prepared, saved.is_some())
+        }
+        answer => answer,
+    };
+    tell(&session, &answer?, ui)
+}
+
+/// Shows a plan, or saves it, without carrying it out.
+fn plan_only(args: &ApplyArgs, prepared: &Prepared, exists: bool, ui: Ui) -> Result {
+    let mut object = json!({ "position": prepared.position, "plan": prepared.plan });
+    if let Some(path) = &args.save_plan {
+        let text = prepared.save().map(|saved| saved.to_text()).unwrap_or_default();
+        std::fs::write(path, text).map_err(|error| {
+            CliError::failed(format!("cannot write the plan into {}", path.display())).because(&error)
+        })?;
+        object["saved"] = json!(path);
+    }
+    ui.object(&object)?;
+    if !exists {
+        ui.line("There is no ledger yet: it would be made first.")?;
+    }
+    show_plan(&prepared.plan, ui)?;
+    ui.line("")?;
+    match &args.save_plan {
+        Some(path) => ui.line(format_args!(
+            "The plan for position {} is in {}; `cim-keys apply {}` carries it out, and nothing else.",
+            prepared.position,
+            path.display(),
+            path.display()
+        )),
+        None if prepared.plan.is_empty() => ui.line("Nothing would change: all is so already."),
+        None => ui.line("Nothing was changed: this was a dry run."),
+    }
+}
+
+/// A plan as people read it.
+fn show_plan(plan: &Plan, ui: Ui) -> Result {
+    let width = plan.steps.iter().map(|step| step.entry.len()).max().unwrap_or(0);
+    for step in &plan.steps {
+        let (mark, paint) = match step.action {
+            Action::Add => ("+", Paint::Good),
+            Action::Change => ("~", Paint::Neutral),
+            Action::End => ("-", Paint::Bad),
+            Action::Reinstate => ("^", Paint::Neutral),
+            _ => ("?", Paint::Neutral),
+        };
+        let reason = step.reason.as_ref().map(|reason| format!("  ({reason})")).unwrap_or_default();
+        let text = format!("  {mark} {:width$}  {}{reason}", step.entry, step.name);
+        ui.painted(paint.style(), visible(&text))?;
+        for change in &step.changes {
+            let nothing = "nothing".to_owned();
+            let (from, to) = (change.from.as_ref().unwrap_or(&nothing), change.to.as_ref().unwrap_or(&nothing));
+            ui.line(format_args!("      {}: {} -> {}", visible(&change.field), visible(from), visible(to)))?;
+        }
+    }
+    for (heading, remarks) in [
+        ("No longer in the file, and still recorded (--prune ends them):", &plan.proposed),
+        ("In the file, and not brought back (--reinstate does that):", &plan.kept_out),
+        ("Changed in the ledger since, and kept:", &plan.kept),
+    ] {
+        if !remarks.is_empty() {
+            ui.line(heading)?;
+        }
+        for remark in remarks {
+            ui.line(format_args!("  ! {}  {}: {}", remark.entry, visible(&remark.name), visible(&remark.text)))?;
+        }
+    }
+    if !plan.is_empty() {
+        let counts = [
+            (Action::Add, "to add"),
+            (Action::Change, "to change"),
+            (Action::End, "to end"),
+            (Action::Reinstate, "to bring back"),
+        ];
+        let counts = counts.iter().map(|(action, what)| (plan.count(*action), what)).filter(|(count, _)| *count > 0);
+        ui.line(counts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", "))?;
+    }
+    Ok(())
+}
+
+enum Paint {
+    Good,
+    Neutral,
+    Bad,
+}
+
+impl Paint {
+    const fn style(&self) -> anstyle::Style {
+        use anstyle::AnsiColor::{Green, Red, Yellow};
+        match self {
+            Self::Good => Green.on_default(),
+            Self::Neutral => Yellow.on_default(),
+            Self::Bad => Red.on_default(),
+        }
+    }
+}
+
+/// Says what was done, and how to look at it.
+fn tell(session: &Session, applied: &Applied, ui: Ui) -> Result {
+    let folder = session.place().folder();
+    let position = session.store().end()?;
+    if ui.is_json() {
+        let prefix = subject_prefix(folder);
+        let events: Vec<_> = applied.events.iter().map(|event| describe::appended(event, &prefix)).collect();
+        let correlation_id = (!events.is_empty()).then_some(applied.correlation_id);
+        return ui.object(&json!({
+            "changed": !events.is_empty(),
+            "position": position,
+            "correlation_id": correlation_id,
+            "plan": applied.plan,
+            "events": events,
+        }));
+    }
+    show_plan(&applied.plan, ui)?;
+    if applied.events.is_empty() {
+        ui.done("Nothing changed: the ledger is what the file says.")?;
+    } else {
+        let first = applied.events.first().map_or(0, |event| event.position);
+        ui.line("")?;
+        ui.done(format_args!("Applied: {} events, positions {first} to {position}.", applied.events.len()))?;
+        ui.line(format_args!("All of them bear the correlation id {}.", applied.correlation_id))?;
+    }
+    ui.line("")?;
+    let place = visible(&folder.display().to_string()).into_owned();
+    ui.line("Look at it:")?;
+    ui.line(format_args!("  cim-keys --ledger {place} event list"))?;
+    ui.line(format_args!("  cim-keys --ledger {place} person list"))?;
+    ui.line(format_args!("  cim-keys --ledger {place} verify"))
+}
+
+/// A file that can't be applied: all of its problems.
+fn invalid(path: &Path, problems: Vec<Problem>) -> CliError {
+    let count = if problems.len() == 1 { "a problem".to_owned() } else { format!("{} problems", problems.len()) };
+    let told = CliError::usage(format!("{} has {count}; nothing was applied", path.display()));
+    let shown = problems.iter().take(50).fold(told, |told, problem| told.detail(problem.to_string()));
+    let shown = match problems.len() {
+        0..=50 => shown,
+        more => shown.detail(format!("and {} more", more - 50)),
+    };
+    shown.hint("docs/apply.md describes the format")
+}
+
+/// The name under which a file is remembered: its own, without folder and extension.
+fn name_of(path: &Path) -> Result<Name> {
+    if path == Path::new("-") {
+        return Ok(Name::typed("standard input")?);
+    }
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    Name::typed(&stem).map_err(|error| CliError::usage("the file's name can't be remembered").because(&error))
+}
+
+/// Files that an apply file names: relative to its folder, and inside it.
+struct Beside {
+    folder: PathBuf,
+}
+
+impl Files for Beside {
+    fn read(&self, name: &str) -> std::result::Result<String, String> {
+        use std::path::Component;
+        let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside {
+            return Err(format!("{}: name a file in the apply file's folder or below", visible(name)));
+        }
+        let path = self.folder.join(name);
+        super::read_text(&path, 1024 * 1024).map_err(|error| {
+            let lines = error.lines().into_iter().map(|(_, text)| text).take(2).collect::<Vec<_>>();
+            lines.join(": ")
+        })
+    }
+}

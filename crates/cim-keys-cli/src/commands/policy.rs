@@ -1,0 +1,105 @@
+//! `policy`: policy documents.
+
+use std::path::PathBuf;
+
+use cim_keys::app::policies;
+use cim_keys::events::PolicyFormat;
+use cim_keys::ledger::{Facts, Kind};
+use cim_keys::text::{Document, Name};
+use clap::{Args, Subcommand};
+
+use super::entities::{self, ListArgs, ShowArgs};
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ui::Ui;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Lay a policy down
+    Add(AddArgs),
+    /// List policies
+    List(ListArgs),
+    /// Show a policy
+    Show(ShowArgs),
+    /// Replace a policy by another version
+    Update(UpdateArgs),
+    /// Withdraw a policy
+    Withdraw(super::EndArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Its name
+    #[arg(value_parser = Name::typed)]
+    name: Name,
+    /// The file that holds it
+    #[arg(long, value_name = "FILE")]
+    document: PathBuf,
+    /// Its language: text, markdown, cedar, rego, json or toml
+    #[arg(long, default_value = "markdown")]
+    format: PolicyFormat,
+    #[command(flatten)]
+    validity: super::ValidityArgs,
+    /// The organization, where there are several
+    #[arg(long)]
+    organization: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Which one: its name or identifier
+    which: String,
+    /// Another name
+    #[arg(long, value_parser = Name::typed)]
+    name: Option<Name>,
+    /// The file that holds the new version
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
+    /// Another language: text, markdown, cedar, rego, json or toml
+    #[arg(long)]
+    format: Option<PolicyFormat>,
+    #[command(flatten)]
+    validity: super::ValidityArgs,
+}
+
+fn read(path: &PathBuf) -> Result<Document> {
+    let text = super::read_text(path, 1024 * 1024)?;
+    Document::new(&text)
+        .map_err(|error| CliError::usage(format!("{} can't be a policy", path.display())).because(&error))
+}
+
+pub(crate) fn run(command: PolicyCommand, global: &Global, ui: Ui) -> Result {
+    let record = |look: &super::Look<'_>| super::record(look, global, ui);
+    match command {
+        PolicyCommand::Add(args) => {
+            let (document, validity) = (read(&args.document)?, args.validity.validity()?);
+            record(&|view| {
+                let (name, format, document) = (args.name.clone(), args.format, document.clone());
+                let organization = args.organization.clone();
+                Ok(vec![policies::add(view, policies::NewPolicy { name, format, document, validity, organization })?])
+            })
+        }
+        PolicyCommand::Update(args) => {
+            let document = args.document.as_ref().map(read).transpose()?;
+            let validity = args.validity.given()?;
+            record(&|view| {
+                let (name, format, document) = (args.name.clone(), args.format, document.clone());
+                let changes = policies::PolicyChanges { name, format, document, validity };
+                Ok(vec![policies::update(view, &args.which, changes)?])
+            })
+        }
+        PolicyCommand::Withdraw(args) => {
+            let question = format!("Withdraw the policy {}?", args.which);
+            super::end(&question, global, ui, &|view| {
+                Ok(vec![policies::withdraw(view, &args.which, args.reason.clone())?])
+            })
+        }
+        PolicyCommand::List(args) => {
+            entities::list(Kind::Policy, &args, &["NAME", "FORMAT", "STATUS", "ID"], global, ui, |_, entity| {
+                let Facts::Policy(it) = &entity.facts else { return Vec::new() };
+                vec![it.name.to_string(), it.format.to_string(), entity.status().into(), it.policy_id.to_string()]
+            })
+        }
+        PolicyCommand::Show(args) => entities::show(Kind::Policy, &args, &[], global, ui),
+    }
+}

@@ -1,0 +1,91 @@
+//! Opening the ledger that is meant, in the name of whoever acts, and recording in it.
+
+use cim_keys::app::lookup::{self, LookupError};
+use cim_keys::app::session::{Place, RecordError, Session};
+use cim_keys::events::Actor;
+use cim_keys::ledger::{Command, View};
+use cim_keys::store::{AppendError, AppendedEvent};
+use cim_keys::text::Label;
+
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::place;
+use crate::ui::Ui;
+
+/// The ledger that is meant, for reading.
+pub(crate) fn read(global: &Global) -> Result<Session> {
+    let folder = place::ledger(global)?;
+    // Reading needs no right to write, so it works where there is no place for one.
+    let tokens = place::state_folder().unwrap_or_else(|_| folder.clone());
+    Ok(Session::open_read_only(Place::new(folder, tokens), system_actor())?)
+}
+
+/// The ledger that is meant, for writing.
+pub(crate) fn write(global: &Global) -> Result<Session> {
+    let session = Session::open(Place::new(place::ledger(global)?, place::state_folder()?), system_actor())?;
+    session.store().writable().map_err(AppendError::from)?;
+    as_actor(session, global)
+}
+
+/// A session in the name of whoever was named.
+pub(crate) fn as_actor(mut session: Session, global: &Global) -> Result<Session> {
+    if let Some(text) = &global.actor {
+        let actor = match text.parse::<Actor>() {
+            Ok(actor) => actor,
+            Err(error) if text.contains('@') => {
+                let who = text.strip_prefix("person:").unwrap_or(text);
+                let found = session.store().view(|view| lookup::person(view, who))?;
+                Actor::Person(found.map_err(|_| CliError::from(error).detail("and no person has this address"))?)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Actor::Person(id) = &actor {
+            session.store().view(|view| lookup::person(view, &id.to_string()))??;
+        }
+        session.act_as(actor);
+    }
+    if global.accept_clock {
+        session.accept_clock();
+    }
+    Ok(session)
+}
+
+/// Whoever acts where nobody is named: the user of the operating system.
+pub(crate) fn system_actor() -> Actor {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
+    let label = user.and_then(|user| Label::new(&user).ok()).or_else(|| Label::new("cim-keys").ok());
+    match label {
+        Some(label) => Actor::System(label),
+        None => unreachable!("a constant that is a label"),
+    }
+}
+
+/// Records what `look` leads to. When the clock is far from the last event, whoever sits at the terminal is asked.
+pub(crate) fn record(
+    mut session: Session,
+    ui: Ui,
+    look: impl Fn(&dyn View) -> std::result::Result<Vec<Command>, LookupError>,
+) -> Result<(Session, Vec<AppendedEvent>)> {
+    match session.record(&look) {
+        Err(RecordError::Append(error @ AppendError::TimeJump { .. })) => {
+            confirm_clock(&mut session, ui, error)?;
+            let events = session.record(&look)?;
+            Ok((session, events))
+        }
+        answer => Ok((session, answer?)),
+    }
+}
+
+/// Asks whether the clock is right, where somebody can answer.
+pub(crate) fn confirm_clock(session: &mut Session, ui: Ui, jump: AppendError) -> Result {
+    if !ui.can_ask() {
+        return Err(jump.into());
+    }
+    let text = jump.to_string();
+    let what = text.rsplit_once("; ").map_or(text.as_str(), |(what, _)| what);
+    if !ui.ask(&format!("{what}. Is the clock right?"))? {
+        return Err(CliError::refused("nothing was recorded").hint("set the clock right, and try again"));
+    }
+    session.accept_clock();
+    Ok(())
+}
