@@ -101,6 +101,10 @@ fn attributes(facts: &Facts) -> Map<String, Value> {
         Facts::Relationship(it) => (object(it), "relationship_id"),
         Facts::Key(it) => (object(it), "key_id"),
         Facts::Recipient(it) => (object(it), ""),
+        Facts::Operator(it) => (object(it), ""),
+        Facts::Account(it) => (object(it), ""),
+        Facts::User(it) => (object(it), ""),
+        Facts::SigningKey(it) => (object(it), ""),
         Facts::Manifest(it) => (object(it), ""),
     };
     // A location's or relationship's own kind would hide what the object is.

@@ -2,7 +2,7 @@
 
 use cim_keys::app::people;
 use cim_keys::ledger::{Facts, Kind};
-use cim_keys::text::{EmailAddress, Name, Note};
+use cim_keys::text::{EmailAddress, Name};
 use clap::{Args, Subcommand};
 
 use super::entities::{self, ListArgs, ShowArgs};
