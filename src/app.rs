@@ -5,8 +5,10 @@
 //! on when it is recorded.
 
 pub mod apply;
+pub mod custody;
 pub mod describe;
 pub mod init;
+pub mod keys;
 pub mod locations;
 pub mod lookup;
 pub mod organizations;

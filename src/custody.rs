@@ -256,6 +256,14 @@ impl Custody {
     }
 }
 
+/// Seals a secret to somebody else's age recipient (`age1…`), for it to leave custody. The result is an age file.
+pub fn seal_to(recipient: &crate::text::Recipient, secret: &SecretBytes) -> Result<SecretBytes, SealError> {
+    let refused = |reason: &str| SealError::Recipient { recipient: recipient.clone(), reason: reason.to_owned() };
+    let parsed = recipient.as_str().parse().map_err(refused)?;
+    let sealed = sealed::to_recipient(bounded(secret)?, &parsed).map_err(|reason| refused(&reason))?;
+    Ok(SecretBytes::new(Box::new(sealed)))
+}
+
 /// Checks the length of a secret and gives its bytes.
 fn bounded(secret: &SecretBytes) -> Result<&[u8], SealError> {
     let bytes = secret.expose_secret();

@@ -319,6 +319,27 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
+/// Reads a public key: an nkey, or an Ed25519 or P-256 SubjectPublicKeyInfo in PEM or in base64 of DER.
+pub fn public_facts(text: &str) -> Result<PublicFacts, VerifyError> {
+    let text = text.trim();
+    if let Ok((kind, _)) = nkey::check_public(text) {
+        let kind = KeyKind::Nkey(kind);
+        let public_key = PublicKey::new(text).map_err(|_| VerifyError::Key)?;
+        return Ok(PublicFacts { algorithm: kind.algorithm(), encoding: kind.encoding(), public_key });
+    }
+    let base64: String = text.lines().filter(|line| !line.starts_with("-----")).flat_map(str::chars).collect();
+    let der = STANDARD.decode(base64).map_err(|_| VerifyError::Key)?;
+    // Written anew, so that a key has one text however it was given.
+    let (kind, written) = if let Ok(key) = ed25519_dalek::VerifyingKey::from_public_key_der(&der) {
+        (KeyKind::Ed25519, spki(&key))
+    } else {
+        let key = p256::PublicKey::from_public_key_der(&der).map_err(|_| VerifyError::Key)?;
+        (KeyKind::P256, spki(&key))
+    };
+    let public_key = PublicKey::new(&written).map_err(|_| VerifyError::Key)?;
+    Ok(PublicFacts { algorithm: kind.algorithm(), encoding: kind.encoding(), public_key })
+}
+
 /// Checks a signature that [`PrivateKey::sign`] made. Ed25519 is checked strictly: no weak key, no second signature that
 /// also fits.
 pub fn verify(by: &PublicFacts, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ids::KeyId;
-use crate::text::{Label, visible};
+use crate::text::{Label, Recipient, visible};
 
 /// Why a file or folder of custody was not touched.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +166,16 @@ pub enum SealError {
     Encrypt {
         /// The compartment.
         compartment: Label,
+        /// What the library said.
+        reason: String,
+    },
+    /// The recipient is none that can be sealed to.
+    #[error(
+        "could not seal to {recipient}: {reason}; give an X25519 recipient, as age-keygen prints it (age1 and 58 letters)"
+    )]
+    Recipient {
+        /// The recipient.
+        recipient: Recipient,
         /// What the library said.
         reason: String,
     },

@@ -19,6 +19,9 @@ use super::error::FileError;
 /// What the names of files that are not finished begin with.
 pub(super) const UNFINISHED: &str = ".unfinished-";
 
+/// Up to how many files are fsynced one by one.
+const FEW: usize = 64;
+
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
@@ -200,21 +203,32 @@ impl Folder {
         })
     }
 
-    #[cfg(target_os = "linux")]
-    fn sync_contents<'a>(&self, _names: impl Iterator<Item = &'a str>) -> Result<(), FileError> {
-        rustix::fs::syncfs(&self.fd).map_err(|e| refused("write the files in", &self.path, e))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn sync_contents<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), FileError> {
+    /// Waits until the content of files is on the disk: of a few one by one, of many with the whole file system, where
+    /// the system can do that.
+    fn sync_contents<'a>(&self, names: impl ExactSizeIterator<Item = &'a str>) -> Result<(), FileError> {
+        if names.len() > FEW
+            && let Some(synced) = sync_file_system(&self.fd)
+        {
+            return synced.map_err(|e| refused("write the files in", &self.path, e));
+        }
         for name in names {
-            let path = self.path.join(name);
-            rustix::fs::openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
                 .and_then(rustix::fs::fsync)
-                .map_err(|e| refused("write", &path, e))?;
+                .map_err(|e| refused("write", &self.path.join(name), e))?;
         }
         Ok(())
     }
+}
+
+#[cfg(target_os = "linux")]
+fn sync_file_system(fd: &OwnedFd) -> Option<rustix::io::Result<()>> {
+    Some(rustix::fs::syncfs(fd))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(_: &OwnedFd) -> Option<rustix::io::Result<()>> {
+    None
 }
 
 /// Makes a folder of mode 0700 under its final name only when `fill` has filled it.

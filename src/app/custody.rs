@@ -1,0 +1,188 @@
+//! Custody and the ledger together: what is sealed is recorded, and what is recorded is sealed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::custody::{Custody, FileError, Findings, SealError, SecretBytes};
+use crate::events::CustodyRecipientAdded;
+use crate::ids::KeyId;
+use crate::ledger::{Command, EntityRef, Facts, Kind, View, ViewError};
+use crate::store::{ReadError, Store};
+use crate::text::{InvalidText, Label, Recipient};
+
+/// How many entities are fetched at a time.
+const PAGE: usize = 1_000;
+
+/// Why nothing was recorded, where secrets were sealed first.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealedError<E: std::error::Error + 'static> {
+    /// A secret could not be sealed; nothing was recorded.
+    #[error(transparent)]
+    Seal(SealError),
+    /// Nothing was recorded, and the secrets are removed again.
+    #[error(transparent)]
+    Record(E),
+    /// Nothing was recorded, or that is not known, and the secrets are still there.
+    #[error("{error}; {} sealed in custody may belong to no key now: `cim-keys custody check` tells", secrets(*left))]
+    Left {
+        /// Why nothing was recorded.
+        error: E,
+        /// How many secrets are still there.
+        left: usize,
+    },
+}
+
+fn secrets(count: usize) -> String {
+    if count == 1 { "a secret".to_owned() } else { format!("{count} secrets") }
+}
+
+/// Seals secrets, then records what they belong to.
+///
+/// The order is what makes a killed process harmless: a secret is on the disk before anything says that it exists, so a
+/// recorded key always has its secret. When recording fails, the secrets are removed again, unless the ledger can't tell
+/// that their keys are not recorded.
+///
+/// # Errors
+/// When sealing or recording fails.
+pub fn record_sealed<T, E: std::error::Error + 'static>(
+    store: &Store,
+    custody: &Custody,
+    secrets: &[(Label, KeyId, SecretBytes)],
+    record: impl FnOnce() -> Result<T, E>,
+) -> Result<T, SealedError<E>> {
+    let mut places: BTreeMap<&Label, Vec<(KeyId, &SecretBytes)>> = BTreeMap::new();
+    for (compartment, key, secret) in secrets {
+        places.entry(compartment).or_default().push((*key, secret));
+    }
+    let mut sealed = Vec::new();
+    for (compartment, secrets) in places {
+        if let Err(error) = custody.seal_all(compartment, secrets.iter().copied()) {
+            remove(custody, &sealed);
+            return Err(SealedError::Seal(error));
+        }
+        sealed.extend(secrets.iter().map(|(key, _)| (compartment, *key)));
+    }
+    let error = match record() {
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
+    let absent = |key: KeyId| matches!(store.view(|view| view.get(key.into())), Ok(Ok(None)));
+    let orphans: Vec<_> = sealed.iter().copied().filter(|(_, key)| absent(*key)).collect();
+    match sealed.len() - remove(custody, &orphans) {
+        0 => Err(SealedError::Record(error)),
+        left => Err(SealedError::Left { error, left }),
+    }
+}
+
+fn remove(custody: &Custody, sealed: &[(&Label, KeyId)]) -> usize {
+    sealed.iter().filter(|(compartment, key)| custody.remove(compartment, *key).is_ok()).count()
+}
+
+/// The commands that make a custody's compartments known to the ledger: one a compartment.
+///
+/// # Errors
+/// Never for recipients that custody made.
+pub fn announce(custody: &Custody) -> Result<Vec<Command>, InvalidText> {
+    custody
+        .compartments()
+        .map(|(compartment, recipient)| {
+            let recipient = Recipient::new(&recipient)?;
+            let compartment = compartment.clone();
+            Ok(Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder: None }))
+        })
+        .collect()
+}
+
+/// What [`check`] found. Empty lists are what one wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Secrets without a key, keys without a secret, and what else is in the folder.
+    pub files: Findings,
+    /// Compartments whose recipient is not the one that is recorded: keys that are sealed there open for somebody else.
+    pub exchanged: Vec<Label>,
+    /// Compartments that are recorded and not there.
+    pub absent: Vec<Label>,
+}
+
+impl Comparison {
+    /// Whether there is nothing to report.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.files.is_clean() && self.exchanged.is_empty() && self.absent.is_empty()
+    }
+}
+
+/// Why custody and the ledger could not be compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An entity could not be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Custody could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Compares custody with the ledger: secrets with keys, recipients with those that were recorded. Opens nothing.
+///
+/// # Errors
+/// When either can't be read.
+pub fn check(store: &Store, custody: &Custody) -> Result<Comparison, CheckError> {
+    let (keys, recipients) = store.view(expected)??;
+    let mut comparison = Comparison { files: custody.check(keys)?, ..Comparison::default() };
+    let there: BTreeMap<_, _> = custody.compartments().collect();
+    for (compartment, recorded) in &recipients {
+        match there.get(compartment) {
+            None => comparison.absent.push(compartment.clone()),
+            Some(recipient) if !recorded.contains(recipient) => comparison.exchanged.push(compartment.clone()),
+            Some(_) => {}
+        }
+    }
+    let unknown = there.keys().filter(|compartment| !recipients.contains_key(**compartment));
+    comparison.files.strays.extend(unknown.map(|compartment| custody.path().join(compartment.as_str())));
+    Ok(comparison)
+}
+
+type Expected = (Vec<(Label, KeyId)>, BTreeMap<Label, BTreeSet<String>>);
+
+fn expected(view: &dyn View) -> Result<Expected, ViewError> {
+    let (mut keys, mut recipients) = (Vec::new(), BTreeMap::<Label, BTreeSet<String>>::new());
+    each(view, Kind::Key, |facts| {
+        if let Facts::Key(key) = facts {
+            keys.extend(key.compartment.map(|compartment| (compartment, key.key_id)));
+        }
+    })?;
+    each(view, Kind::Recipient, |facts| {
+        if let Facts::Recipient(it) = facts {
+            recipients.entry(it.compartment).or_default().insert(it.recipient.to_string());
+        }
+    })?;
+    Ok((keys, recipients))
+}
+
+fn each(view: &dyn View, kind: Kind, mut visit: impl FnMut(Facts)) -> Result<(), ViewError> {
+    let mut after = None;
+    loop {
+        let page = view.list(kind, after, PAGE)?;
+        let Some(last) = page.last().map(|last| last.entity_ref()) else { return Ok(()) };
+        let EntityRef { id, .. } = last;
+        after = Some(id);
+        page.into_iter().for_each(|entity| visit(entity.facts));
+    }
+}
+
+/// Removes the secrets of keys that are not recorded; gives how many.
+///
+/// # Errors
+/// When custody can't be changed.
+pub fn remove_orphans(custody: &Custody, findings: &Findings) -> Result<usize, SealError> {
+    let mut removed = 0;
+    for (compartment, key) in &findings.orphans {
+        removed += usize::from(custody.remove(compartment, *key)?);
+    }
+    Ok(removed)
+}
