@@ -186,6 +186,12 @@ impl Custody {
         Ok(self.compartment(compartment)?.keys().has(&file_name(key))?)
     }
 
+    /// The keys whose secrets a compartment has.
+    pub fn keys(&self, compartment: &Label) -> Result<Vec<KeyId>, SealError> {
+        let names = self.compartment(compartment)?.keys().names()?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(".age")?.parse().ok()).collect())
+    }
+
     /// Removes a key's secret for good; false when it was not there. What a disk or a backup keeps of it stays sealed.
     pub fn remove(&self, compartment: &Label, key: KeyId) -> Result<bool, SealError> {
         Ok(self.compartment(compartment)?.keys().remove(&file_name(key))?)

@@ -130,7 +130,7 @@ fn a_private_key_is_imported_and_so_is_a_public_one() {
             origin: note("nsc on the old laptop"),
             was_plaintext: true,
         };
-        keys::import(&f.store, &f.custody, context(), new)
+        keys::import(&f.store, &f.custody, context(), &new)
     };
     let recorded = import("account", Material::Private(private.secret())).unwrap();
     let EventData::KeyImported(event) = &recorded[0].event.data else { panic!("{recorded:?}") };

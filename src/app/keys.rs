@@ -267,7 +267,7 @@ pub fn import(
     store: &Store,
     custody: &Custody,
     context: AppendContext,
-    new: ImportedKey,
+    new: &ImportedKey,
 ) -> Result<Vec<AppendedEvent>, KeyError> {
     let (private, public) = match &new.material {
         Material::Private(secret) => {
@@ -284,9 +284,9 @@ pub fn import(
         return Err(KeyError::Unfit { purpose, kind });
     }
     let owner = store.view(|view| owner(view, new.owner.as_deref()))??;
-    let compartment = match (&private, new.compartment) {
+    let compartment = match (&private, &new.compartment) {
         (None, _) => None,
-        (Some(_), Some(compartment)) => Some(compartment),
+        (Some(_), Some(compartment)) => Some(compartment.clone()),
         (Some(_), None) => Some(Label::new(default_compartment(purpose)).map_err(LookupError::from)?),
     };
     let key_id = KeyId::mint();
@@ -297,7 +297,7 @@ pub fn import(
     let PublicFacts { algorithm, encoding, public_key } = public;
     let command = Command::ImportKey(KeyImported {
         key_id,
-        name: new.name,
+        name: new.name.clone(),
         algorithm,
         encoding,
         public_key,
@@ -305,7 +305,7 @@ pub fn import(
         owner,
         compartment,
         validity: new.validity,
-        origin: new.origin,
+        origin: new.origin.clone(),
         was_plaintext: new.was_plaintext && private.is_some(),
     });
     Ok(record_sealed(store, custody, &sealable, || store.execute(context, vec![command]))?)

@@ -143,11 +143,18 @@ impl Passphrases {
         Ok(new)
     }
 
-    /// A passphrase to replace another: typed twice, or generated when nothing is typed.
-    pub(crate) fn replacement(&self, compartment: &Label) -> Result<NewPassphrases> {
+    /// A passphrase to replace another: from a file, or generated when `show` says so, or typed twice.
+    pub(crate) fn replacement(&self, compartment: &Label, file: Option<&Path>, show: bool) -> Result<NewPassphrases> {
         self.lock_memory();
-        if !self.can_ask {
-            return Err(CliError::usage("a new passphrase is asked for on a terminal, and there is none"));
+        if let Some(path) = file {
+            let chosen = Source::File(path.to_owned()).read()?;
+            passphrase::check(&chosen).map_err(|e| CliError::usage(e.to_string()))?;
+            return Ok(NewPassphrases { passphrases: vec![(compartment.clone(), chosen)], generated: Vec::new() });
+        }
+        if show || !self.can_ask {
+            let (given, environment, locked) = (BTreeMap::new(), (|_| None) as fn(&str) -> _, OnceCell::new());
+            let nothing_given = Self { given, environment, can_ask: self.can_ask, locked };
+            return nothing_given.for_new(std::slice::from_ref(compartment), show);
         }
         let first = prompt(&format!("New passphrase of compartment {compartment} (empty to have one generated): "))?;
         if first.expose_secret().is_empty() {

@@ -1,0 +1,178 @@
+//! `custody`: the compartments that private keys are sealed in.
+
+use std::path::PathBuf;
+
+use cim_keys::app::custody::{self, Comparison};
+use cim_keys::app::session::Session;
+use cim_keys::events::CustodyRecipientAdded;
+use cim_keys::ledger::Command;
+use cim_keys::text::{Label, Recipient, visible};
+use clap::{Args, Subcommand};
+
+use super::recorded;
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::passphrase::{PassphraseArgs, Passphrases};
+use crate::ui::Ui;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CustodyCommand {
+    /// List compartments with their public recipients
+    List,
+    /// Make a compartment, with a passphrase of its own
+    Add(AddArgs),
+    /// Try whether a passphrase opens a compartment
+    Test(TestArgs),
+    /// Give a compartment another passphrase
+    Passphrase(ChangeArgs),
+    /// Compare what is sealed with the keys that are recorded; opens nothing
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Its name
+    compartment: Label,
+    /// Write a generated passphrase to standard error, once, even when that is no terminal
+    #[arg(long)]
+    show_passphrase: bool,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Which compartment
+    compartment: Label,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Which compartment
+    compartment: Label,
+    /// Read the new passphrase from this file, which only you may read
+    #[arg(long, value_name = "FILE", conflicts_with = "show_passphrase")]
+    new_passphrase_file: Option<PathBuf>,
+    /// Generate the new passphrase, and write it to standard error, once
+    #[arg(long)]
+    show_passphrase: bool,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Remove secrets of keys that are not recorded, as a command that was killed leaves them
+    #[arg(long)]
+    remove_orphans: bool,
+}
+
+pub(crate) fn run(command: CustodyCommand, global: &Global, ui: Ui) -> Result {
+    match command {
+        CustodyCommand::List => list(global, ui),
+        CustodyCommand::Add(args) => add(&args, global, ui),
+        CustodyCommand::Test(args) => test(&args, global, ui),
+        CustodyCommand::Passphrase(args) => change(&args, global, ui),
+        CustodyCommand::Check(args) => check(&args, global, ui),
+    }
+}
+
+fn list(global: &Global, ui: Ui) -> Result {
+    let custody = ledger::read(global)?.custody()?;
+    let mut rows = Vec::new();
+    for (compartment, recipient) in custody.compartments() {
+        let secrets = custody.keys(compartment)?.len();
+        ui.object(&serde_json::json!({ "compartment": compartment, "recipient": recipient, "secrets": secrets }))?;
+        rows.push(vec![compartment.to_string(), secrets.to_string(), recipient]);
+    }
+    ui.table(&["COMPARTMENT", "SECRETS", "RECIPIENT"], &rows)
+}
+
+fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::write(global)?;
+    let mut custody = session.custody()?;
+    let new = Passphrases::new(&args.passphrases)?
+        .for_new(std::slice::from_ref(&args.compartment), args.show_passphrase)?;
+    for (compartment, passphrase) in &new.passphrases {
+        custody.add_compartment(compartment, passphrase)?;
+    }
+    new.show(ui);
+    let recipient = Recipient::new(&custody.recipient(&args.compartment).map_err(|e| CliError::failed(e.to_string()))?)?;
+    let compartment = args.compartment.clone();
+    let announced = Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder: None });
+    let (session, events) = ledger::record(session, ui, |_| Ok(vec![announced.clone()]))?;
+    recorded::tell(&events, session.place().folder(), ui)
+}
+
+fn test(args: &TestArgs, global: &Global, ui: Ui) -> Result {
+    let custody = ledger::read(global)?.custody()?;
+    Passphrases::new(&args.passphrases)?.unlock(&custody, &args.compartment)?;
+    ui.object(&serde_json::json!({ "compartment": args.compartment, "opens": true }))?;
+    ui.done(format_args!("The passphrase opens compartment {}.", args.compartment))
+}
+
+fn change(args: &ChangeArgs, global: &Global, ui: Ui) -> Result {
+    let custody = ledger::read(global)?.custody()?;
+    let passphrases = Passphrases::new(&args.passphrases)?;
+    let old = passphrases.existing(&args.compartment)?;
+    // A wrong one is told before a new one is asked for.
+    custody.unlock(&args.compartment, old.clone())?;
+    let new = passphrases.replacement(&args.compartment, args.new_passphrase_file.as_deref(), args.show_passphrase)?;
+    for (compartment, passphrase) in &new.passphrases {
+        custody.change_passphrase(compartment, old.clone(), passphrase)?;
+    }
+    new.show(ui);
+    ui.object(&serde_json::json!({ "compartment": args.compartment, "changed": true }))?;
+    ui.done(format_args!("Compartment {} has another passphrase. Older copies still open with the old one.", args.compartment))
+}
+
+fn check(args: &CheckArgs, global: &Global, ui: Ui) -> Result {
+    let session = if args.remove_orphans { ledger::write(global)? } else { ledger::read(global)? };
+    let mut found = compare(&session)?;
+    if args.remove_orphans && !found.files.orphans.is_empty() {
+        let question = format!("Remove {} sealed secrets of keys that are not recorded?", found.files.orphans.len());
+        if ui.confirm(&question)? {
+            let removed = custody::remove_orphans(&session.custody()?, &found.files)?;
+            ui.note(format_args!("Removed: {removed}"));
+            found = compare(&session)?;
+        }
+    }
+    let key = |(compartment, key): &(Label, cim_keys::ids::KeyId)| format!("{compartment}/{key}");
+    let path = |path: &PathBuf| visible(&path.to_string_lossy()).into_owned();
+    let missing: Vec<_> = found.files.missing.iter().map(key).collect();
+    let orphans: Vec<_> = found.files.orphans.iter().map(key).collect();
+    let strays: Vec<_> = found.files.strays.iter().map(path).collect();
+    ui.object(&serde_json::json!({
+        "ok": found.is_clean(), "missing": missing, "orphans": orphans, "strays": strays,
+        "exchanged": found.exchanged, "absent": found.absent,
+    }))?;
+    if found.is_clean() {
+        return ui.done("Every recorded key has its secret, and every secret its key.");
+    }
+    Err(told(&found, &missing, &orphans, &strays))
+}
+
+fn compare(session: &Session) -> Result<Comparison> {
+    Ok(custody::check(session.store(), &session.custody()?)?)
+}
+
+fn told(found: &Comparison, missing: &[String], orphans: &[String], strays: &[String]) -> CliError {
+    let mut told = CliError::verification("custody and the ledger do not agree");
+    for compartment in &found.exchanged {
+        told = told.detail(format!("{compartment}: its recipient is not the one that is recorded"));
+    }
+    for compartment in &found.absent {
+        told = told.detail(format!("{compartment}: the compartment is recorded, and not there"));
+    }
+    for (what, keys) in [("its secret is missing", missing), ("a secret without a recorded key", orphans)] {
+        told = keys.iter().fold(told, |told, key| told.detail(format!("{key}: {what}")));
+    }
+    told = strays.iter().fold(told, |told, path| told.detail(format!("{path}: nothing that belongs there")));
+    match missing.is_empty() && found.exchanged.is_empty() && found.absent.is_empty() {
+        true => told.hint("`cim-keys custody check --remove-orphans` removes secrets without a key"),
+        false => told.hint("bring what is missing back from a backup; whoever exchanged a recipient can open what was sealed since"),
+    }
+}

@@ -1,0 +1,357 @@
+//! `key`: key pairs, made, imported, revoked, rotated, exported.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use cim_keys::acts::keys::KeyKind;
+use cim_keys::app::keys::{self, Destination, ImportedKey, KeyError, Material, NewKey, Successor};
+use cim_keys::app::session::Session;
+use cim_keys::custody::{Custody, LONGEST_SECRET, SecretBytes};
+use cim_keys::events::{KeyPurpose, RevocationReason, Validity};
+use cim_keys::ledger::{Facts, Kind};
+use cim_keys::store::{AppendError, AppendedEvent};
+use cim_keys::text::{Label, Name, Note, Recipient, visible};
+use cim_keys::time::Timestamp;
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret as _, ExposeSecretMut as _};
+
+use super::entities::{self, ListArgs, ShowArgs};
+use super::recorded;
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::passphrase::{PassphraseArgs, Passphrases};
+use crate::ui::Ui;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key pair, seal its private half in custody and record it; asks for no passphrase
+    #[command(visible_alias = "add")]
+    Generate(GenerateArgs),
+    /// Record a key that was made elsewhere, and seal its private half
+    Import(ImportArgs),
+    /// List keys
+    List(ListArgs),
+    /// Show a key
+    Show(ShowArgs),
+    /// Say that a key must no longer be relied on
+    Revoke(RevokeArgs),
+    /// Replace a key by a new one of the same kind, purpose and owner, in one act
+    Rotate(RotateArgs),
+    /// Take a private key out of custody; recorded before it is handed out
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+struct Details {
+    /// What it is for; follows from the algorithm when not given
+    #[arg(long, value_parser = words::<KeyPurpose>)]
+    purpose: Option<KeyPurpose>,
+    /// Whose it is: organization, unit:NAME, person:NAME, role:NAME or service:NAME [default: organization]
+    #[arg(long, value_name = "PARTY")]
+    owner: Option<String>,
+    /// The custody compartment [default: root for operators and authorities, issuing for all others]
+    #[arg(long, value_name = "NAME")]
+    compartment: Option<Label>,
+    /// Until when it may be used: a date or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_lenient)]
+    expires: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// What people call it
+    #[arg(value_parser = Name::typed)]
+    name: Name,
+    /// ed25519, p256, or an nkey: nkey-operator, -account, -user, -server, -cluster, -curve
+    #[arg(long, default_value = "ed25519", value_parser = words::<KeyKind>)]
+    algorithm: KeyKind,
+    #[command(flatten)]
+    details: Details,
+    /// Where it is made: a location's name or identifier
+    #[arg(long)]
+    location: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// What people call it
+    #[arg(value_parser = Name::typed)]
+    name: Name,
+    /// The private key's file, `-` for standard input: PKCS#8 or SEC 1 in PEM, an nkey seed, a .nk or .creds file
+    #[arg(required_unless_present = "public_key", conflicts_with = "public_key")]
+    file: Option<PathBuf>,
+    /// Record only a public key: an nkey, or the base64 of its DER
+    #[arg(long, value_name = "KEY")]
+    public_key: Option<String>,
+    #[command(flatten)]
+    details: Details,
+    /// Where the key comes from
+    #[arg(long, value_name = "TEXT", value_parser = Note::typed)]
+    origin: Note,
+    /// The private key never lay unencrypted anywhere, as when `age -d` is piped in
+    #[arg(long)]
+    was_sealed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// Which one: its name or identifier
+    which: String,
+    /// unspecified, key-compromise, ca-compromise, affiliation-changed, superseded, cessation-of-operation or
+    /// privilege-withdrawn
+    #[arg(long, value_parser = words::<RevocationReason>)]
+    reason: RevocationReason,
+    /// Why, in words
+    #[arg(long, value_name = "TEXT", value_parser = Note::typed)]
+    note: Option<Note>,
+    /// Since when it may be in wrong hands: a date or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_lenient)]
+    invalid_since: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// Which one: its name or identifier
+    which: String,
+    /// Another name for the new key; the old one's when not given
+    #[arg(long, value_parser = Name::typed)]
+    name: Option<Name>,
+    /// Another custody compartment for the new key
+    #[arg(long, value_name = "NAME")]
+    compartment: Option<Label>,
+    /// Until when the new key may be used: a date or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_lenient)]
+    expires: Option<Timestamp>,
+    /// Until when both are good: a date or an RFC 3339 time [default: the old one is retired at once]
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_lenient)]
+    retire_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Which one: its name or identifier
+    which: String,
+    /// Seal it to this age recipient (age1…)
+    #[arg(long, value_name = "RECIPIENT", required_unless_present = "plain", conflicts_with = "plain")]
+    to: Option<Recipient>,
+    /// Hand it out unencrypted, and record that
+    #[arg(long)]
+    plain: bool,
+    /// The file to write, which must not exist yet; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Why it leaves custody
+    #[arg(long, value_name = "TEXT", value_parser = Note::typed)]
+    reason: Note,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+pub(crate) fn run(command: KeyCommand, global: &Global, ui: Ui) -> Result {
+    match command {
+        KeyCommand::Generate(args) => generate(&args, global, ui),
+        KeyCommand::Import(args) => import(args, global, ui),
+        KeyCommand::List(args) => list(&args, global, ui),
+        KeyCommand::Show(args) => entities::show(Kind::Key, &args, &[], global, ui),
+        KeyCommand::Revoke(args) => revoke(&args, global, ui),
+        KeyCommand::Rotate(args) => rotate(&args, global, ui),
+        KeyCommand::Export(args) => export(&args, global, ui),
+    }
+}
+
+fn generate(args: &GenerateArgs, global: &Global, ui: Ui) -> Result {
+    let new = NewKey {
+        name: args.name.clone(),
+        kind: args.algorithm,
+        purpose: args.details.purpose,
+        owner: args.details.owner.clone(),
+        compartment: args.details.compartment.clone(),
+        validity: validity(args.details.expires)?,
+        location: args.location.clone(),
+    };
+    record(global, ui, |session, custody| keys::generate(session.store(), custody, session.context(), new.clone()))
+}
+
+fn import(args: ImportArgs, global: &Global, ui: Ui) -> Result {
+    let material = match (args.public_key, &args.file) {
+        (Some(text), _) => Material::Public(text),
+        (None, Some(path)) => Material::Private(read_secret(path)?),
+        (None, None) => return Err(CliError::usage("name the private key's file, or give --public-key")),
+    };
+    let new = ImportedKey {
+        name: args.name,
+        material,
+        purpose: args.details.purpose,
+        owner: args.details.owner,
+        compartment: args.details.compartment,
+        validity: validity(args.details.expires)?,
+        origin: args.origin,
+        was_plaintext: !args.was_sealed,
+    };
+    record(global, ui, |session, custody| keys::import(session.store(), custody, session.context(), &new))?;
+    if let (Some(path), true) = (args.file.filter(|path| path.as_os_str() != "-"), new.was_plaintext) {
+        let path = path.to_string_lossy().into_owned();
+        ui.note(format_args!("The private key still lies unencrypted in {}; delete it there.", visible(&path)));
+    }
+    Ok(())
+}
+
+fn rotate(args: &RotateArgs, global: &Global, ui: Ui) -> Result {
+    let successor = Successor {
+        name: args.name.clone(),
+        compartment: args.compartment.clone(),
+        not_after: args.expires,
+        retire_at: args.retire_at,
+    };
+    record(global, ui, |session, custody| {
+        keys::rotate(session.store(), custody, session.context(), &args.which, successor.clone())
+    })
+}
+
+fn revoke(args: &RevokeArgs, global: &Global, ui: Ui) -> Result {
+    if !ui.confirm(&format!("Revoke {}? This can't be taken back.", args.which))? {
+        return Err(CliError::refused("nothing was revoked"));
+    }
+    super::record(
+        &|view| {
+            Ok(vec![keys::revoke(view, &args.which, args.reason, args.note.clone(), args.invalid_since)?])
+        },
+        global,
+        ui,
+    )
+}
+
+fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
+    let headings = ["NAME", "ALGORITHM", "PURPOSE", "OWNER", "COMPARTMENT", "EXPIRES", "STATUS", "ID"];
+    entities::list(Kind::Key, args, &headings, global, ui, |view, entity| {
+        let Facts::Key(key) = &entity.facts else { return Vec::new() };
+        vec![
+            key.name.to_string(),
+            key.algorithm.to_string(),
+            key.purpose.to_string(),
+            entities::named(view, &key.owner.to_string()),
+            key.compartment.as_ref().map_or("-".into(), ToString::to_string),
+            key.validity.not_after().map_or("-".into(), |end| end.to_string()[..10].to_owned()),
+            entity.status().into(),
+            key.key_id.to_string(),
+        ]
+    })
+}
+
+fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
+    if args.plain && !ui.confirm("Hand the private key out unencrypted? Whoever reads it has the key.")? {
+        return Err(CliError::refused("nothing was exported"));
+    }
+    let mut session = ledger::write(global)?;
+    let (key_id, compartment) = session.store().view(|view| keys::compartment_of(view, &args.which))??;
+    let custody = session.custody()?;
+    let unlocked = Passphrases::new(&args.passphrases)?.unlock(&custody, &compartment)?;
+    // The file is made first: what can't be written is not recorded as handed out.
+    let mut out = Out::create(&args.out)?;
+    let to = args.to.clone().map_or(Destination::Plain, Destination::Sealed);
+    let exported = with_clock(&mut session, ui, |session| {
+        keys::export(session.store(), &unlocked, session.context(), key_id, to.clone(), args.reason.clone())
+    })?;
+    out.write(exported.content.expose_secret())?;
+    match out.path {
+        Some(_) => recorded::tell(&exported.recorded, session.place().folder(), ui),
+        // Standard output is the key's.
+        None => Ok(()),
+    }
+}
+
+/// Does something that seals and records, and says what was recorded.
+fn record(
+    global: &Global,
+    ui: Ui,
+    act: impl Fn(&Session, &Custody) -> std::result::Result<Vec<AppendedEvent>, KeyError>,
+) -> Result {
+    let mut session = ledger::write(global)?;
+    let custody = session.custody()?;
+    let events = with_clock(&mut session, ui, |session| act(session, &custody))?;
+    recorded::tell(&events, session.place().folder(), ui)
+}
+
+/// Does something that records; when the clock is far from the last event, whoever sits at the terminal is asked.
+fn with_clock<T>(
+    session: &mut Session,
+    ui: Ui,
+    act: impl Fn(&Session) -> std::result::Result<T, KeyError>,
+) -> Result<T> {
+    match act(session) {
+        Err(KeyError::Append(jump @ AppendError::TimeJump { .. })) => {
+            ledger::confirm_clock(session, ui, jump)?;
+            Ok(act(session)?)
+        }
+        answer => Ok(answer?),
+    }
+}
+
+fn validity(expires: Option<Timestamp>) -> Result<Validity> {
+    Validity::new(None, expires).map_err(|error| CliError::usage(error.to_string()))
+}
+
+fn words<T: std::str::FromStr<Err = cim_keys::text::InvalidText>>(
+    text: &str,
+) -> std::result::Result<T, cim_keys::text::InvalidText> {
+    text.parse()
+}
+
+/// Reads a private key's file, or standard input.
+fn read_secret(path: &Path) -> Result<SecretBytes> {
+    let mut secret = SecretBytes::new(Box::new(Vec::with_capacity(LONGEST_SECRET + 1)));
+    let limit = LONGEST_SECRET as u64 + 1;
+    let read = if path.as_os_str() == "-" {
+        io::stdin().lock().take(limit).read_to_end(secret.expose_secret_mut())
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(secret.expose_secret_mut()))
+    };
+    match read {
+        Ok(_) => Ok(secret),
+        Err(error) => {
+            let shown = visible(&path.to_string_lossy()).into_owned();
+            Err(CliError::usage(format!("cannot read the private key from {shown}")).because(&error))
+        }
+    }
+}
+
+/// Where an exported key is written: a new file of mode 0600, or standard output.
+struct Out {
+    path: Option<PathBuf>,
+    file: Option<File>,
+}
+
+impl Out {
+    fn create(path: &Path) -> Result<Self> {
+        if path.as_os_str() == "-" {
+            return Ok(Self { path: None, file: None });
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+            let shown = visible(&path.to_string_lossy()).into_owned();
+            CliError::usage(format!("cannot make the file {shown}")).because(&error).hint("name one that does not exist yet")
+        })?;
+        Ok(Self { path: Some(path.to_owned()), file: Some(file) })
+    }
+
+    fn write(&mut self, content: &[u8]) -> Result {
+        let Some(mut file) = self.file.take() else { return Ok(io::stdout().lock().write_all(content)?) };
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.map_err(|error| {
+            CliError::failed("the export is recorded, and the key could not be written")
+                .because(&error)
+                .hint("make room, and export it again")
+        })
+    }
+}
+
+impl Drop for Out {
+    /// Removes a file that nothing was written to.
+    fn drop(&mut self) {
+        if let (Some(path), Some(_)) = (&self.path, &self.file) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
