@@ -54,7 +54,7 @@
 //! ```
 //!
 //! The first recomputes every content identifier and replays every event; the second compares the sealed files with the keys
-//! that are recorded. Then prove that the envelopes are good, one by one: `cim-keys custody unlock root` asks for the
+//! that are recorded. Then prove that the envelopes are good, one by one: `cim-keys custody test root` asks for the
 //! passphrase and says whether it opens the compartment. Type it from the paper.
 //!
 //! # 5. Copy
