@@ -102,6 +102,12 @@ pub(crate) enum Command {
     /// Relationships between two parties, delegations among them
     #[command(subcommand)]
     Relationship(commands::relationship::RelationshipCommand),
+    /// Keys: made, imported, revoked, rotated, exported
+    #[command(subcommand)]
+    Key(commands::key::KeyCommand),
+    /// The sealed compartments of private keys
+    #[command(subcommand)]
+    Custody(commands::custody::CustodyCommand),
     /// The events that are recorded
     #[command(subcommand)]
     Event(commands::event::EventCommand),

@@ -3,9 +3,11 @@
 pub(crate) mod apply;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod custody;
 pub(crate) mod entities;
 pub(crate) mod event;
 pub(crate) mod init;
+pub(crate) mod key;
 pub(crate) mod location;
 pub(crate) mod man;
 pub(crate) mod organization;
@@ -46,6 +48,8 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Role(command) => role::run(command, global, ui),
         Command::Policy(command) => policy::run(command, global, ui),
         Command::Relationship(command) => relationship::run(command, global, ui),
+        Command::Key(command) => key::run(command, global, ui),
+        Command::Custody(command) => custody::run(command, global, ui),
         Command::Event(command) => event::run(command, global, ui),
         Command::Verify(args) => verify::run(&args, global, ui),
         Command::Config(command) => config::run(command, global, ui),

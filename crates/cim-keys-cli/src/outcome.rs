@@ -1,9 +1,12 @@
 //! From the library's errors to what the user is told: each with its exit code.
 
 use cim_keys::app::apply::{ApplyError, InvalidPlan, PlanError};
+use cim_keys::app::custody::CheckError;
 use cim_keys::app::init::InitError;
+use cim_keys::app::keys::KeyError;
 use cim_keys::app::lookup::LookupError;
 use cim_keys::app::session::RecordError;
+use cim_keys::custody;
 use cim_keys::store::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
 
 use crate::error::CliError;
@@ -131,9 +134,74 @@ impl From<ApplyError> for CliError {
     }
 }
 
-impl From<cim_keys::custody::OpenError> for CliError {
-    fn from(error: cim_keys::custody::OpenError) -> Self {
+impl From<custody::OpenError> for CliError {
+    fn from(error: custody::OpenError) -> Self {
         told(Self::failed, &error.to_string())
+    }
+}
+
+impl From<custody::CreateError> for CliError {
+    fn from(error: custody::CreateError) -> Self {
+        match error {
+            custody::CreateError::Taken { .. } => told(Self::refused, &error.to_string()),
+            custody::CreateError::Passphrase(_) => told(Self::usage, &error.to_string()),
+            _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
+impl From<custody::SealError> for CliError {
+    fn from(error: custody::SealError) -> Self {
+        match error {
+            custody::SealError::Unknown(_) => told(Self::refused, &error.to_string()),
+            custody::SealError::Recipient { .. } => told(Self::usage, &error.to_string()),
+            _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
+impl From<custody::UnlockError> for CliError {
+    fn from(error: custody::UnlockError) -> Self {
+        match error {
+            custody::UnlockError::Unknown(_) => told(Self::refused, &error.to_string()),
+            _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
+impl From<custody::ChangeError> for CliError {
+    fn from(error: custody::ChangeError) -> Self {
+        match error {
+            custody::ChangeError::Unlock(error) => error.into(),
+            custody::ChangeError::Seal(error) => error.into(),
+            custody::ChangeError::Passphrase(_) => told(Self::usage, &error.to_string()),
+            _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
+impl From<CheckError> for CliError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Read(error) => error.into(),
+            _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
+impl From<KeyError> for CliError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Lookup(error) => error.into(),
+            KeyError::Read(error) => error.into(),
+            KeyError::Append(error) => error.into(),
+            KeyError::Seal(error) => error.into(),
+            KeyError::Unfit { .. } | KeyError::Validity(_) | KeyError::Parse(_) | KeyError::Public(_) => {
+                told(Self::usage, &error.to_string())
+            }
+            KeyError::NoSuccessor(_) | KeyError::PublicOnly(_) => told(Self::refused, &error.to_string()),
+            _ => told(Self::failed, &error.to_string()),
+        }
     }
 }
 

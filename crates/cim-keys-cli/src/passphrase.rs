@@ -90,7 +90,7 @@ impl Passphrases {
         // Fails for a compartment that is not there before anybody is asked for its passphrase.
         custody.recipient(compartment).map_err(|e| CliError::refused(e.to_string()))?;
         if let Some(given) = self.given(compartment)? {
-            return custody.unlock(compartment, given).map_err(|e| cannot_unlock(&e));
+            return custody.unlock(compartment, given).map_err(CliError::from);
         }
         for attempt in 1.. {
             let typed = self.ask(&format!("Passphrase of compartment {compartment}: "), compartment)?;
@@ -98,7 +98,7 @@ impl Passphrases {
                 Err(UnlockError::WrongPassphrase { .. }) if attempt < ATTEMPTS => {
                     writeln!(io::stderr(), "That is not its passphrase.")?;
                 }
-                result => return result.map_err(|e| cannot_unlock(&e)),
+                result => return result.map_err(CliError::from),
             }
         }
         Err(CliError::refused(format!("compartment \"{compartment}\" stays closed")))
@@ -303,13 +303,6 @@ fn first_line(text: &str, name: &str) -> Result<SecretString> {
             .hint("put the passphrase there, and nothing else"));
     }
     Ok(SecretString::from(line))
-}
-
-fn cannot_unlock(error: &UnlockError) -> CliError {
-    match error {
-        UnlockError::Unknown(_) => CliError::refused(error.to_string()),
-        _ => CliError::failed(error.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use super::plan::{Options, Plan, PlanError, plan};
 use super::saved::SavedPlan;
 use super::steps::Act;
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
+use crate::app::custody::{SealedError, record_sealed};
 use crate::app::session::Session;
-use crate::custody::{self, Custody, SecretBytes};
+use crate::custody::{self, SecretBytes};
 use crate::events::{KeyAlgorithm, KeyGenerated, KeyPurpose, Link, ManifestApplied, NkeyKind};
 use crate::ids::{CorrelationId, KeyId, LedgerId};
 use crate::ipld_support::cid_of_blob;
@@ -104,9 +105,22 @@ pub enum ApplyError {
     /// The ledger did not take the events.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// The ledger did not take the events, and sealed secrets are left.
+    #[error(transparent)]
+    Left(Box<SealedError<AppendError>>),
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+impl From<SealedError<AppendError>> for ApplyError {
+    fn from(error: SealedError<AppendError>) -> Self {
+        match error {
+            SealedError::Seal(error) => Self::Seal(error),
+            SealedError::Record(error) => Self::Append(error),
+            left @ SealedError::Left { .. } => Self::Left(Box::new(left)),
+        }
+    }
 }
 
 impl From<ViewError> for ApplyError {
@@ -251,7 +265,7 @@ fn execute_once(session: &Session, prepared: Prepared) -> Result<Applied, ApplyE
     session.store().writable().map_err(AppendError::from)?;
     context.expected_position = Some(prepared.position);
     let link = Link::new(cid_of_blob(&prepared.block)).map_err(|error| PlanError::Damaged(error.to_string()))?;
-    let mut made = Made::default();
+    let mut secrets: Vec<(Label, KeyId, SecretBytes)> = Vec::new();
     let mut commands = Vec::new();
     for act in &prepared.acts {
         match act {
@@ -270,7 +284,7 @@ fn execute_once(session: &Session, prepared: Prepared) -> Result<Applied, ApplyE
                     validity: key.validity,
                     location_id: *location_id,
                 }));
-                made.secrets.push((key.compartment.clone(), *key_id, private.secret()));
+                secrets.push((key.compartment.clone(), *key_id, private.secret()));
             }
             other => commands.extend(other.commands()?),
         }
@@ -278,56 +292,12 @@ fn execute_once(session: &Session, prepared: Prepared) -> Result<Applied, ApplyE
     let name = prepared.request.name.clone();
     commands.push(Command::RecordManifest(ManifestApplied { manifest: link, name }));
     context.blobs = vec![prepared.block];
-    let sealed = made.seal(session)?;
-    match session.store().execute(context, commands) {
-        Ok(events) => Ok(Applied { plan: prepared.plan, events, correlation_id }),
-        Err(error) => {
-            sealed.remove();
-            Err(error.into())
-        }
-    }
-}
-
-/// Keys that are made and not sealed yet.
-#[derive(Default)]
-struct Made {
-    secrets: Vec<(Label, KeyId, SecretBytes)>,
-}
-
-/// Keys that are sealed, and of no use if the ledger does not hear of them.
-struct Sealed {
-    custody: Option<Custody>,
-    keys: Vec<(Label, KeyId)>,
-}
-
-impl Made {
-    fn seal(self, session: &Session) -> Result<Sealed, ApplyError> {
-        if self.secrets.is_empty() {
-            return Ok(Sealed { custody: None, keys: Vec::new() });
-        }
-        let custody = session.custody()?;
-        let mut sealed = Sealed { custody: Some(custody), keys: Vec::new() };
-        for (compartment, key_id, secret) in &self.secrets {
-            let answer = sealed.custody.as_ref().map_or(Ok(()), |custody| custody.seal(compartment, *key_id, secret));
-            match answer {
-                Ok(()) => sealed.keys.push((compartment.clone(), *key_id)),
-                Err(error) => {
-                    sealed.remove();
-                    return Err(error.into());
-                }
-            }
-        }
-        Ok(sealed)
-    }
-}
-
-impl Sealed {
-    fn remove(self) {
-        for (compartment, key_id) in self.keys {
-            // One that stays behind is named by `verify` as one that nobody expects.
-            let _ = self.custody.as_ref().map(|custody| custody.remove(&compartment, key_id));
-        }
-    }
+    let record = || session.store().execute(context, commands);
+    let events = match secrets.as_slice() {
+        [] => record()?,
+        secrets => record_sealed(session.store(), &session.custody()?, secrets, record)?,
+    };
+    Ok(Applied { plan: prepared.plan, events, correlation_id })
 }
 
 /// What kind of key pair an entry asks for. The reader has checked that they go together.

@@ -94,13 +94,14 @@ fn list(global: &Global, ui: Ui) -> Result {
 fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::write(global)?;
     let mut custody = session.custody()?;
-    let new = Passphrases::new(&args.passphrases)?
-        .for_new(std::slice::from_ref(&args.compartment), args.show_passphrase)?;
+    let new =
+        Passphrases::new(&args.passphrases)?.for_new(std::slice::from_ref(&args.compartment), args.show_passphrase)?;
     for (compartment, passphrase) in &new.passphrases {
         custody.add_compartment(compartment, passphrase)?;
     }
     new.show(ui);
-    let recipient = Recipient::new(&custody.recipient(&args.compartment).map_err(|e| CliError::failed(e.to_string()))?)?;
+    let recipient =
+        Recipient::new(&custody.recipient(&args.compartment).map_err(|e| CliError::failed(e.to_string()))?)?;
     let compartment = args.compartment.clone();
     let announced = Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder: None });
     let (session, events) = ledger::record(session, ui, |_| Ok(vec![announced.clone()]))?;
@@ -126,7 +127,10 @@ fn change(args: &ChangeArgs, global: &Global, ui: Ui) -> Result {
     }
     new.show(ui);
     ui.object(&serde_json::json!({ "compartment": args.compartment, "changed": true }))?;
-    ui.done(format_args!("Compartment {} has another passphrase. Older copies still open with the old one.", args.compartment))
+    ui.done(format_args!(
+        "Compartment {} has another passphrase. Older copies still open with the old one.",
+        args.compartment
+    ))
 }
 
 fn check(args: &CheckArgs, global: &Global, ui: Ui) -> Result {
@@ -173,6 +177,8 @@ fn told(found: &Comparison, missing: &[String], orphans: &[String], strays: &[St
     told = strays.iter().fold(told, |told, path| told.detail(format!("{path}: nothing that belongs there")));
     match missing.is_empty() && found.exchanged.is_empty() && found.absent.is_empty() {
         true => told.hint("`cim-keys custody check --remove-orphans` removes secrets without a key"),
-        false => told.hint("bring what is missing back from a backup; whoever exchanged a recipient can open what was sealed since"),
+        false => told.hint(
+            "bring what is missing back from a backup; whoever exchanged a recipient can open what was sealed since",
+        ),
     }
 }

@@ -216,9 +216,7 @@ fn revoke(args: &RevokeArgs, global: &Global, ui: Ui) -> Result {
         return Err(CliError::refused("nothing was revoked"));
     }
     super::record(
-        &|view| {
-            Ok(vec![keys::revoke(view, &args.which, args.reason, args.note.clone(), args.invalid_since)?])
-        },
+        &|view| Ok(vec![keys::revoke(view, &args.which, args.reason, args.note.clone(), args.invalid_since)?]),
         global,
         ui,
     )
@@ -331,7 +329,9 @@ impl Out {
         }
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
             let shown = visible(&path.to_string_lossy()).into_owned();
-            CliError::usage(format!("cannot make the file {shown}")).because(&error).hint("name one that does not exist yet")
+            CliError::usage(format!("cannot make the file {shown}"))
+                .because(&error)
+                .hint("name one that does not exist yet")
         })?;
         Ok(Self { path: Some(path.to_owned()), file: Some(file) })
     }
