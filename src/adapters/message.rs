@@ -90,7 +90,9 @@ pub struct MessageWriter {
     prefix: SubjectPrefix,
     bucket: String,
     body: Body,
-    source: HeaderValue,
+    source_len: usize,
+    /// All headers of every message, with the values that never change. Copying it is cheaper than growing a new one.
+    headers: HeaderMap,
     names: Names,
 }
 
@@ -104,9 +106,7 @@ enum Body {
 /// The headers' names, checked once.
 #[derive(Debug)]
 struct Names {
-    spec_version: HeaderName,
     id: HeaderName,
-    source: HeaderName,
     kind: HeaderName,
     time: HeaderName,
     subject: HeaderName,
@@ -120,27 +120,29 @@ impl MessageWriter {
     #[must_use]
     pub fn new(config: &NatsConfig, source: &Source) -> Self {
         let name = |text: &str| text.parse().expect("the literals below are header names");
-        Self {
-            prefix: config.subject_prefix.clone(),
-            bucket: config.object_store_bucket.as_str().to_owned(),
-            body: match (config.enable_ipld, config.payload) {
-                (false, _) => Body::Json,
-                (true, Payload::DagCbor) => Body::DagCbor,
-                (true, Payload::DagJson) => Body::DagJson,
-            },
-            source: HeaderValue::from(source.as_str()),
-            names: Names {
-                spec_version: name("ce-specversion"),
-                id: name("ce-id"),
-                source: name("ce-source"),
-                kind: name("ce-type"),
-                time: name("ce-time"),
-                subject: name("ce-subject"),
-                content_type: name("ce-datacontenttype"),
-                position: name(POSITION),
-                trace: name("traceparent"),
-            },
+        let names = Names {
+            id: name("ce-id"),
+            kind: name("ce-type"),
+            time: name("ce-time"),
+            subject: name("ce-subject"),
+            content_type: name("ce-datacontenttype"),
+            position: name(POSITION),
+            trace: name("traceparent"),
+        };
+        let body = match (config.enable_ipld, config.payload) {
+            (false, _) => Body::Json,
+            (true, Payload::DagCbor) => Body::DagCbor,
+            (true, Payload::DagJson) => Body::DagJson,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("ce-specversion", "1.0");
+        headers.insert("ce-source", source.as_str());
+        headers.insert(names.content_type.clone(), body.content_type());
+        for varying in [&names.id, &names.kind, &names.time, &names.subject, &names.position] {
+            headers.insert(varying.clone(), String::new());
         }
+        let bucket = config.object_store_bucket.as_str().to_owned();
+        Self { prefix: config.subject_prefix.clone(), bucket, body, source_len: source.as_str().len(), headers, names }
     }
 
     /// Makes the message of an event, for a server that takes messages of so many bytes, headers included.
@@ -156,26 +158,24 @@ impl MessageWriter {
         let envelope = Envelope::parse(&entry.block).map_err(damaged)?;
         let cid = entry.cid.to_string();
         let mut body = self.body(entry)?;
-        let mut content_type = self.body.content_type();
         let subject = events::subject(&self.prefix, &entry.aggregate, &entry.event_type);
         // Names, separators and the values of known length come to less than this.
-        let around = 400 + self.source.as_str().len() + entry.aggregate.len() + entry.event_type.len();
+        let around = 400 + self.source_len + entry.aggregate.len() + entry.event_type.len();
         let mut object = None;
         if body.len() + around + RESERVE > max_payload {
             body = self.link(&cid);
-            content_type = Body::DagJson.content_type();
             object = Some(EventObject { name: cid.clone(), block: Bytes::copy_from_slice(&entry.block) });
         }
         let names = &self.names;
-        let mut headers = HeaderMap::new();
-        headers.insert(names.spec_version.clone(), "1.0");
-        headers.insert(names.source.clone(), self.source.clone());
+        let mut headers = self.headers.clone();
         headers.insert(names.id.clone(), cid);
         headers.insert(names.kind.clone(), encoded(&entry.event_type));
         headers.insert(names.subject.clone(), encoded(&entry.aggregate));
         headers.insert(names.time.clone(), encoded(envelope.occurred_at));
-        headers.insert(names.content_type.clone(), content_type);
         headers.insert(names.position.clone(), HeaderValue::from(entry.position));
+        if object.is_some() {
+            headers.insert(names.content_type.clone(), Body::DagJson.content_type());
+        }
         if let Some(trace) = traceparent.filter(|text| is_traceparent(text)) {
             headers.insert(names.trace.clone(), trace);
         }
