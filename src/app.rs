@@ -14,6 +14,7 @@ pub mod lookup;
 pub mod organizations;
 pub mod people;
 pub mod policies;
+pub mod queue;
 pub mod relationships;
 pub mod roles;
 pub mod session;

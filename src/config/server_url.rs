@@ -36,6 +36,17 @@ impl ServerUrl {
         self.text(&login)
     }
 
+    /// Host and port, as a system's resolver takes them.
+    #[must_use]
+    pub fn host_and_port(&self) -> (String, u16) {
+        let host = match &self.host {
+            Host::Name(name) => name.to_string(),
+            Host::V4(address) => address.to_string(),
+            Host::V6(address) => address.to_string(),
+        };
+        (host, self.port)
+    }
+
     /// Whether the scheme asks for TLS.
     #[must_use]
     pub const fn is_tls(&self) -> bool {

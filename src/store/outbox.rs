@@ -26,6 +26,23 @@ impl LedgerOutbox {
         Self { connection, path, source, clock, gate }
     }
 
+    /// What is remembered of streams, incarnations of one name in the order in which they were made.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn cursors(&self) -> Result<Vec<(StreamKey, Cursor)>, OutboxError> {
+        self.read_with("reading the cursors of", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT account, stream, created, position, head_sequence FROM outbox_cursor ORDER BY stream, created",
+            )?;
+            let rows = statement.query_map([], |row| {
+                let stream = StreamKey { account: row.get(0)?, stream: row.get(1)?, created: row.get(2)? };
+                Ok((stream, Cursor { position: row.get(3)?, head_sequence: row.get(4)? }))
+            })?;
+            rows.collect()
+        })
+    }
+
     fn failed(&self, action: &str, error: rusqlite::Error) -> OutboxError {
         let place = self.path.display();
         match error.sqlite_error_code() {

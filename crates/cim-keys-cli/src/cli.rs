@@ -111,6 +111,11 @@ pub(crate) enum Command {
     /// The events that are recorded
     #[command(subcommand)]
     Event(commands::event::EventCommand),
+    /// The events that wait for publication
+    #[command(subcommand)]
+    Queue(commands::queue::QueueCommand),
+    /// Publish events as they are recorded, until interrupted: reconnects, drains, and says so
+    Sync(commands::publish::SyncArgs),
     /// Check everything that is recorded: content identifiers, order, tree, projections
     Verify(commands::verify::VerifyArgs),
     /// Show, check and explain the configuration

@@ -13,6 +13,8 @@ pub(crate) mod man;
 pub(crate) mod organization;
 pub(crate) mod person;
 pub(crate) mod policy;
+pub(crate) mod publish;
+pub(crate) mod queue;
 pub(crate) mod recorded;
 pub(crate) mod relationship;
 pub(crate) mod role;
@@ -51,6 +53,8 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Key(command) => key::run(command, global, ui),
         Command::Custody(command) => custody::run(command, global, ui),
         Command::Event(command) => event::run(command, global, ui),
+        Command::Queue(command) => queue::run(command, global, ui),
+        Command::Sync(args) => publish::sync(&args, global, ui),
         Command::Verify(args) => verify::run(&args, global, ui),
         Command::Config(command) => config::run(command, global, ui),
         Command::Completions(args) => completions::run(&args, ui),
@@ -65,7 +69,8 @@ pub(crate) type Look<'l> = dyn Fn(&dyn View) -> std::result::Result<Vec<cim_keys
 pub(crate) fn record(look: &Look<'_>, global: &Global, ui: Ui) -> Result {
     let session = ledger::write(global)?;
     let (session, events) = ledger::record(session, ui, look)?;
-    recorded::tell(&events, session.place().folder(), ui)
+    recorded::tell(&events, session.place().folder(), ui)?;
+    if events.is_empty() { Ok(()) } else { publish::after(&session, ui) }
 }
 
 /// Records an end, once it is confirmed.
@@ -77,7 +82,8 @@ pub(crate) fn end(question: &str, global: &Global, ui: Ui, look: &Look<'_>) -> R
         return ui.line("Nothing was recorded.");
     }
     let (session, events) = ledger::record(session, ui, look)?;
-    recorded::tell(&events, session.place().folder(), ui)
+    recorded::tell(&events, session.place().folder(), ui)?;
+    if events.is_empty() { Ok(()) } else { publish::after(&session, ui) }
 }
 
 /// What ends, or comes back, and why.

@@ -8,6 +8,7 @@ mod ledger;
 mod outcome;
 mod passphrase;
 mod place;
+mod probe;
 mod ui;
 
 use std::process::ExitCode;

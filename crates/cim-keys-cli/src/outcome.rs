@@ -134,6 +134,17 @@ impl From<ApplyError> for CliError {
     }
 }
 
+impl From<cim_keys::app::queue::QueueError> for CliError {
+    fn from(error: cim_keys::app::queue::QueueError) -> Self {
+        use cim_keys::app::queue::QueueError;
+        match error {
+            QueueError::Open(error) => error.into(),
+            QueueError::NotParked(_) => told(Self::usage, &error.to_string()),
+            _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
 impl From<custody::OpenError> for CliError {
     fn from(error: custody::OpenError) -> Self {
         told(Self::failed, &error.to_string())

@@ -122,7 +122,13 @@ fn carry_out(mut session: Session, mut prepared: Prepared, saved: Option<SavedPl
         }
         answer => answer,
     };
-    tell(&session, &answer?, ui)
+    let applied = answer?;
+    tell(&session, &applied, ui)?;
+    if applied.events.is_empty() {
+        super::queue::tell_waiting(&session, ui)
+    } else {
+        super::publish::after(&session, ui)
+    }
 }
 
 /// Shows a plan, or saves it, without carrying it out.

@@ -1,0 +1,26 @@
+//! A build without the feature `nats-client`: events are kept and queued, and published by a build that has it.
+
+use cim_keys::app::session::Session;
+
+use super::SyncArgs;
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ui::Ui;
+
+fn without() -> CliError {
+    CliError::usage("this build of cim-keys does not publish: it was made without the feature nats-client")
+        .hint("publish with a build that has it; the events wait in the ledger until then")
+}
+
+pub(crate) fn flush(_: &Global, _: Ui) -> Result {
+    Err(without())
+}
+
+pub(crate) fn sync(_: &SyncArgs, _: &Global, _: Ui) -> Result {
+    Err(without())
+}
+
+/// Says how many events wait.
+pub(crate) fn after(session: &Session, ui: Ui) -> Result {
+    super::super::queue::tell_waiting(session, ui)
+}

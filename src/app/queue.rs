@@ -1,0 +1,88 @@
+//! The queue of events that wait for publication: how it stands, what is in it, what is tried again.
+
+use crate::delivery::outbox::{Entry, Outbox, OutboxError, Parked};
+use crate::store::{OpenError, Store};
+
+/// How the queue stands, as far as this ledger remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How many events wait.
+    pub queued: u64,
+    /// How many are parked: the server refused them for what they are.
+    pub parked: u64,
+    /// The last position that the stream is known to have; `None` before the first.
+    pub last_published: Option<u64>,
+}
+
+/// Why the queue could not be looked at or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The ledger could not be opened once more.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The outbox failed.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The event is not parked.
+    #[error("position {0} is not parked; `cim-keys queue list --parked` shows what is")]
+    NotParked(u64),
+}
+
+/// The cursor of the newest stream of a name: what the next publication goes on from.
+fn published(store: &Store, stream: &str) -> Result<Option<u64>, QueueError> {
+    let cursors = store.outbox_read_only()?.cursors()?;
+    Ok(cursors.iter().rev().find(|(key, _)| key.stream == stream).map(|(_, cursor)| cursor.position))
+}
+
+/// How the queue for a stream stands.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn standing(store: &Store, stream: &str) -> Result<Standing, QueueError> {
+    let outbox = store.outbox_read_only()?;
+    let last_published = published(store, stream)?;
+    Ok(Standing {
+        queued: outbox.end()?.saturating_sub(last_published.unwrap_or(0)),
+        parked: outbox.parked()?.len() as u64,
+        last_published,
+    })
+}
+
+/// The first events that wait for a stream, at most `limit`.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn waiting(store: &Store, stream: &str, limit: usize) -> Result<Vec<Entry>, QueueError> {
+    let after = published(store, stream)?.unwrap_or(0);
+    Ok(store.outbox_read_only()?.read(after, limit, usize::MAX)?)
+}
+
+/// The parked events, with their reasons.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn parked(store: &Store) -> Result<Vec<Parked>, QueueError> {
+    Ok(store.outbox_read_only()?.parked()?)
+}
+
+/// Asks for another try of parked events: of those at some positions, or of all. Answers with the positions; the next
+/// publication tries them.
+///
+/// # Errors
+/// When one of them is not parked, or the ledger can't be written.
+pub fn retry(store: &Store, positions: Option<&[u64]>) -> Result<Vec<u64>, QueueError> {
+    let mut outbox = store.outbox()?;
+    let parked: Vec<u64> = outbox.parked()?.iter().map(|parked| parked.position).collect();
+    let chosen = match positions {
+        None => parked,
+        Some(positions) => match positions.iter().find(|position| !parked.contains(position)) {
+            Some(position) => return Err(QueueError::NotParked(*position)),
+            None => positions.to_vec(),
+        },
+    };
+    for position in &chosen {
+        outbox.set_retry(*position, true)?;
+    }
+    Ok(chosen)
+}
