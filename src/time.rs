@@ -95,6 +95,31 @@ const fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The reverse of [`Timestamp::to_text`], for any digits.
+fn parse_canonical(text: &[u8]) -> Option<Timestamp> {
+    if text.len() != Timestamp::TEXT_LEN {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| {
+        text.get(range)?
+            .iter()
+            .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
+    };
+    let days = days_from_civil(number(0..4)?, number(5..7)?, number(8..10)?);
+    let seconds = (days * 24 + number(11..13)?) * 3_600 + number(14..16)? * 60 + number(17..19)?;
+    Timestamp::from_unix_micros(seconds * 1_000_000 + number(20..26)?)
+}
+
+/// (year, month, day) to days since 1970-01-01: the reverse of [`civil_from_days`].
+const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let month_index = if month > 2 { month - 3 } else { month + 9 };
+    let of_year = (153 * month_index + 2) / 5 + day - 1;
+    let year_of_era = year.rem_euclid(400);
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year - 719_468
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.to_text();
@@ -113,10 +138,8 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         let invalid = || InvalidTimestamp(text.chars().take(64).collect());
-        if text.len() != Self::TEXT_LEN {
-            return Err(invalid());
-        }
-        let time = Self::parse_lenient(text)?;
+        let time = parse_canonical(text.as_bytes()).ok_or_else(invalid)?;
+        // What is out of range, such as the 30th of February, comes back as another text.
         if time.to_text() == text.as_bytes() { Ok(time) } else { Err(invalid()) }
     }
 }
@@ -151,6 +174,13 @@ mod tests {
             "2026-01-31T10:30:00.000250+01:00",
             "2026-02-30T09:30:00.000250Z",
             "2026-01-31T23:59:60.000000Z",
+            "2026-01-31T24:00:00.000000Z",
+            "2026-00-31T09:30:00.000250Z",
+            "2026-13-31T09:30:00.000250Z",
+            "2026-01-00T09:30:00.000250Z",
+            "2026-01-31 09:30:00.000250Z",
+            "2026-01-31T09:30:00,000250Z",
+            "+026-01-31T09:30:00.000250Z",
             "",
         ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
@@ -164,6 +194,7 @@ mod tests {
             let ours = Timestamp::from_unix_micros(micros).unwrap().to_string();
             let theirs = jiff::Timestamp::from_microsecond(micros).unwrap();
             assert_eq!(ours, format!("{theirs:.6}"));
+            assert_eq!(ours.parse::<Timestamp>().unwrap().unix_micros(), micros);
             micros += 86_400_000_000 * 13 + 3_661_000_001;
         }
     }

@@ -65,7 +65,7 @@ fn has_reserved_key(value: &Ipld) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn encode_decode_encode_is_the_identity(value in values()) {

@@ -3,6 +3,8 @@
 //! The text is in the strict form of the DAG-JSON specification: no space, keys in bytewise order, links as
 //! `{"/":"bafy…"}`, bytes as `{"/":{"bytes":"…"}}` in base64 without padding.
 
+use std::cell::Cell;
+
 use cid::Cid;
 use cid::multibase::Base;
 
@@ -39,8 +41,16 @@ pub fn append_dag_json(block: &[u8], out: &mut Vec<u8>) -> Result<(), ToJsonErro
     if block.len() > MAX_BLOCK_LEN {
         return Err(reader.error(Problem::TooLong).into());
     }
-    let mut writer = Writer { out, entries: Vec::new(), scratch: Vec::new() };
+    thread_local! {
+        static KEPT: Cell<(Vec<Entry>, Vec<u8>)> = const { Cell::new((Vec::new(), Vec::new())) };
+    }
+    let (mut entries, scratch) = KEPT.take();
+    entries.clear();
+    let mut writer = Writer { out, entries, scratch };
     let mut result = writer.value(&mut reader, 0);
+    if writer.scratch.capacity() <= 64 << 10 && writer.entries.capacity() <= 4 << 10 {
+        KEPT.set((writer.entries, writer.scratch));
+    }
     if result.is_ok() && reader.at != block.len() {
         result = Err(reader.error(Problem::Trailing).into());
     }
@@ -86,7 +96,7 @@ impl Writer<'_> {
                 self.out.extend_from_slice(b"\"}}");
             }
             3 => {
-                let text = reader.text_of(argument)?;
+                let text = reader.utf8_of(argument)?;
                 self.string(text);
             }
             4 | 5 if depth >= MAX_DEPTH => return fail(Problem::Depth),
@@ -132,7 +142,7 @@ impl Writer<'_> {
         for _ in 0..length {
             let start = reader.at;
             let key = validate::key::<false>(reader, last)?;
-            if key == "/" {
+            if key == b"/" {
                 return Err(ToJsonError::ReservedKey(start));
             }
             sorted = sorted && last.is_none_or(|last| last < key);
@@ -179,11 +189,11 @@ impl Writer<'_> {
         self.out.extend_from_slice(digits.get(at..).unwrap_or_default());
     }
 
-    fn string(&mut self, text: &str) {
+    fn string(&mut self, text: &[u8]) {
         self.out.push(b'"');
-        let mut rest = text.as_bytes();
-        while let Some(at) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
-            let (plain, special) = rest.split_at(at);
+        let mut rest = text;
+        loop {
+            let (plain, special) = rest.split_at(plain_len(rest));
             self.out.extend_from_slice(plain);
             let Some((&byte, behind)) = special.split_first() else { break };
             rest = behind;
@@ -203,7 +213,25 @@ impl Writer<'_> {
             };
             self.out.extend([b'\\', short]);
         }
-        self.out.extend_from_slice(rest);
         self.out.push(b'"');
     }
+}
+
+/// How many bytes stand before the first that JSON escapes or that ends a string: a control character, `"` or `\`.
+pub(super) fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    let (words, _) = bytes.as_chunks::<8>();
+    // The high bit of a byte is set by each term if, and only if, some byte up to it is what is looked for.
+    let plain = words.iter().take_while(|word| {
+        let word = u64::from_le_bytes(**word);
+        let (quote, backslash) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = quote.wrapping_sub(ONES) & !quote;
+        let backslash = backslash.wrapping_sub(ONES) & !backslash;
+        (control | quote | backslash) & HIGHS == 0
+    });
+    let sure = plain.count() * 8;
+    let rest = bytes.get(sure..).unwrap_or_default();
+    sure + rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').unwrap_or(rest.len())
 }

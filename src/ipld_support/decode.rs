@@ -272,7 +272,10 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        self.deserialize_map(visitor)
+        let (5, _, length) = self.reader.head()? else {
+            return Err(self.unexpected(de::Unexpected::Other("something that is no map"), &visitor));
+        };
+        self.nested(length, |fields| visitor.visit_map(StructFields(fields)))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -372,6 +375,28 @@ impl<'de> de::MapAccess<'de> for &mut Items<'_, 'de> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.hint())
+    }
+}
+
+/// What is left of a map that becomes a struct: its keys are compared with the fields' names, and so need not be text.
+struct StructFields<'a, 'b, 'de>(&'a mut Items<'b, 'de>);
+
+impl<'de> de::MapAccess<'de> for StructFields<'_, '_, 'de> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+        let items = &mut *self.0;
+        if items.left == 0 {
+            return Ok(None);
+        }
+        items.left -= 1;
+        let reader = &mut items.decoder.reader;
+        let (3, _, length) = reader.head()? else { return Err(reader.error(Problem::KeyNotString).into()) };
+        seed.deserialize(de::value::BorrowedBytesDeserializer::new(reader.run(length)?)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
+        seed.deserialize(&mut *self.0.decoder)
     }
 }
 

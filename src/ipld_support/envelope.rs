@@ -79,22 +79,22 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<(), BlockError> {
+    fn read(&mut self, key: &[u8], reader: &mut Reader<'a>) -> Result<(), BlockError> {
         let start = reader.at;
         match key {
-            "id" => self.id = Some(reader.text()?),
-            "type" => self.event_type = Some(reader.text()?),
-            "actor" => self.actor = Some(reader.text()?),
-            "occurred_at" => self.occurred_at = Some(reader.text()?),
-            "correlation_id" => self.correlation_id = Some(reader.text()?),
-            "schema" => match reader.head()? {
+            b"id" => self.id = Some(reader.text()?),
+            b"type" => self.event_type = Some(reader.text()?),
+            b"actor" => self.actor = Some(reader.text()?),
+            b"occurred_at" => self.occurred_at = Some(reader.text()?),
+            b"correlation_id" => self.correlation_id = Some(reader.text()?),
+            b"schema" => match reader.head()? {
                 (0, _, schema @ 0..=MAX_EVENT_INTEGER) => {
                     let schema = u32::try_from(schema).map_err(|_| expected(start, "a schema below 2^32"))?;
                     self.schema = Some(schema);
                 }
                 _ => return Err(expected(start, "a schema, a positive integer,")),
             },
-            "causes" => {
+            b"causes" => {
                 let (4, _, count) = reader.head()? else { return Err(expected(start, "a list of links")) };
                 let first = reader.at;
                 for _ in 0..count {
@@ -106,7 +106,7 @@ impl<'a> Fields<'a> {
                 let span = |from| reader.bytes.get(from..reader.at).unwrap_or_default();
                 self.causes = Some(Causes { list: span(start), links: span(first) });
             }
-            "data" => {
+            b"data" => {
                 if reader.peek()? >> 5 != 5 {
                     return Err(expected(start, "a map"));
                 }

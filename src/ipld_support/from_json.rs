@@ -12,6 +12,7 @@ use cid::serde::CID_SERDE_PRIVATE_IDENTIFIER;
 use serde::ser::{Error as _, Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use super::cids::{InvalidCid, parse_cid};
+use super::dag_json::plain_len;
 use super::encode::{EncodeError, encode_with};
 use super::limits::MAX_BLOCK_LEN;
 use super::read::Reader;
@@ -139,9 +140,7 @@ impl<'a> Parser<'a> {
         loop {
             let start = self.at.get();
             let rest = self.text.as_bytes().get(start..).unwrap_or_default();
-            let Some(run) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') else {
-                return self.fail("a string has no end");
-            };
+            let run = plain_len(rest);
             // Both ends are next to ASCII characters, and so on the boundaries of characters.
             let plain = self.text.get(start..start + run).unwrap_or_default();
             if text.is_empty() {
@@ -160,7 +159,8 @@ impl<'a> Parser<'a> {
                     let c = self.escape()?;
                     text.to_mut().push(c);
                 }
-                _ => return self.fail("a control character stands in a string"),
+                Some(_) => return self.fail("a control character stands in a string"),
+                None => return self.fail("a string has no end"),
             }
         }
     }

@@ -87,6 +87,19 @@ impl<'a> Reader<'a> {
         self.text_of(length)
     }
 
+    /// The bytes of a string of this length, which are UTF-8.
+    #[inline]
+    pub(super) fn utf8_of(&mut self, length: u64) -> Result<&'a [u8], BlockError> {
+        let start = self.at;
+        let bytes = self.run(length)?;
+        // Most strings are ASCII, which is seen sooner.
+        if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+            Ok(bytes)
+        } else {
+            Err(BlockError { offset: start, problem: Problem::NotUtf8 })
+        }
+    }
+
     #[inline]
     pub(super) fn text_of(&mut self, length: u64) -> Result<&'a str, BlockError> {
         let start = self.at;

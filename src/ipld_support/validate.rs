@@ -122,7 +122,7 @@ pub(super) fn value<const EVENT: bool>(reader: &mut Reader<'_>, depth: usize) ->
             reader.run(argument)?;
         }
         3 => {
-            reader.text_of(argument)?;
+            reader.utf8_of(argument)?;
         }
         4 => {
             if depth >= MAX_DEPTH {
@@ -175,19 +175,19 @@ pub(super) fn value<const EVENT: bool>(reader: &mut Reader<'_>, depth: usize) ->
 #[inline]
 pub(super) fn key<'a, const EVENT: bool>(
     reader: &mut Reader<'a>,
-    last: Option<&'a str>,
-) -> Result<&'a str, BlockError> {
+    last: Option<&'a [u8]>,
+) -> Result<&'a [u8], BlockError> {
     let start = reader.at;
     let fail = |problem| Err(BlockError { offset: start, problem });
     let (major, _, length) = reader.head()?;
     if major != 3 {
         return fail(Problem::KeyNotString);
     }
-    let key = reader.text_of(length)?;
+    let key = reader.utf8_of(length)?;
     if last.is_some_and(|last| (last.len(), last) >= (key.len(), key)) {
         return fail(Problem::KeyOrder);
     }
-    if EVENT && key == "/" {
+    if EVENT && key == b"/" {
         return fail(Problem::EventKey);
     }
     Ok(key)
