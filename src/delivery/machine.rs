@@ -188,6 +188,11 @@ impl Machine {
                 self.composed(attempt, through, events, blobs, &mut out);
             }
             Input::Missing { attempt, first } => self.missing(attempt, first, &mut out),
+            Input::Unsendable { attempt, reason } => {
+                if matches!(self.phase, Phase::Composing(batch) if batch.attempt == attempt) {
+                    self.unsendable(reason, &mut out);
+                }
+            }
             Input::BlobsStored { attempt } => {
                 if let Phase::Storing(batch) = self.phase
                     && batch.attempt == attempt
@@ -253,6 +258,24 @@ impl Machine {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.phase == Phase::Idle
+    }
+
+    /// Whether the stream is ahead of the outbox, and equal as far as both go.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.phase == Phase::Behind
+    }
+
+    /// Whether a pause is made before the next try.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.phase == Phase::Waiting
+    }
+
+    /// How many tries have failed in a row.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Why nothing more is sent, if so.
@@ -396,10 +419,6 @@ impl Machine {
         if let Some(wanted) = self.from.filter(|wanted| *wanted >= first) {
             self.position = wanted.saturating_sub(1);
             self.proceed(out);
-        } else if self.known.is_none() && first > from {
-            out.push(Output::Notice(super::Notice::Forgotten { from, through: first - 1 }));
-            self.position = first - 1;
-            self.proceed(out);
         } else {
             self.stop(Stop::Forgotten { from, first }, out);
         }
@@ -511,6 +530,20 @@ impl Machine {
         self.parked.insert(position);
         out.push(Output::Park { position, reason });
         true
+    }
+
+    /// The next event can't even be made into a message: no server needs to be asked.
+    fn unsendable(&mut self, reason: String, out: &mut Outputs) {
+        if let Phase::Composing(Batch { only: Some(position), .. }) = self.phase {
+            self.retries.remove(&position);
+            out.push(Output::Park { position, reason });
+        } else if self.park(self.position + 1, reason, out) {
+            self.position += 1;
+            self.unclosed = self.mode != Mode::Core;
+        } else {
+            return;
+        }
+        self.proceed(out);
     }
 
     fn split(&mut self, batch: Batch) {

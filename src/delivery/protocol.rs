@@ -99,6 +99,13 @@ pub enum Input {
         /// The first position that it does hold.
         first: u64,
     },
+    /// The answer to [`Output::Compose`]: the next event can't be made into a message, however often it is tried.
+    Unsendable {
+        /// Which.
+        attempt: Attempt,
+        /// Why.
+        reason: String,
+    },
     /// The answer to [`Output::PutBlobs`]: all of them are in the object store.
     BlobsStored {
         /// Which.
@@ -282,18 +289,6 @@ pub enum Notice {
         /// The last.
         through: u64,
     },
-    /// A new stream lacks events that only the old one had: the outbox keeps what is unpublished, and they were published.
-    #[error(
-        "this stream is a new one, and the outbox no longer holds events {from} to {through}, which were published \
-         before: the stream begins at position {next}",
-        next = through + 1
-    )]
-    Forgotten {
-        /// The first position that the stream will not have.
-        from: u64,
-        /// The last.
-        through: u64,
-    },
     /// Another holder of the same log has published further than the log goes here.
     #[error(
         "the stream is at position {theirs} of this source and the log here at {ours}, all of it equal: waiting for the \
@@ -373,10 +368,11 @@ pub enum Stop {
         /// The first position in doubt.
         from: u64,
     },
-    /// The stream has lost events that the outbox no longer holds.
+    /// The stream does not have events that the outbox no longer holds: it lost them, or it is a new stream.
     #[error(
-        "the stream has lost the events from position {from} on, and the outbox holds only those from {first}. To go on \
-         without the missing ones: `cim-keys sync --from {first}`"
+        "the stream does not have the events from position {from} on, and the outbox holds only those from {first}: they \
+         were published before, and the stream has lost them or was made anew. To go on without the missing ones: \
+         `cim-keys sync --from {first}`"
     )]
     Forgotten {
         /// The first position that is missing in the stream.
