@@ -49,7 +49,7 @@ use token::Token;
 use crate::delivery::outbox::Source;
 use crate::events::{LedgerCreated, LedgerHandedOver};
 use crate::ids::LedgerId;
-use crate::ledger::{Command, EventDraft, Refusal, View, decide_all};
+use crate::ledger::{Command, EventDraft, Refusal, View};
 use crate::text::{Name, Note, PublicKey};
 use crate::time::Timestamp;
 
@@ -147,8 +147,7 @@ impl Store {
         let mut writer = Writer::new(connection, aside.clone(), Arc::clone(&options.clock));
         let mut commands = vec![Command::CreateLedger(ledger)];
         commands.extend(more);
-        let first =
-            writer.run(vec![Box::new(move |session| session.append(&context, |view| decide_first(view, &commands)))]);
+        let first = writer.run(vec![Box::new(move |session| session.execute(&context, &commands))]);
         for answer in first {
             answer?;
         }
@@ -232,7 +231,7 @@ impl Store {
         let nonce = token.nonce.clone();
         let answers = writer.run(vec![Box::new(move |session| {
             session.set_meta("writer", &nonce)?;
-            session.append(&context, |view| decide_first(view, &command))
+            session.execute(&context, &command)
         })]);
         for answer in answers {
             answer?;
@@ -315,7 +314,8 @@ impl Store {
     /// # Errors
     /// As [`Store::append`].
     pub fn execute(&self, context: AppendContext, commands: Vec<Command>) -> Result<Vec<AppendedEvent>, AppendError> {
-        self.append(context, move |view| decide_first(view, &commands))
+        let writing = self.writing.as_ref().map_err(Clone::clone)?;
+        writing.group.submit(&writing.writer, Box::new(move |session| session.execute(&context, &commands)))
     }
 
     /// Records ready-made events, all or none, without a decision: for what was decided elsewhere. One that is there
@@ -456,10 +456,6 @@ impl Drop for Store {
         // What was appended is durable; a checkpoint that fails now is made at the next opening.
         let _ = self.finish();
     }
-}
-
-fn decide_first(view: &dyn View, commands: &[Command]) -> Result<Vec<EventDraft>, Refusal> {
-    decide_all(view, commands).map_err(|(_, refusal)| refusal)
 }
 
 /// Moves the write-ahead log into the database and empties it.

@@ -15,7 +15,7 @@ use super::tree::Edge;
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId};
 use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
-use crate::ledger::{Cause, EventDraft, Refusal, View};
+use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide};
 use crate::time::Timestamp;
 
 /// Where the time comes from.
@@ -216,18 +216,47 @@ impl Session<'_> {
     ) -> Result<Vec<AppendedEvent>, AppendError> {
         self.expect(context.expected_position)?;
         let drafts = decide(&Tables::new(self.connection))?;
+        let mut appended = Vec::with_capacity(drafts.len());
+        self.write_drafts(context, drafts, &mut appended)?;
+        Ok(appended)
+    }
+
+    /// Carries commands out one after the other, each on what those before it recorded.
+    pub(super) fn execute(
+        &mut self,
+        context: &AppendContext,
+        commands: &[Command],
+    ) -> Result<Vec<AppendedEvent>, AppendError> {
+        self.expect(context.expected_position)?;
+        let mut appended = Vec::with_capacity(commands.len());
+        for command in commands {
+            let drafts = decide(&Tables::new(self.connection), command)?;
+            self.write_drafts(context, drafts, &mut appended)?;
+        }
+        Ok(appended)
+    }
+
+    /// Makes events of one decision's drafts, and records them.
+    fn write_drafts(
+        &mut self,
+        context: &AppendContext,
+        drafts: Vec<EventDraft>,
+        appended: &mut Vec<AppendedEvent>,
+    ) -> Result<(), AppendError> {
         if drafts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let occurred_at = self.time(context.allow_time_jump)?;
-        for blob in &context.blobs {
-            self.write_blob(blob)?;
+        if appended.is_empty() {
+            for blob in &context.blobs {
+                self.write_blob(blob)?;
+            }
         }
-        let mut appended: Vec<AppendedEvent> = Vec::with_capacity(drafts.len());
+        let base = appended.len();
         for draft in drafts {
             let causes = draft.causes.into_iter().map(|cause| match cause {
                 Cause::Recorded(cid) => Some(cid),
-                Cause::Earlier(index) => appended.get(index).map(|earlier| earlier.cid),
+                Cause::Earlier(index) => appended.get(base + index).map(|earlier| earlier.cid),
             });
             let link = |cid: Option<Cid>| {
                 let cid = cid.ok_or_else(|| AppendError::Encoding("a cause names a later event".into()))?;
@@ -241,11 +270,11 @@ impl Session<'_> {
                 correlation_id: context.correlation_id,
                 causes: causes.map(link).collect::<Result<_, _>>()?,
             };
-            let aggregate = event.aggregate().map(|aggregate| aggregate.as_str()).unwrap_or("unknown");
+            let aggregate = event.aggregate().map_or("unknown", |aggregate| aggregate.as_str());
             let event = ContentAddressedEvent::new(event).map_err(|error| AppendError::Encoding(error.to_string()))?;
             appended.push(self.write(event, aggregate)?);
         }
-        Ok(appended)
+        Ok(())
     }
 
     /// Records ready-made events as they are. One that is there already is left as it is.

@@ -1,0 +1,215 @@
+//! Appending, beside a bare SQLite loop with the same durability.
+//!
+//! `cargo xtask bench append [-- EVENTS]`. Each pair of figures is measured in turns, and the median of the rounds is told.
+//! The bare loop writes what the least of a log needs: the block, its position, an index of its content identifier, and an
+//! outbox row. Its blocks are made beforehand. An append of ours decides, encodes, hashes, and keeps tree and entities too.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Instant;
+
+use cim_keys::events::*;
+use cim_keys::ids::*;
+use cim_keys::ipld_support::{canonical_bytes, cid_of_block};
+use cim_keys::ledger::Command;
+use cim_keys::store::{AppendContext, Store, StoreOptions};
+use cim_keys::text::{Label, Name, PublicKey};
+use cim_keys_testkit::samples;
+use rusqlite::Connection;
+
+const ROUNDS: usize = 5;
+const THREADS: usize = 64;
+
+fn main() {
+    let events: usize = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(20_000);
+    let block = canonical_bytes(&samples::typical()).unwrap();
+    println!("blocks of {} bytes; events/s, the median of {ROUNDS} rounds in turns", block.len());
+    println!("{:<34} {:>10} {:>10} {:>7}", "", "ledger", "bare", "ratio");
+    pair("1 event a commit", events / 10, &|place, count| ours(place, count, 1), &|place, count| {
+        bare(place, count, 1, &block)
+    });
+    for size in [100, 1_000] {
+        pair(&format!("{size} events a commit"), events, &|place, count| ours(place, count, size), &|place, count| {
+            bare(place, count, size, &block)
+        });
+    }
+    pair(
+        &format!("{THREADS} appenders, grouped"),
+        events,
+        &|place, count| ours_concurrent(place, count),
+        &|place, count| bare_concurrent(place, count, &block),
+    );
+}
+
+type Run<'a> = &'a dyn Fn(&Path, usize) -> f64;
+
+fn pair(name: &str, events: usize, ours: Run<'_>, bare: Run<'_>) {
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for (run, seconds) in [(ours, &mut first), (bare, &mut second)] {
+            let place = tempfile::tempdir().unwrap();
+            seconds.push(run(place.path(), events));
+        }
+    }
+    let median = |seconds: &mut Vec<f64>| {
+        seconds.sort_by(f64::total_cmp);
+        events as f64 / seconds[seconds.len() / 2]
+    };
+    let (ours, bare) = (median(&mut first), median(&mut second));
+    println!("{name:<34} {ours:>10.0} {bare:>10.0} {:>7.2}", ours / bare);
+}
+
+fn context() -> AppendContext {
+    AppendContext::new(Actor::System(Label::new("bench").unwrap()))
+}
+
+fn organization_id() -> OrganizationId {
+    "01890a5d-ac96-774b-8000-000000000001".parse().unwrap()
+}
+
+fn create(place: &Path) -> Store {
+    let ledger = LedgerCreated {
+        ledger_id: LedgerId::mint(),
+        name: Name::new("bench").unwrap(),
+        public_key: PublicKey::new("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap(),
+    };
+    let organization = OrganizationCreated {
+        organization_id: organization_id(),
+        name: Name::new("Acme").unwrap(),
+        domain: None,
+        description: None,
+    };
+    let options = StoreOptions::new(place.join("ledger.db"), place.join("tokens"));
+    Store::create(options, context(), ledger, vec![Command::CreateOrganization(organization)]).unwrap()
+}
+
+/// Keys with random names and public halves, as they come.
+fn commands(count: usize) -> Vec<Command> {
+    let EventData::KeyGenerated(typical) = samples::typical().data else { unreachable!("the typical event is a key") };
+    let key = |n: usize| {
+        let mixed = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Command::GenerateKey(KeyGenerated {
+            key_id: KeyId::mint(),
+            name: Name::new(&format!("service {mixed:016x}")).unwrap(),
+            public_key: PublicKey::new(&format!("MCowBQYDK2VwAyEA{mixed:016x}{mixed:016x}{n:011}=")).unwrap(),
+            owner: Party::Organization(organization_id()),
+            location_id: None,
+            ..typical.clone()
+        })
+    };
+    (0..count).map(key).collect()
+}
+
+fn ours(place: &Path, count: usize, size: usize) -> f64 {
+    let store = create(place);
+    let mut commands = commands(count);
+    let start = Instant::now();
+    while !commands.is_empty() {
+        let batch = commands.drain(..size.min(commands.len())).collect();
+        store.execute(context(), batch).unwrap();
+    }
+    start.elapsed().as_secs_f64()
+}
+
+fn ours_concurrent(place: &Path, count: usize) -> f64 {
+    let store = create(place);
+    let mut commands = commands(count);
+    let each = count / THREADS;
+    let parts: Vec<Vec<Command>> = (0..THREADS).map(|_| commands.drain(..each).collect()).collect();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for part in parts {
+            let store = &store;
+            scope.spawn(move || {
+                for command in part {
+                    store.execute(context(), vec![command]).unwrap();
+                }
+            });
+        }
+    });
+    start.elapsed().as_secs_f64() * count as f64 / (each * THREADS) as f64
+}
+
+fn bare_connection(place: &Path) -> Connection {
+    let connection = Connection::open(place.join("bare.db")).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA page_size = 8192; PRAGMA journal_mode = wal; PRAGMA synchronous = FULL;
+             PRAGMA wal_autocheckpoint = 8192;
+             CREATE TABLE log (position INTEGER PRIMARY KEY, block BLOB NOT NULL);
+             CREATE TABLE cids (cid BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE TABLE outbox (position INTEGER PRIMARY KEY, published INTEGER NOT NULL);",
+        )
+        .unwrap();
+    connection
+}
+
+/// Blocks of which each differs, with their content identifiers.
+fn blocks(count: usize, block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let one = |n: usize| {
+        let mut block = block.to_vec();
+        block[4..12].copy_from_slice(&(n as u64).to_be_bytes());
+        let cid = cid_of_block(&block).to_bytes();
+        (block, cid)
+    };
+    (0..count).map(one).collect()
+}
+
+fn insert(connection: &Connection, position: usize, block: &[u8], cid: &[u8]) {
+    let position = position as i64;
+    connection.prepare_cached("INSERT INTO log VALUES (?1, ?2)").unwrap().execute((position, block)).unwrap();
+    connection.prepare_cached("INSERT INTO cids VALUES (?1, ?2)").unwrap().execute((cid, position)).unwrap();
+    connection.prepare_cached("INSERT INTO outbox VALUES (?1, 0)").unwrap().execute([position]).unwrap();
+}
+
+fn bare(place: &Path, count: usize, size: usize, block: &[u8]) -> f64 {
+    let connection = bare_connection(place);
+    let blocks = blocks(count, block);
+    let start = Instant::now();
+    for (number, batch) in blocks.chunks(size).enumerate() {
+        let transaction = connection.unchecked_transaction().unwrap();
+        for (n, (block, cid)) in batch.iter().enumerate() {
+            insert(&transaction, number * size + n + 1, block, cid);
+        }
+        transaction.commit().unwrap();
+    }
+    start.elapsed().as_secs_f64()
+}
+
+/// One thread writes what waits in its channel, in one transaction; the appenders wait for its answer.
+fn bare_concurrent(place: &Path, count: usize, block: &[u8]) -> f64 {
+    type Job = (Vec<u8>, Vec<u8>, Sender<()>);
+    let connection = bare_connection(place);
+    let mut blocks = blocks(count, block);
+    let each = count / THREADS;
+    let (send, receive) = channel::<Job>();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            let part: Vec<_> = blocks.drain(..each).collect();
+            let send = send.clone();
+            scope.spawn(move || {
+                for (block, cid) in part {
+                    let (done, wait) = channel();
+                    send.send((block, cid, done)).unwrap();
+                    wait.recv().unwrap();
+                }
+            });
+        }
+        drop(send);
+        let mut position = 0;
+        while let Ok(first) = receive.recv() {
+            let transaction = connection.unchecked_transaction().unwrap();
+            let mut waiting = Vec::new();
+            for (block, cid, done) in std::iter::once(first).chain(receive.try_iter().take(1_023)) {
+                position += 1;
+                insert(&transaction, position, &block, &cid);
+                waiting.push(done);
+            }
+            transaction.commit().unwrap();
+            waiting.into_iter().for_each(|done| done.send(()).unwrap());
+        }
+    });
+    start.elapsed().as_secs_f64() * count as f64 / (each * THREADS) as f64
+}
