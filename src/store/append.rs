@@ -246,7 +246,11 @@ impl Session<'_> {
         if drafts.is_empty() {
             return Ok(());
         }
-        let occurred_at = self.time(context.allow_time_jump)?;
+        // All events of an append are of one moment.
+        let occurred_at = match appended.last() {
+            Some(earlier) => earlier.event.occurred_at,
+            None => self.time(context.allow_time_jump)?,
+        };
         if appended.is_empty() {
             for blob in &context.blobs {
                 self.write_blob(blob)?;
