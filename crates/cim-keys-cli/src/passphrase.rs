@@ -88,7 +88,7 @@ impl Passphrases {
     pub(crate) fn unlock<'a>(&self, custody: &'a Custody, compartment: &Label) -> Result<Unlocked<'a>> {
         self.lock_memory();
         // Fails for a compartment that is not there before anybody is asked for its passphrase.
-        custody.recipient(compartment).map_err(|e| CliError::refused(e.to_string()))?;
+        custody.recipient(compartment).map_err(UnlockError::from)?;
         if let Some(given) = self.given(compartment)? {
             return custody.unlock(compartment, given).map_err(CliError::from);
         }
