@@ -2,7 +2,10 @@
 //!
 //! Each step is taken where the system allows it; none of them makes a command fail.
 
+use cim_keys::text::holds_secret;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
+
+use crate::error::{CliError, Result};
 
 /// Turns core dumps off, and with them what is read like one: on Linux, other processes of the same user can read neither
 /// the memory nor the environment (`/proc/PID/environ`, where `CIM_KEYS_PASSPHRASE` stands). Done first of all.
@@ -28,6 +31,17 @@ pub(crate) fn lock_memory() {
         let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
         let _ = rustix::mm::mlockall(flags);
     }
+}
+
+/// Refuses a private key among the arguments before anything parses, shows or logs them: every user of the machine reads
+/// arguments.
+pub(crate) fn refuse_secret_arguments() -> Result {
+    if !std::env::args_os().any(|argument| holds_secret(&argument.to_string_lossy())) {
+        return Ok(());
+    }
+    Err(CliError::usage("a private key stands on the command line")
+        .detail("every user of this machine can read it there, and the shell keeps it in its history")
+        .hint("regard that key as known to others; `cim-keys key import` reads keys from a file or standard input"))
 }
 
 #[cfg(test)]

@@ -20,6 +20,10 @@ use crate::ui::Ui;
 
 fn main() -> ExitCode {
     hardening::forbid_dumps();
+    if let Err(error) = hardening::refuse_secret_arguments() {
+        Ui::new(ui::Format::Text, false).error(&error);
+        return ExitCode::from(error.code());
+    }
     let cli = Cli::parse();
     let ui = Ui::new(cli.global.output, cli.global.yes);
     cli.global.log();

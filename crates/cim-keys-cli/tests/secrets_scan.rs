@@ -1,0 +1,147 @@
+//! After a whole ceremony no file, event, log line, output or error holds a private key or a passphrase, in any of the
+//! ways in which bytes are usually written.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use cim_keys::custody::Custody;
+use secrecy::ExposeSecret as _;
+use support::{ISSUING, Place, ROOT, Run, files};
+
+/// A secret in the ways in which it could stand somewhere.
+fn needles(secret: &[u8]) -> Vec<Vec<u8>> {
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut needles = vec![secret.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
+    // In the middle of something longer, base64 takes one of three forms: without the ends that neighbours change.
+    for skipped in 0..3 {
+        let whole = (secret.len() - skipped) / 3 * 3;
+        for alphabet in [&STANDARD, &URL_SAFE] {
+            needles.push(alphabet.encode(&secret[skipped..skipped + whole]).into_bytes());
+        }
+    }
+    needles
+}
+
+fn finds(needle: &[u8], hay: &[u8]) -> bool {
+    hay.windows(needle.len()).any(|window| window == needle)
+}
+
+/// The secrets of a key, from what custody keeps: the text, and the 32 bytes that it says.
+fn of_key(text: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    let mut secrets: Vec<Vec<u8>> = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
+    match STANDARD.decode(lines.concat()) {
+        // PKCS#8: what follows the last "octet string of 32 bytes" is the key.
+        Ok(der) if text.starts_with("-----") => {
+            let at = der.windows(2).position(|window| window == [0x04, 0x20]).unwrap();
+            secrets.push(der[at + 2..at + 34].to_vec());
+        }
+        _ => {
+            let seed = nkeys::decode_seed(lines[0]).unwrap().1;
+            secrets.push(seed.to_vec());
+        }
+    }
+    secrets
+}
+
+#[test]
+fn nothing_outside_custody_holds_a_secret() {
+    let place = Place::empty();
+    let mut said: Vec<(String, Run)> = Vec::new();
+    let mut secrets: Vec<Vec<u8>> = [ROOT, ISSUING, "another passphrase", "not the passphrase"]
+        .iter()
+        .map(|passphrase| passphrase.as_bytes().to_vec())
+        .collect();
+    let mut run = |args: &[&str], input: &[u8]| {
+        let run = place.run_with(args, input);
+        said.push((args.join(" "), run));
+    };
+
+    // The passphrases of this one are generated, and shown where they should be.
+    let generated = place.run(&["init", "--ledger", "generated", "--work-factor", "10", "--show-passphrase"]);
+    let shown = generated.stderr.lines().filter_map(|line| line.trim().split_once(": "));
+    let shown: Vec<Vec<u8>> = shown.filter(|(_, it)| it.matches('-').count() == 11).map(|(_, it)| it.into()).collect();
+    assert_eq!(shown.len(), 2, "{generated:?}");
+    secrets.extend(shown);
+
+    let (root, issuing) = place.passphrase_flags();
+    run(&["init", "--name", "Acme", "--work-factor", "10", &root, &issuing], b"");
+    run(&["organization", "add", "Acme"], b"");
+    for kind in cim_keys::acts::keys::KeyKind::ALL {
+        run(&["key", "generate", &format!("the {kind}"), "--algorithm", kind.as_str()], b"");
+    }
+    let imported = cim_keys::acts::keys::PrivateKey::generate(cim_keys::acts::keys::KeyKind::P256).unwrap().secret();
+    let imported = imported.expose_secret();
+    run(&["key", "import", "imported", "-", "--origin", "a pipe"], imported);
+    run(&["key", "import", "imported again", "-", "--origin", "a pipe"], imported);
+    // What is cut short is no key any more, and secret all the same.
+    run(&["key", "import", "broken", "-", "--origin", "a pipe"], &imported[..imported.len() / 2]);
+    run(&["key", "import", "upside down", "--public-key", "-", "--origin", "a pipe"], imported);
+    run(&["key", "rotate", "the ed25519"], b"");
+    run(&["key", "revoke", "the p256", "--reason", "superseded", "--yes"], b"");
+    let recipient = Custody::open(&place.ledger().join("custody")).unwrap();
+    let recipient = recipient.compartments().next().unwrap().1;
+    run(&["key", "export", "the nkey-user", "--to", &recipient, "--out", "user.age", "--reason", "x", &issuing], b"");
+    let wrong = format!("--passphrase-file={}", place.file("wrong.pass", b"not the passphrase"));
+    run(&["custody", "test", "root", &wrong], b"");
+    run(&["custody", "test", "root", "--passphrase-fd", "0"], b"not the passphrase\nand a second line");
+    let new = place.file("new.pass", b"another passphrase");
+    run(&["custody", "passphrase", "root", &root, "--new-passphrase-file", &new], b"");
+    for args in [
+        ["custody", "check"],
+        ["custody", "list"],
+        ["key", "list"],
+        ["event", "list"],
+        ["config", "show"],
+        ["custody", "nothing"],
+    ] {
+        run(&args, b"");
+    }
+    run(&["verify"], b"");
+    let failed = said.iter().filter(|(_, run)| run.code != 0).count();
+    assert_eq!(failed, 6, "{said:#?}");
+
+    // Every secret there is.
+    let custody = Custody::open(&place.ledger().join("custody")).unwrap();
+    let mut keys = 0;
+    for (compartment, _) in custody.compartments() {
+        let passphrase = if compartment.as_str() == "root" { "another passphrase" } else { ISSUING };
+        let unlocked = custody.unlock(compartment, passphrase.into()).unwrap();
+        for key in custody.keys(compartment).unwrap() {
+            secrets.extend(of_key(unlocked.reveal(key).unwrap().expose_secret()));
+            keys += 1;
+        }
+    }
+    assert_eq!(keys, 1 + 8 + 1 + 1);
+    secrets.extend(of_key(imported));
+    secrets.push(b"AGE-SECRET-KEY-".to_vec());
+
+    let mut hays: Vec<(String, Vec<u8>)> = Vec::new();
+    for (args, run) in said {
+        hays.push((format!("standard output of {args}"), run.stdout.into_bytes()));
+        hays.push((format!("standard error of {args}"), run.stderr.into_bytes()));
+    }
+    hays.push(("standard output of init".into(), generated.stdout.into_bytes()));
+    for path in files(place.dir.path()) {
+        if path.extension().is_none_or(|extension| extension != "pass") {
+            hays.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    assert!(hays.iter().any(|(name, _)| name.ends_with("ledger.db")) && hays.len() > 60, "{}", hays.len());
+    // The search finds what is there.
+    let planted = [b"before ".as_slice(), &secrets[0], b" after"].concat();
+    assert!(finds(&needles(&secrets[0])[0], &planted));
+
+    for secret in &secrets {
+        for needle in needles(secret).into_iter().filter(|needle| needle.len() >= 12) {
+            for (name, hay) in &hays {
+                assert!(!finds(&needle, hay), "{name} holds {}", String::from_utf8_lossy(&needle));
+            }
+        }
+    }
+}
