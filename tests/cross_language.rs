@@ -1,28 +1,22 @@
 //! Our identifiers, recomputed from our messages by other people's libraries: Python's `dag-cbor` and `libipld`, and
 //! JavaScript's `@ipld/dag-cbor`.
 //!
-//! `cargo xtask test` fetches them and names them in `CIM_KEYS_PYTHON` and `CIM_KEYS_NODE_MODULES`. Without them a test is
-//! skipped and says so; in CI it fails.
+//! `cargo xtask test` fetches them. Without them a test is skipped and says so; in CI it fails.
 #![allow(clippy::unwrap_used)]
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use cid::multibase::Base;
+use cim_keys::adapters::message::MessageWriter;
+use cim_keys::config::{NatsConfig, Payload};
+use cim_keys::delivery::outbox::Entry;
 use cim_keys::events::{EventData, KeyEvent, UnknownEvent};
-use cim_keys::ipld_support::{ContentAddressedEvent, append_message_body};
+use cim_keys::ipld_support::ContentAddressedEvent;
 use cim_keys_testkit::samples;
+use cim_keys_testkit::tools::{NODE_MODULES, PYTHON, tool};
 use ipld_core::ipld;
-
-fn tool(variable: &str) -> Option<OsString> {
-    let tool = std::env::var_os(variable);
-    if tool.is_none() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{variable} is not set: run cargo xtask test");
-        eprintln!("SKIPPED: {variable} is not set; cargo xtask test sets it");
-    }
-    tool
-}
 
 /// Every sample, and an event of a type that nobody knows with all that an event may hold.
 fn events() -> Vec<ContentAddressedEvent<KeyEvent>> {
@@ -38,13 +32,23 @@ fn events() -> Vec<ContentAddressedEvent<KeyEvent>> {
 
 /// The messages of these events, one a line, as the peers read them: the body as DAG-JSON, then the block itself.
 fn messages(events: &[ContentAddressedEvent<KeyEvent>]) -> String {
+    let source = "01890a5d-ac96-774b-8000-000000000001".parse().unwrap();
+    let writers = [Payload::DagJson, Payload::DagCbor]
+        .map(|payload| MessageWriter::new(&NatsConfig { payload, ..NatsConfig::default() }, &source));
     let mut lines = String::new();
-    for event in events {
-        let mut json = Vec::new();
-        append_message_body(&event.cid, event.block(), &mut json).unwrap();
-        for body in [&json[..], event.block()] {
-            let body = Base::Base64Pad.encode(body);
-            lines.push_str(&format!("{{\"headers\":{{\"ce-id\":\"{}\"}},\"body\":\"{body}\"}}\n", event.cid));
+    for (event, position) in events.iter().zip(1..) {
+        let aggregate = event.event.aggregate().map_or("later".to_owned(), |aggregate| aggregate.to_string());
+        let event_type = event.event.event_type().to_owned();
+        let entry = Entry { position, cid: event.cid, aggregate, event_type, block: event.block().to_vec() };
+        for writer in &writers {
+            let message = writer.write(&entry, 1 << 20, None).unwrap();
+            let headers: BTreeMap<String, String> = message
+                .headers
+                .iter()
+                .map(|(name, values)| (name.to_string(), values.iter().map(|value| value.as_str()).collect()))
+                .collect();
+            let line = serde_json::json!({ "headers": headers, "body": Base::Base64Pad.encode(&message.body) });
+            lines.push_str(&format!("{line}\n"));
         }
     }
     lines
@@ -75,12 +79,12 @@ fn agree(command: &mut Command) {
 
 #[test]
 fn python_gives_the_same_identifiers() {
-    let Some(python) = tool("CIM_KEYS_PYTHON") else { return };
+    let Some(python) = tool(PYTHON) else { return };
     agree(Command::new(python).arg("tests/peers/verify.py"));
 }
 
 #[test]
 fn javascript_gives_the_same_identifiers() {
-    let Some(modules) = tool("CIM_KEYS_NODE_MODULES") else { return };
-    agree(Command::new("node").arg("tests/peers/verify.mjs").env("CIM_KEYS_NODE_MODULES", modules));
+    let Some(modules) = tool(NODE_MODULES) else { return };
+    agree(Command::new("node").arg("tests/peers/verify.mjs").env(NODE_MODULES, modules));
 }

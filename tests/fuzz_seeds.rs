@@ -14,7 +14,7 @@ fn every_sample_is_a_seed() {
     let mut seeds = Vec::new();
     for event in samples::events() {
         let block = canonical_bytes(&event).unwrap();
-        seeds.push((format!("dag_json/{}", event.event_type()), to_dag_json(&block).unwrap().into_bytes()));
+        seeds.push((format!("dag_json/{}", event.event_type()), (to_dag_json(&block).unwrap() + "\n").into_bytes()));
         seeds.push((format!("decode_event/{}", event.event_type()), block));
     }
     seeds.push(("config/example".to_owned(), cim_keys::config::Config::example().into_bytes()));

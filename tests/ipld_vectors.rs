@@ -16,8 +16,7 @@ use ipld_core::ipld::Ipld;
 fn vectors() -> Option<PathBuf> {
     let folder = std::env::var_os("CIM_KEYS_VECTORS").map(|folder| Path::new(&folder).join("ipld"));
     if folder.as_ref().is_none_or(|folder| !folder.is_dir()) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "CIM_KEYS_VECTORS names no folder with ipld/ in it");
-        eprintln!("SKIPPED: CIM_KEYS_VECTORS names no folder with ipld/ in it");
+        cim_keys_testkit::tools::skip("CIM_KEYS_VECTORS names no folder with ipld/ in it");
         return None;
     }
     folder
