@@ -15,7 +15,7 @@
 //! | modes | 0600, 0700 | nobody else's business, and the only ones accepted |
 //! | secrets' format | PKCS#8 in PEM, nkey seeds as text | what `openssl`, `nk` and `nats` read |
 //! | where a passphrase comes from | `--passphrase-file` or `--passphrase-fd`, then `CIM_KEYS_PASSPHRASE_NAME`, then `CIM_KEYS_PASSPHRASE`, then the terminal | what is said on the command line is meant most deliberately. A compartment's own comes before one for all |
-//! | the ledger's own key | sealed in `issuing` | it attests order and completeness, so it is used often. `--online-ledger-key` keeps it in a 0600 file for machines that run unattended |
+//! | the ledger's own key | sealed in `issuing` | it attests order and completeness, so it is used often, and never for what `root` is for |
 //!
 //! # Keys
 //!
