@@ -6,14 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cid::multibase::Base;
+use cim_keys::adapters::NatsClientAdapter;
 use cim_keys::adapters::message::MessageWriter;
 use cim_keys::config::{NatsConfig, Payload};
 use cim_keys::delivery::outbox::Entry;
 use cim_keys::events::{EventData, KeyEvent, UnknownEvent};
 use cim_keys::ipld_support::ContentAddressedEvent;
+use cim_keys::text::Label;
+use cim_keys_testkit::check::Contents;
+use cim_keys_testkit::nats_server::NatsServer;
 use cim_keys_testkit::samples;
 use cim_keys_testkit::tools::{NODE_MODULES, PYTHON, tool};
 use ipld_core::ipld;
@@ -80,11 +85,64 @@ fn agree(command: &mut Command) {
 #[test]
 fn python_gives_the_same_identifiers() {
     let Some(python) = tool(PYTHON) else { return };
-    agree(Command::new(python).arg("tests/peers/verify.py"));
+    agree(&mut python_peer(&python));
 }
 
 #[test]
 fn javascript_gives_the_same_identifiers() {
     let Some(modules) = tool(NODE_MODULES) else { return };
-    agree(Command::new("node").arg("tests/peers/verify.mjs").env(NODE_MODULES, modules));
+    agree(&mut javascript_peer(&modules));
+}
+
+fn python_peer(python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.arg("tests/peers/verify.py");
+    command
+}
+
+fn javascript_peer(modules: &Path) -> Command {
+    let mut command = Command::new("node");
+    command.arg("tests/peers/verify.mjs").env(NODE_MODULES, modules);
+    command
+}
+
+/// What a stream holds after a flush, taken from a real server.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_delivers_has_the_same_identifiers() {
+    let Some(server) = NatsServer::run() else { return };
+    let (Some(python), Some(modules)) = (tool(PYTHON), tool(NODE_MODULES)) else { return };
+    for payload in [Payload::DagJson, Payload::DagCbor] {
+        let folder = tempfile::tempdir().unwrap();
+        let stream_name: Label = format!("CROSS_{payload:?}").parse().unwrap();
+        let prefix = format!("cross.{payload:?}");
+        let config = NatsConfig {
+            url: server.url().parse().unwrap(),
+            stream_name: stream_name.clone(),
+            subject_prefix: prefix.parse().unwrap(),
+            head_subject: format!("{prefix}-heads").parse().unwrap(),
+            payload,
+            ..NatsConfig::default()
+        };
+        let adapter = NatsClientAdapter::new(config, folder.path().join("queue.jsonl")).unwrap();
+        adapter.connect().await.unwrap();
+        let expected: Vec<String> =
+            adapter.publish_batch(&samples::events()).await.unwrap().iter().map(ToString::to_string).collect();
+        adapter.flush_queue().await.unwrap();
+        adapter.shutdown().await.unwrap();
+
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let contents = Contents::read(&client, stream_name.as_str()).await;
+        let mut lines = String::new();
+        for message in &contents.events {
+            let line = serde_json::json!({ "headers": { "ce-id": message.cid }, "body": Base::Base64Pad.encode(&message.body) });
+            lines.push_str(&format!("{line}\n"));
+        }
+        for mut peer in [python_peer(&python), javascript_peer(&modules)] {
+            let answers = answers(&mut peer, &lines);
+            assert_eq!(answers.len(), expected.len());
+            for (answer, cid) in answers.iter().zip(&expected) {
+                assert!(answer.iter().all(|said| said == cid), "{answer:?} and not {cid}");
+            }
+        }
+    }
 }
