@@ -41,7 +41,7 @@ pub(crate) struct Global {
     /// Answer yes to what would be asked
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
-    /// Who acts, as the events say it: person:<uuid>, service:<name>, system:<name>, or a person's e-mail address
+    /// Who acts, as the events say it: person:UUID, service:NAME, system:NAME, or a person's e-mail address
     #[arg(long, global = true, value_name = "ACTOR", env = "CIM_KEYS_ACTOR", hide_env_values = true)]
     pub(crate) actor: Option<String>,
     /// Record with this machine's clock although it is more than a day away from the last event
