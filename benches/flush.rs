@@ -1,0 +1,286 @@
+//! A backlog on its way to a stream: from the ledger and from the file queue, beside a plain client that pipelines.
+//!
+//! `cargo xtask bench flush` runs everything; names after it choose parts: `message`, `default`, `always`, `memory`,
+//! `growth`, and `memory-child` is for itself. Each comparison runs on one server, in turn, several times; medians count.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
+use async_nats::jetstream::message::PublishMessage;
+use cim_keys::adapters::NatsClientAdapter;
+use cim_keys::adapters::message::{EventMessage, MessageWriter};
+use cim_keys::config::NatsConfig;
+use cim_keys::delivery::outbox::Outbox;
+use cim_keys::events::KeyEvent;
+use cim_keys::ipld_support::ContentAddressedEvent;
+use cim_keys::queue::{FileQueue, MAX_APPEND};
+use cim_keys_testkit::{NatsServer, ServerOptions, samples};
+use futures_util::StreamExt as _;
+
+/// The backlog of the comparisons.
+const BACKLOG: u64 = 100_000;
+
+/// How many publishes the plain client has in flight.
+const IN_FLIGHT: usize = 1_024;
+
+/// How often each comparison runs.
+const ROUNDS: usize = 3;
+
+fn main() {
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let Some(part) = chosen.iter().find(|part| part.starts_with("memory-child")) {
+        return memory_child(part);
+    }
+    let wanted = |part: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == part);
+    if wanted("message") {
+        message();
+    }
+    if wanted("default") {
+        comparison("sync_interval: 2m, the default", "max_file_store: 8GB");
+    }
+    if wanted("always") {
+        comparison("sync_interval: always", "max_file_store: 8GB, sync_interval: always");
+    }
+    if wanted("memory") {
+        memory(1_000_000);
+    }
+    if wanted("growth") {
+        for events in [10_000, 100_000, 1_000_000] {
+            memory(events);
+        }
+    }
+}
+
+/// How long this thread was on a processor so far: other programs don't count.
+fn cpu_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
+}
+
+/// What an event costs the client before it is sent.
+fn message() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut queue = FileQueue::open(&folder.path().join("queue.jsonl")).unwrap();
+    fill(&mut queue, 20_000);
+    let started = cpu_time();
+    let entries = queue.read(0, usize::MAX, usize::MAX).unwrap();
+    let reading = cpu_time() - started;
+    let writer = MessageWriter::new(&NatsConfig::default(), queue.source());
+    let mut bytes = 0;
+    let started = cpu_time();
+    for entry in &entries {
+        bytes += writer.write(entry, 1 << 20, None).unwrap().body.len();
+    }
+    let writing = cpu_time() - started;
+    let each = |time: Duration| time.as_nanos() as f64 / entries.len() as f64 / 1_000.0;
+    println!("one event of {} bytes:", bytes / entries.len());
+    println!("  read from the file queue and verified  {:5.2} µs", each(reading));
+    println!("  made into a message                    {:5.2} µs", each(writing));
+}
+
+fn addressed(count: u64) -> impl Iterator<Item = ContentAddressedEvent<KeyEvent>> {
+    samples::numbered(count).map(|event| ContentAddressedEvent::new(event).unwrap())
+}
+
+fn fill(queue: &mut FileQueue, count: u64) {
+    let mut events = addressed(count);
+    loop {
+        let some: Vec<_> = events.by_ref().take(MAX_APPEND / 10).collect();
+        if some.is_empty() {
+            break;
+        }
+        queue.append(&some).unwrap();
+    }
+}
+
+/// The plain client, the ledger and the file queue, in turn, on one server.
+fn comparison(title: &str, jetstream: &str) {
+    let Some(server) = ServerOptions::default().jetstream(jetstream).start() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    println!("{title}: a backlog of {BACKLOG} events, events/s (and of the plain client)");
+    let (mut plain, mut ledger, mut queue) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        plain.push(runtime.block_on(plain_client(&server)));
+        ledger.push(runtime.block_on(from_the_ledger(&server)));
+        queue.push(runtime.block_on(from_the_queue(&server, BACKLOG)));
+        eprintln!("  round {}: {:.0} {:.0} {:.0}", round + 1, plain[round], ledger[round], queue[round]);
+    }
+    let (plain, ledger, queue) = (median(plain), median(ledger), median(queue));
+    println!("  plain async-nats, {IN_FLIGHT} in flight, Nats-Msg-Id  {plain:8.0}");
+    println!("  from the ledger                               {ledger:8.0}  ({:.2})", ledger / plain);
+    println!("  from the file queue                           {queue:8.0}  ({:.2})", queue / plain);
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn per_second(events: u64, time: Duration) -> f64 {
+    events as f64 / time.as_secs_f64()
+}
+
+/// What anyone would write: the same messages, made beforehand, each published with its identifier, the acknowledgements
+/// awaited with so many in flight.
+async fn plain_client(server: &NatsServer) -> f64 {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let context = jetstream::context::ContextBuilder::new().max_ack_inflight(IN_FLIGHT * 2).build(client.clone());
+    let stream = jetstream::stream::Config {
+        name: "PLAIN".into(),
+        subjects: vec!["cim.keys.>".into()],
+        ..jetstream::stream::Config::default()
+    };
+    context.create_stream(stream).await.unwrap();
+    let messages = messages();
+    let started = Instant::now();
+    let mut acks = futures_util::stream::iter(messages)
+        .map(|message| {
+            let context = &context;
+            async move {
+                let id = message.headers.get("ce-id").unwrap().as_str().to_owned();
+                let publish = PublishMessage::build().headers(message.headers).payload(message.body).message_id(id);
+                context.send_publish(message.subject, publish).await.unwrap().await.unwrap();
+            }
+        })
+        .buffered(IN_FLIGHT);
+    let mut count = 0;
+    while acks.next().await.is_some() {
+        count += 1;
+    }
+    let time = started.elapsed();
+    assert_eq!(count, BACKLOG);
+    drop(acks);
+    context.delete_stream("PLAIN").await.unwrap();
+    per_second(BACKLOG, time)
+}
+
+fn messages() -> Vec<EventMessage> {
+    let source = "queue-01890a5d-ac96-774b-8000-000000000001".parse().unwrap();
+    let writer = MessageWriter::new(&NatsConfig::default(), &source);
+    let entry = |(position, event): (u64, ContentAddressedEvent<KeyEvent>)| {
+        let entry = cim_keys::delivery::outbox::Entry {
+            position,
+            cid: event.cid,
+            aggregate: event.event.aggregate().unwrap().to_string(),
+            event_type: event.event.event_type().to_owned(),
+            block: event.into_block(),
+        };
+        writer.write(&entry, 1 << 20, None).unwrap()
+    };
+    (1..).zip(addressed(BACKLOG)).map(entry).collect()
+}
+
+fn config(server: &NatsServer) -> NatsConfig {
+    NatsConfig { url: server.url().parse().unwrap(), ..NatsConfig::default() }
+}
+
+async fn from_the_ledger(server: &NatsServer) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger(folder.path(), BACKLOG);
+    let outbox = store.outbox().unwrap();
+    let backlog = outbox.end().unwrap();
+    let adapter = NatsClientAdapter::with_ledger(config(server), Box::new(outbox)).unwrap();
+    flush(server, adapter, backlog).await
+}
+
+async fn from_the_queue(server: &NatsServer, backlog: u64) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.jsonl");
+    fill(&mut FileQueue::open(&path).unwrap(), backlog);
+    let adapter = NatsClientAdapter::new(config(server), &path).unwrap();
+    flush(server, adapter, backlog).await
+}
+
+/// The time from before the connection to the last acknowledgement; the backlog is on the disk already.
+async fn flush(server: &NatsServer, adapter: NatsClientAdapter, backlog: u64) -> f64 {
+    let started = Instant::now();
+    adapter.connect().await.unwrap();
+    adapter.flush_queue().await.unwrap();
+    let time = started.elapsed();
+    adapter.shutdown().await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let context = jetstream::new(client);
+    let mut stream = context.get_stream("CIM_KEYS_EVENTS").await.unwrap();
+    assert!(stream.info().await.unwrap().state.messages > backlog, "all events and their heads");
+    context.delete_stream("CIM_KEYS_EVENTS").await.unwrap();
+    per_second(backlog, time)
+}
+
+/// A ledger of so many events, and a few of its own.
+fn ledger(folder: &Path, events: u64) -> cim_keys::store::Store {
+    use cim_keys::events::{Actor, LedgerCreated};
+    use cim_keys::store::{AppendContext, ReadyEvent, Store, StoreOptions};
+    let options = StoreOptions::new(folder.join("ledger.db"), folder.join("tokens"));
+    let created = samples::data().into_iter().find_map(|data| match data {
+        cim_keys::events::EventData::LedgerCreated(created) => Some(created),
+        _ => None,
+    });
+    let created: LedgerCreated = created.unwrap();
+    let context = AppendContext::new(Actor::System("bench".parse().unwrap()));
+    let store = Store::create(options, context, created, Vec::new()).unwrap();
+    let mut events = addressed(events).map(|event| ReadyEvent::new(event).unwrap());
+    loop {
+        let some: Vec<_> = events.by_ref().take(10_000).collect();
+        if some.is_empty() {
+            return store;
+        }
+        store.record(some, Vec::new()).unwrap();
+    }
+}
+
+/// The flush of a backlog in a process of its own, which then says how much memory it ever had.
+fn memory(events: u64) {
+    let Some(server) = ServerOptions::default().jetstream("max_file_store: 8GB").start() else { return };
+    for (name, make) in [("ledger", make_ledger as fn(&Path, u64)), ("queue", make_queue)] {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), events);
+        let child = Command::new(std::env::current_exe().unwrap())
+            .arg(format!("memory-child:{name}:{events}:{}:{}", folder.path().display(), server.url()))
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+        print!("a backlog of {events:>7} from the {name:6}: {}", String::from_utf8_lossy(&child.stdout));
+    }
+}
+
+fn make_ledger(folder: &Path, events: u64) {
+    ledger(folder, events).close().unwrap();
+}
+
+fn make_queue(folder: &Path, events: u64) {
+    fill(&mut FileQueue::open(&folder.join("queue.jsonl")).unwrap(), events);
+}
+
+fn memory_child(part: &str) {
+    let parts: Vec<&str> = part.splitn(5, ':').collect();
+    let (name, events, folder, url) = (parts[1], parts[2].parse::<u64>().unwrap(), Path::new(parts[3]), parts[4]);
+    let config = NatsConfig { url: url.parse().unwrap(), ..NatsConfig::default() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let started = Instant::now();
+    let (opened, flushed) = runtime.block_on(async {
+        let adapter = if name == "ledger" {
+            let options = cim_keys::store::StoreOptions::new(folder.join("ledger.db"), folder.join("tokens"));
+            let store = cim_keys::store::Store::open(options).unwrap();
+            NatsClientAdapter::with_ledger(config, Box::new(store.outbox().unwrap())).unwrap()
+        } else {
+            NatsClientAdapter::new(config, folder.join("queue.jsonl")).unwrap()
+        };
+        let opened = started.elapsed();
+        adapter.connect().await.unwrap();
+        adapter.flush_queue().await.unwrap();
+        let flushed = started.elapsed() - opened;
+        adapter.shutdown().await.unwrap();
+        (opened, flushed)
+    });
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("not known here").trim();
+    let rate = per_second(events, flushed);
+    println!("opened in {:.0} ms, {rate:.0} events/s, peak memory {peak}", opened.as_secs_f64() * 1e3);
+    runtime.block_on(async {
+        let client = async_nats::connect(url).await.unwrap();
+        jetstream::new(client).delete_stream("CIM_KEYS_EVENTS").await.unwrap();
+    });
+}
