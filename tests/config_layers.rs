@@ -240,6 +240,7 @@ fn contradictions() {
                 c.credentials_file = Some("/nowhere".into());
             }),
         ),
+        ("different users", invalid(|c| c.url = "nats://a:b@localhost,nats://a:c@localhost".parse().unwrap())),
         ("without nats.tls.client_key", invalid(|c| c.tls.client_cert = Some("/nowhere".into()))),
         ("without nats.tls.client_cert", invalid(|c| c.tls.client_key = Some("/nowhere".into()))),
     ] {

@@ -85,7 +85,8 @@ mod permissions {
     fn row(of: &str) -> (Vec<String>, Vec<String>) {
         let text = std::fs::read_to_string(path()).unwrap();
         let table = section(&text, "permissions").to_owned();
-        let row = table.lines().find(|line| line.starts_with(&format!("| {of} |"))).unwrap_or_else(|| panic!("no {of}"));
+        let row =
+            table.lines().find(|line| line.starts_with(&format!("| {of} |"))).unwrap_or_else(|| panic!("no {of}"));
         let cells: Vec<&str> = row.split('|').collect();
         let subjects = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         (subjects(cells[2]), subjects(cells[3]))
@@ -122,19 +123,22 @@ mod permissions {
         }
     }
 
+    async fn admin_client(server: &NatsServer) -> async_nats::Client {
+        let options = async_nats::ConnectOptions::with_user_and_password("admin".into(), "admin".into());
+        options.connect(server.url()).await.unwrap()
+    }
+
     async fn admin(server: &NatsServer) -> async_nats::jetstream::Context {
-        let client = async_nats::connect(server.url().replace("nats://", "nats://admin:admin@")).await.unwrap();
-        async_nats::jetstream::new(client)
+        async_nats::jetstream::new(admin_client(server).await)
     }
 
     async fn make_stream(server: &NatsServer) {
-        let stream = async_nats::jetstream::stream::Config {
-            name: "CIM_KEYS_EVENTS".into(),
-            subjects: vec!["cim.keys.>".into(), "cim.checkpoints.>".into()],
-            allow_atomic_publish: true,
-            ..Default::default()
-        };
-        admin(server).await.create_stream(stream).await.unwrap();
+        let client = admin_client(server).await;
+        // The client's own type has no field for batches.
+        let config = r#"{"name":"CIM_KEYS_EVENTS","subjects":["cim.keys.>","cim.checkpoints.>"],"storage":"file",
+            "retention":"limits","discard":"new","num_replicas":1,"allow_atomic":true}"#;
+        let answer = client.request("$JS.API.STREAM.CREATE.CIM_KEYS_EVENTS", config.into()).await.unwrap();
+        assert!(!String::from_utf8_lossy(&answer.payload).contains("\"error\""), "{:?}", answer.payload);
     }
 
     async fn publish(config: NatsConfig, events: &[KeyEvent]) -> Result<usize, String> {

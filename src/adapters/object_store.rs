@@ -8,6 +8,9 @@ use super::message::EventObject;
 use crate::config::NatsConfig;
 use crate::text::visible;
 
+/// The largest piece of an object, in bytes, where the server takes messages that large: what other clients use.
+const CHUNK: usize = 128 * 1024;
+
 /// Why an event could not be put into the object store.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("object store {bucket}: could not {action}: {problem}")]
@@ -41,8 +44,8 @@ impl Objects {
     }
 
     /// Makes sure that an object is there. One that is there already, whole, is left as it is, so that trying again
-    /// costs a look; one that is there with another content is replaced.
-    pub async fn put(&self, object: &EventObject) -> Result<(), ObjectStoreError> {
+    /// costs a look; one that is there with another content is replaced. The server takes messages of `max_payload` bytes.
+    pub async fn put(&self, object: &EventObject, max_payload: usize) -> Result<(), ObjectStoreError> {
         let store = self.store.get_or_try_init(|| self.open()).await?;
         if let Ok(info) = store.info(&object.name).await
             && !info.deleted
@@ -51,7 +54,8 @@ impl Objects {
         {
             return Ok(());
         }
-        let metadata = ObjectMetadata { name: object.name.clone(), ..ObjectMetadata::default() };
+        let chunk_size = Some(max_payload.clamp(1, CHUNK));
+        let metadata = ObjectMetadata { name: object.name.clone(), chunk_size, ..ObjectMetadata::default() };
         let mut bytes: &[u8] = &object.block;
         store.put(metadata, &mut bytes).await.map(drop).map_err(|error| self.failed("store an event", &error))
     }

@@ -108,7 +108,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "nats.url",
-        doc: "The servers: nats://HOST[:PORT] or tls://HOST[:PORT], several as a list or joined by commas; USER:PASSWORD@ may stand before the host. The first that answers is used.",
+        doc: "The servers: nats://HOST[:PORT] or tls://HOST[:PORT], several as a list or joined by commas; USER:PASSWORD@ may stand before the host, percent-encoded, the same for all. The first that answers is used.",
         kind: Kind::List,
         sample: "",
         set: |c, v| {

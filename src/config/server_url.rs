@@ -59,6 +59,12 @@ impl ServerUrl {
         self.login.is_some()
     }
 
+    /// The user and the password, decoded: for the connection alone.
+    #[must_use]
+    pub fn login(&self) -> Option<(String, String)> {
+        self.login.as_ref().map(|(user, password)| (decoded(user), decoded(password)))
+    }
+
     /// Whether nothing that is sent there can leave this machine: `localhost`, 127.0.0.0/8 or `::1`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -130,6 +136,28 @@ fn parse_login(login: &str) -> Result<(String, String), String> {
         return Err(NEEDED.into());
     }
     Ok((user.to_owned(), password.to_owned()))
+}
+
+/// Takes percent-encoding back. What does not read so stands for itself.
+fn decoded(text: &str) -> String {
+    let hex = |byte: Option<&u8>| byte.and_then(|&b| char::from(b).to_digit(16));
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, hex(bytes.get(at + 1)), hex(bytes.get(at + 2))) {
+            // Two hexadecimal digits make one byte.
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn parse_address(address: &str) -> Result<(Host, u16), String> {
@@ -261,6 +289,9 @@ mod tests {
     fn a_password_is_never_shown() {
         let url: ServerUrl = "tls://kim:s3cret@n1".parse().unwrap();
         assert_eq!(url.to_string(), "tls://kim:***@n1:4222");
+        assert_eq!(url.login(), Some(("kim".into(), "s3cret".into())));
+        let encoded: ServerUrl = "nats://k%C3%AFm:a%40b%3a%25%zz@n1".parse().unwrap();
+        assert_eq!(encoded.login(), Some(("kïm".into(), "a@b:%%zz".into())));
         assert!(!format!("{url:?} {:?}", ServerUrls::from(url.clone())).contains("s3cret"));
         for bad in ["nats://kim:s3cret@n1:x", "nats://kim:s3:cret@n1", "http://kim:s3cret@n1", "nats://kim:s3cret@n@1"]
         {

@@ -105,6 +105,13 @@ fn servers(config: &NatsConfig, problems: &mut Vec<String>) {
                 .into(),
         );
     }
+    let mut logins: Vec<_> = config.url.iter().filter_map(ServerUrl::login).collect();
+    logins.dedup();
+    if logins.len() > 1 {
+        problems.push(
+            "nats.url carries different users or passwords: a publisher is one user on all servers; use one".into(),
+        );
+    }
     let tls = &config.tls;
     let pairs = [
         (&tls.client_cert, "nats.tls.client_cert", "nats.tls.client_key"),

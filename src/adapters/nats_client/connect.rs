@@ -50,6 +50,10 @@ async fn options(config: &NatsConfig, events: UnboundedSender<Event>) -> Result<
             problem: visible(&error.to_string()).into_owned(),
         })?;
     }
+    // The client does not look for a user in the addresses.
+    if let Some((user, password)) = config.url.iter().find_map(crate::config::ServerUrl::login) {
+        options = options.user_and_password(user, password);
+    }
     let tls = &config.tls;
     if config.requires_tls() {
         options = options.require_tls(true);

@@ -679,10 +679,10 @@ impl Driver {
     fn put_blobs(&mut self, attempt: Attempt) {
         let (Some(objects), Some(batch)) = (self.objects.clone(), &self.batch) else { return };
         let blobs: Vec<EventObject> = batch.events.iter().filter_map(|event| event.object.clone()).collect();
-        let done = self.done.clone();
+        let (done, max_payload) = (self.done.clone(), self.limits().max_payload);
         let task = tokio::spawn(async move {
             for blob in &blobs {
-                if let Err(error) = objects.put(blob).await {
+                if let Err(error) = objects.put(blob, max_payload).await {
                     let _ = done.send((0, Done::Blobs(attempt, Err(error.to_string()))));
                     return;
                 }
