@@ -5,11 +5,13 @@
 //! on when it is recorded.
 
 pub mod apply;
+pub mod archive;
 pub mod custody;
 pub mod describe;
 pub mod init;
 pub mod keys;
 pub mod locations;
+pub mod log;
 pub mod lookup;
 pub mod organizations;
 pub mod people;

@@ -6,15 +6,21 @@ pub mod acts;
 pub mod adapters;
 #[cfg(all(feature = "store", feature = "custody"))]
 pub mod app;
+#[cfg(feature = "store")]
+pub mod archive;
 pub mod config;
 #[cfg(feature = "custody")]
 pub mod custody;
 pub mod delivery;
 pub mod events;
+#[cfg(feature = "store")]
+pub mod files;
 pub mod ids;
 #[cfg(feature = "ipld")]
 pub mod ipld_support;
 pub mod ledger;
+#[cfg(feature = "store")]
+pub mod log;
 #[cfg(feature = "custody")]
 pub mod manual;
 #[cfg(feature = "custody")]

@@ -16,7 +16,9 @@ mod copy;
 mod error;
 mod gate;
 mod group;
+mod mirror;
 mod outbox;
+mod proofs;
 mod read;
 mod schema;
 mod tables;
@@ -32,10 +34,12 @@ use cid::Cid;
 use rusqlite::Connection;
 
 pub use append::{AppendContext, AppendedEvent, Clock, ReadyEvent};
-pub use error::{AppendError, CopyError, CreateError, DatabaseError, NotTheWriter, OpenError, ReadError};
+pub use error::{
+    AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, NotTheWriter, OpenError, ReadError,
+};
+pub use mirror::{Mirror, MirrorError};
 pub use outbox::LedgerOutbox;
 pub use read::{Events, Listing, Recorded, Which};
-pub use tree::NodeHash;
 pub use verify::{Problem, Report};
 
 use append::Writer;
@@ -50,6 +54,7 @@ use crate::delivery::outbox::Source;
 use crate::events::{LedgerCreated, LedgerHandedOver};
 use crate::ids::LedgerId;
 use crate::ledger::{Command, EventDraft, Refusal, View};
+use crate::log::NodeHash;
 use crate::text::{Name, Note, PublicKey};
 use crate::time::Timestamp;
 
@@ -375,7 +380,7 @@ impl Store {
     pub fn root(&self, size: Option<u64>) -> Result<(u64, NodeHash), ReadError> {
         self.reader.with(|log| {
             let size = size.map_or_else(|| log.end(), Ok)?;
-            let edge = log.try_read(|log| tree::Edge::read(log.connection, size))?;
+            let edge = log.try_read(|log| tree::read_edge(log.connection, size))?;
             Ok((size, edge.root()))
         })
     }

@@ -290,6 +290,14 @@ impl PrivateKey {
         }
     }
 
+    /// The key as Ed25519, if it is one and no nkey: login keys sign what a server chooses, and nothing else.
+    pub(crate) const fn as_ed25519(&self) -> Option<&ed25519_dalek::SigningKey> {
+        match &self.0 {
+            Inner::Ed25519(key) => Some(key),
+            _ => None,
+        }
+    }
+
     /// Signs bytes. Ed25519 gives 64 bytes (RFC 8032); P-256 hashes with SHA-256 and gives a DER `ECDSA-Sig-Value`
     /// (RFC 3279), without randomness (RFC 6979).
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UseError> {

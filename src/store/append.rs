@@ -11,11 +11,12 @@ use super::gate::Gate;
 use super::read::{Listing, Log};
 use super::schema;
 use super::tables::{TableError, Tables};
-use super::tree::Edge;
+use super::tree::read_edge;
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId};
 use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
 use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide};
+use crate::log::{Edge, leaf_hash};
 use crate::time::Timestamp;
 
 /// Where the time comes from.
@@ -196,7 +197,7 @@ fn read_tip(connection: &Connection) -> rusqlite::Result<Tip> {
         .query_row([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, i64>(1)?)))
         .optional()?;
     let Some((end, micros)) = last else { return Ok(Tip::default()) };
-    Ok(Tip { time: Timestamp::from_unix_micros(micros), edge: Edge::read(connection, end)? })
+    Ok(Tip { time: Timestamp::from_unix_micros(micros), edge: read_edge(connection, end)? })
 }
 
 /// One append, within a transaction.
@@ -337,7 +338,17 @@ impl Session<'_> {
         schema::set_meta(self.connection, key, value).map_err(|error| self.failed(error))
     }
 
-    fn expect(&self, expected: Option<u64>) -> Result<(), AppendError> {
+    /// Writes a checkpoint, in the place of an earlier copy of the same size.
+    pub(super) fn put_checkpoint(&self, size: u64, note: &str) -> Result<(), AppendError> {
+        let write = || {
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO checkpoint (size, note) VALUES (?1, ?2)")?
+                .execute((size, note))
+        };
+        write().map(|_| ()).map_err(|error| self.failed(error))
+    }
+
+    pub(super) fn expect(&self, expected: Option<u64>) -> Result<(), AppendError> {
         match expected {
             Some(expected) if expected != self.tip.edge.size() => {
                 Err(AppendError::Moved { expected, actual: self.tip.edge.size() })
@@ -387,7 +398,7 @@ impl Session<'_> {
                 event.block(),
             ))?;
         let mut node = self.connection.prepare_cached("INSERT INTO node (i, h) VALUES (?1, ?2)")?;
-        self.tip.edge.push(&cid, |i, h| node.execute((i, h)).map(|_| ()))
+        self.tip.edge.push_leaf(leaf_hash(&event.cid), |i, h| node.execute((i, h)).map(|_| ()))
     }
 
     fn write_blob(&self, bytes: &[u8]) -> Result<(), AppendError> {

@@ -155,6 +155,9 @@ pub enum OpenError {
         /// What is needed.
         known: i64,
     },
+    /// It is a ledger, and no mirror of one.
+    #[error("{} is no mirror; make one with `cim-keys mirror init` in another folder", .0.display())]
+    NotAMirror(PathBuf),
     /// The SQLite library is too old to be trusted with this file.
     #[error("SQLite {found} is too old: {needed} or newer is needed (builds of this program bring their own)")]
     SqliteTooOld {
@@ -336,6 +339,47 @@ pub enum ReadError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// Why a checkpoint was not signed or kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointStoreError {
+    /// The ledger is open for reading only: whoever may not append may not sign either.
+    #[error(transparent)]
+    NotTheWriter(#[from] NotTheWriter),
+    /// The head is not one of this history.
+    #[error(
+        "the checkpoint of {size} events has another root than these events have: the ledger was changed after it was signed, or the checkpoint is of another ledger; nothing was signed or kept; run `cim-keys verify`, and keep both"
+    )]
+    Disagrees {
+        /// The checkpoint's size.
+        size: u64,
+    },
+    /// More was signed than is recorded.
+    #[error(
+        "a head of {signed} events was signed, and only {end} are recorded: the ledger was set back; nothing was signed or kept; bring back the newest copy"
+    )]
+    SetBack {
+        /// The size of the head that was signed.
+        signed: u64,
+        /// How many events there are.
+        end: u64,
+    },
+    /// What was signed last is remembered outside of the ledger's folder, and that file could not be read or written.
+    #[error("the memory of what was signed, {}: {source}", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The checkpoint could not be recorded.
+    #[error(transparent)]
+    Append(#[from] AppendError),
 }
 
 /// Why no copy was made.

@@ -8,10 +8,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::read::{Log, read_cid};
 use super::schema;
 use super::tables::{Tables, reference_of};
-use super::tree::{Edge, node_count};
+use super::tree::{node_count, push_stored, read_edge};
 use crate::events::{EventData, KeyEvent, Link};
 use crate::ipld_support::{Envelope, cid_of_blob, decode_block, verify_block};
 use crate::ledger::Entity;
+use crate::log::{Edge, SignedCheckpoint, leaf_hash};
 use crate::time::Timestamp;
 
 /// What a check found.
@@ -87,6 +88,7 @@ pub(super) fn verify(log: &Log<'_>, progress: &mut dyn FnMut(u64, u64)) -> Repor
     walk.run(progress);
     let edge = walk.edge.take();
     check_tree_size(log, &mut report, edge.as_ref());
+    check_checkpoints(log, &mut report);
     check_blobs(log, &mut report);
     check_outbox(log, &mut report);
     match scratch {
@@ -237,7 +239,7 @@ impl Walk<'_, '_> {
         }
         while self.last < to && self.edge.is_some() {
             self.edge = self.edge.take().and_then(|mut edge| {
-                edge.push_stored(self.log.connection).ok()?;
+                push_stored(&mut edge, self.log.connection).ok()?;
                 Some(edge)
             });
             self.last += 1;
@@ -275,7 +277,7 @@ impl Walk<'_, '_> {
         let Some(edge) = &mut self.edge else { return };
         let connection = self.log.connection;
         let mut wrong = None;
-        let checked = edge.push(&cid.to_bytes(), |i, hash| -> rusqlite::Result<()> {
+        let checked = edge.push_leaf(leaf_hash(cid), |i, hash| -> rusqlite::Result<()> {
             let stored: Option<Vec<u8>> = connection
                 .prepare_cached("SELECT h FROM node WHERE i = ?1")?
                 .query_row([i], |row| row.get(0))
@@ -386,6 +388,37 @@ fn position_of(connection: &Connection, cid: &Cid) -> rusqlite::Result<Option<u6
         .prepare_cached("SELECT position FROM log WHERE substr(cid, 5, 8) = substr(?1, 5, 8) AND cid = ?1")?
         .query_row([cid.to_bytes()], |row| row.get(0))
         .optional()
+}
+
+/// Every checkpoint is one of this history: its root is that of the tree of its size.
+fn check_checkpoints(log: &Log<'_>, report: &mut Report) {
+    let read = || -> rusqlite::Result<Vec<(u64, String)>> {
+        let mut statement = log.connection.prepare("SELECT size, note FROM checkpoint ORDER BY size")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    };
+    let checkpoints = match read() {
+        Ok(checkpoints) => checkpoints,
+        Err(error) => return report.add(None, None, format!("the checkpoints can't be read: {error}")),
+    };
+    for (size, note) in checkpoints {
+        let mut wrong = |what: String| report.add(Some(size), None, format!("the checkpoint of {size} events {what}"));
+        let signed: SignedCheckpoint = match note.parse() {
+            Ok(signed) => signed,
+            Err(error) => {
+                wrong(format!("does not read: {error}"));
+                continue;
+            }
+        };
+        if signed.size() != size {
+            wrong(format!("says that it is of {} events", signed.size()));
+        }
+        match read_edge(log.connection, size) {
+            Ok(edge) if edge.root() == signed.checkpoint().root => {}
+            Ok(_) => wrong("has another root than the events have".into()),
+            Err(_) => wrong("covers more events than there are".into()),
+        }
+    }
 }
 
 fn check_tree_size(log: &Log<'_>, report: &mut Report, edge: Option<&Edge>) {

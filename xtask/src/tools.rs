@@ -68,7 +68,7 @@ pub(crate) fn fetch() -> Result<Tools> {
     tools.take("CIM_KEYS_NATS_SERVER", "nats-server, 2.12 or newer", current_server(&folder));
     tools.take("CIM_KEYS_NATS_SERVER_OLD", "nats-server, older than 2.12", old_server(&folder));
     tools.take("CIM_KEYS_PYTHON", "Python with dag-cbor, libipld and cryptography", python(&folder));
-    tools.take("CIM_KEYS_NODE_MODULES", "JavaScript with @ipld/dag-cbor", node(&folder));
+    tools.take("CIM_KEYS_NODE_MODULES", "JavaScript with @ipld/dag-cbor and @ipld/car", node(&folder));
     tools.take("CIM_KEYS_AGE", "the age program", age(&folder));
     match tools.missing.len() {
         0 => Ok(tools),
@@ -163,7 +163,8 @@ fn python(folder: &Path) -> Result<PathBuf> {
 fn node(folder: &Path) -> Result<PathBuf> {
     let folder = folder.join("node");
     let modules = folder.join("node_modules");
-    if modules.join("@ipld/dag-cbor/package.json").exists() && modules.join("multiformats/package.json").exists() {
+    let packages = ["@ipld/car", "@ipld/dag-cbor", "multiformats"];
+    if packages.iter().all(|package| modules.join(package).join("package.json").exists()) {
         return Ok(modules);
     }
     let npm = on_path("npm").ok_or("there is no npm here")?;
@@ -171,7 +172,7 @@ fn node(folder: &Path) -> Result<PathBuf> {
     fresh(&folder)?;
     let prefix = folder.to_string_lossy();
     let options = ["install", "--silent", "--no-audit", "--no-fund", "--prefix", &prefix];
-    read(program(npm, &options).args(["@ipld/dag-cbor", "multiformats"]))?;
+    read(program(npm, &options).args(packages))?;
     Ok(modules)
 }
 

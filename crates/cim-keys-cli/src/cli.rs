@@ -116,8 +116,17 @@ pub(crate) enum Command {
     Queue(commands::queue::QueueCommand),
     /// Publish events as they are recorded, until interrupted: reconnects, drains, and says so
     Sync(commands::publish::SyncArgs),
-    /// Check everything that is recorded: content identifiers, order, tree, projections
+    /// Check everything that is recorded, in the ledger or in an archive: identifiers, order, tree, projections
     Verify(commands::verify::VerifyArgs),
+    /// Signed heads of the history, proofs of what is in it, witnesses
+    #[command(subcommand)]
+    Log(commands::log::LogCommand),
+    /// Write what is recorded in formats that other programs read
+    #[command(subcommand)]
+    Export(commands::export::ExportCommand),
+    /// Take what another place recorded, after verifying it
+    #[command(subcommand)]
+    Import(commands::import::ImportCommand),
     /// Show, check and explain the configuration
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),

@@ -6,9 +6,12 @@ pub(crate) mod config;
 pub(crate) mod custody;
 pub(crate) mod entities;
 pub(crate) mod event;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod location;
+pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod organization;
 pub(crate) mod person;
@@ -56,6 +59,9 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Queue(command) => queue::run(command, global, ui),
         Command::Sync(args) => publish::sync(&args, global, ui),
         Command::Verify(args) => verify::run(&args, global, ui),
+        Command::Log(command) => log::run(command, global, ui),
+        Command::Export(command) => export::run(command, global, ui),
+        Command::Import(command) => import::run(command, global, ui),
         Command::Config(command) => config::run(command, global, ui),
         Command::Completions(args) => completions::run(&args, ui),
         Command::Man(args) => man::run(&args, ui),

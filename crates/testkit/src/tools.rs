@@ -8,7 +8,7 @@ pub const NATS_SERVER: &str = "CIM_KEYS_NATS_SERVER";
 pub const NATS_SERVER_OLD: &str = "CIM_KEYS_NATS_SERVER_OLD";
 /// A Python with `dag_cbor`, `libipld` and `cryptography`.
 pub const PYTHON: &str = "CIM_KEYS_PYTHON";
-/// A folder of JavaScript modules with `@ipld/dag-cbor` and `multiformats`.
+/// A folder of JavaScript modules with `@ipld/dag-cbor`, `@ipld/car` and `multiformats`.
 pub const NODE_MODULES: &str = "CIM_KEYS_NODE_MODULES";
 /// The age program.
 pub const AGE: &str = "CIM_KEYS_AGE";

@@ -1,0 +1,386 @@
+//! `log`: signed heads of the ledger's history, proofs of what is in it, and checking what others show.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogError, Requirements};
+use cim_keys::files::write_durably;
+use cim_keys::ipld_support::to_dag_json;
+use cim_keys::log::{Policy, SignedCheckpoint, Update, VerifierKey};
+use cim_keys::store::Which;
+use cim_keys::text::visible;
+use cim_keys::time::Timestamp;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::passphrase::{PassphraseArgs, Passphrases};
+use crate::ui::Ui;
+
+/// The longest file that is read: a proof holds one event.
+const LONGEST: u64 = 32 << 20;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Show the newest signed head of the ledger, or sign the head of now
+    Checkpoint(CheckpointArgs),
+    /// Show the ledger's public key in the form that `log check --key` takes
+    PublicKey(PublicKeyArgs),
+    /// Prove that an event is in the ledger, in one file that anyone can check offline
+    Prove(ProveArgs),
+    /// Check a proof or a checkpoint that somebody shows; needs no ledger
+    Check(CheckArgs),
+    /// Prove that the newest signed head continues an earlier one
+    Consistency(ConsistencyArgs),
+    /// As a witness, sign another ledger's head, if it continues what was seen of that ledger before
+    Cosign(CosignArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointArgs {
+    /// Sign the head of what is recorded now; asks for the passphrase of compartment "issuing"
+    #[arg(long)]
+    sign: bool,
+    /// Keep the signatures of witnesses that this copy of a checkpoint carries
+    #[arg(long, value_name = "FILE", conflicts_with = "sign")]
+    add: Option<PathBuf>,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublicKeyArgs {
+    /// The key under which this ledger signs as a witness of others
+    #[arg(long)]
+    witness: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// The event: its position, its content identifier or the beginning of one
+    #[arg(value_name = "EVENT")]
+    event: String,
+    /// Put the event itself into the proof, not only its content identifier
+    #[arg(long)]
+    with_event: bool,
+    /// Write to this file and not to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The proof or checkpoint; - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The ledger's key as `log public-key` prints it, or a file that holds it
+    #[arg(long, value_name = "KEY")]
+    key: String,
+    /// A witness that must have signed too; can be given several times
+    #[arg(long, value_name = "KEY")]
+    cosigned_by: Vec<String>,
+    /// A policy file (C2SP tlog-policy) that says whose signatures are demanded
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The event must be of before this time (RFC 3339, or a date), and seen before it by the witnesses that are asked for
+    #[arg(long, value_name = "TIME")]
+    before: Option<String>,
+    /// The earlier checkpoint, for a proof of consistency
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsistencyArgs {
+    /// The earlier checkpoint; without it the head is shown as if to somebody who has seen nothing yet
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Write to this file and not to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CosignArgs {
+    /// What the other ledger shows: the output of its `log consistency`, or its checkpoint; - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The other ledger's key, or a file that holds it
+    #[arg(long, value_name = "KEY")]
+    key: String,
+    /// Write to this file and not to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+pub(crate) fn run(command: LogCommand, global: &Global, ui: Ui) -> Result {
+    match command {
+        LogCommand::Checkpoint(args) => checkpoint(&args, global, ui),
+        LogCommand::PublicKey(args) => public_key(&args, global, ui),
+        LogCommand::Prove(args) => prove(&args, global, ui),
+        LogCommand::Check(args) => check(&args, ui),
+        LogCommand::Consistency(args) => consistency(&args, global, ui),
+        LogCommand::Cosign(args) => cosign(&args, global, ui),
+    }
+}
+
+fn checkpoint(args: &CheckpointArgs, global: &Global, ui: Ui) -> Result {
+    if args.sign {
+        let session = ledger::write(global)?;
+        let signed = sign(&session, &args.passphrases)?;
+        return show(&signed, 0, ui);
+    }
+    if let Some(file) = &args.add {
+        let session = ledger::write(global)?;
+        let copy = read_checkpoint(file)?;
+        let kept = log::keep_cosigned(session.store(), &copy).map_err(|error| told(&error))?;
+        return show(&kept, 0, ui);
+    }
+    let session = ledger::read(global)?;
+    let head = log::head(session.store()).map_err(|error| told(&error))?;
+    let unsigned = head.unsigned();
+    match head.signed {
+        Some(signed) => show(&signed, unsigned, ui),
+        None => Err(CliError::refused(format!("no head of this ledger is signed yet; it has {} events", head.events))
+            .hint("sign it with `cim-keys log checkpoint --sign`")),
+    }
+}
+
+fn show(signed: &SignedCheckpoint, unsigned: u64, ui: Ui) -> Result {
+    ui.object(&json!({
+        "checkpoint": signed.to_string(),
+        "origin": signed.checkpoint().origin.as_str(),
+        "size": signed.size(),
+        "signatures": signed.signatures().iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
+        "unsigned": unsigned,
+    }))?;
+    if !ui.is_json() {
+        ui.raw(signed.to_string().as_bytes())?;
+        if unsigned > 0 {
+            ui.note(format_args!(
+                "{unsigned} later events are not covered; sign them with `cim-keys log checkpoint --sign`"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Unlocks the ledger's key and signs the head.
+fn sign(session: &cim_keys::app::session::Session, passphrases: &PassphraseArgs) -> Result<SignedCheckpoint> {
+    with_ledger_key(session, passphrases, |secret| {
+        log::sign_head(session.store(), secret).map_err(|error| told(&error))
+    })
+}
+
+fn with_ledger_key<T>(
+    session: &cim_keys::app::session::Session,
+    passphrases: &PassphraseArgs,
+    act: impl FnOnce(&log::LedgerSecret) -> Result<T>,
+) -> Result<T> {
+    let custody = session.custody().map_err(|error| CliError::failed("custody can't be opened").because(&error))?;
+    let passphrases = Passphrases::new(passphrases)?;
+    let key = log::ledger_key(session.store()).map_err(|error| told(&error))?;
+    let unlocked = passphrases.unlock(&custody, &key.compartment)?;
+    let secret =
+        key.reveal(&unlocked).map_err(|error| CliError::failed("the ledger's key can't be used").because(&error))?;
+    act(&secret)
+}
+
+fn public_key(args: &PublicKeyArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::read(global)?;
+    let key = log::verifier_key(session.store()).map_err(|error| told(&error))?;
+    let key = if args.witness { key.as_witness() } else { key };
+    ui.object(&json!({ "key": key.to_string(), "name": key.name().as_str() }))?;
+    ui.line(&key)
+}
+
+fn prove(args: &ProveArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::read(global)?;
+    let which: Which = args.event.parse().map_err(|error| told(&LogError::Read(error)))?;
+    let disclose = if args.with_event { Disclose::Event } else { Disclose::Cid };
+    let proof = log::prove(session.store(), &which, disclose).map_err(|error| told(&error))?;
+    let what = json!({ "proof": proof.to_string(), "position": proof.index + 1, "cid": proof.subject.cid().to_string(),
+        "size": proof.checkpoint.size() });
+    write(&proof.to_string(), args.out.as_deref(), &what, ui)
+}
+
+fn consistency(args: &ConsistencyArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::read(global)?;
+    let from = args.from.as_deref().map(read_checkpoint).transpose()?;
+    let update = log::consistency(session.store(), from.as_ref()).map_err(|error| told(&error))?;
+    let what = json!({ "update": update.to_string(), "from": update.old_size, "size": update.checkpoint.size() });
+    write(&update.to_string(), args.out.as_deref(), &what, ui)
+}
+
+fn cosign(args: &CosignArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::write(global)?;
+    let log_key = read_key(&args.key)?;
+    let text = read(&args.file)?;
+    let not_shown = |error: &dyn std::error::Error| CliError::verification(error.to_string());
+    let update = if text.starts_with("old ") {
+        text.parse::<Update>().map_err(|error| not_shown(&error))?
+    } else {
+        let checkpoint = text.parse::<SignedCheckpoint>().map_err(|error| not_shown(&error))?;
+        // A checkpoint alone is enough the first time, and for the same head again.
+        Update { old_size: 0, hashes: Vec::new(), checkpoint }
+    };
+    let memory = session.place().folder().join("witnessed");
+    let signed = with_ledger_key(&session, &args.passphrases, |secret| {
+        log::cosign(session.store(), secret, &memory, &update, &log_key, Timestamp::now())
+            .map_err(|error| cosign_told(&error))
+    })?;
+    let what = json!({ "checkpoint": signed.to_string(), "origin": signed.checkpoint().origin.as_str(), "size": signed.size() });
+    write(&signed.to_string(), args.out.as_deref(), &what, ui)
+}
+
+fn check(args: &CheckArgs, ui: Ui) -> Result {
+    let requirements = Requirements {
+        key: read_key(&args.key)?,
+        witnesses: args.cosigned_by.iter().map(|key| read_key(key)).collect::<Result<_>>()?,
+        policy: args.policy.as_deref().map(read_policy).transpose()?,
+        before: args
+            .before
+            .as_deref()
+            .map(Timestamp::parse_lenient)
+            .transpose()
+            .map_err(|error| CliError::usage(error.to_string()))?,
+        from: args.from.as_deref().map(read_checkpoint).transpose()?,
+    };
+    let text = read(&args.file)?;
+    let checked = log::check(&text, &requirements).map_err(|error| check_told(&args.file, &error))?;
+    ui.object(&checked_json(&checked, &requirements.key)?)?;
+    report(&checked, &requirements, ui)
+}
+
+fn report(checked: &Checked, requirements: &Requirements, ui: Ui) -> Result {
+    let mut facts = Vec::new();
+    if let Some(event) = &checked.event {
+        facts.push(("event", event.cid.to_string()));
+        facts.push(("position", event.position.to_string()));
+        if let Some(proved) = &event.event {
+            facts.push(("type", proved.event.event_type().to_owned()));
+            facts.push(("time", proved.event.occurred_at.to_string()));
+            facts.push(("actor", proved.event.actor.to_string()));
+            facts.push(("data", event_json(event)?["data"].to_string()));
+        }
+    }
+    facts.push(("ledger", checked.head.origin.to_string()));
+    facts.push(("events", checked.head.size.to_string()));
+    if let Some(size) = checked.continues {
+        facts.push(("continues", format!("the head of {size} events")));
+    }
+    facts.push(("signed by", requirements.key.to_string()));
+    for (name, at) in &checked.cosigned {
+        facts.push(("cosigned by", format!("{name} at {at}")));
+    }
+    ui.facts(&facts)?;
+    ui.done(match checked.event {
+        Some(_) => "Proved: the event is in this ledger.",
+        None => "The signatures hold.",
+    })?;
+    if checked.cosigned.is_empty() && !ui.is_json() {
+        ui.note("Only the ledger's own key vouches for it: whoever holds that key could have written another history.");
+    }
+    Ok(())
+}
+
+fn checked_json(checked: &Checked, key: &VerifierKey) -> Result<Value> {
+    let event = checked.event.as_ref().map(event_json).transpose()?;
+    let cosigned: Vec<_> =
+        checked.cosigned.iter().map(|(name, at)| json!({ "name": name, "at": at.to_string() })).collect();
+    Ok(json!({ "ok": true, "origin": checked.head.origin.as_str(), "size": checked.head.size,
+        "signed_by": key.to_string(), "cosigned_by": cosigned, "event": event, "continues": checked.continues }))
+}
+
+/// The event, with the keys of every other command that shows one.
+fn event_json(event: &CheckedEvent) -> Result<Value> {
+    let mut object = json!({ "position": event.position, "cid": event.cid.to_string() });
+    if let Some(proved) = &event.event {
+        let text = to_dag_json(&proved.block);
+        let text = text.map_err(|error| CliError::failed("the event can't be shown").because(&error))?;
+        let whole: Value = serde_json::from_str(&text)
+            .map_err(|error| CliError::failed("the event can't be shown").because(&error))?;
+        for key in ["id", "type", "occurred_at", "actor", "correlation_id", "causes", "data"] {
+            object[key] = whole[key].clone();
+        }
+    }
+    Ok(object)
+}
+
+/// Writes a text to a file, whole or not at all, or to standard output.
+fn write(text: &str, out: Option<&Path>, what: &Value, ui: Ui) -> Result {
+    if let Some(path) = out {
+        write_durably(path, text.as_bytes(), false)
+            .map_err(|error| CliError::failed(format!("cannot write {}", path.display())).because(&error))?;
+        ui.object(what)?;
+        return ui.done(format_args!("Wrote {}.", path.display()));
+    }
+    ui.object(what)?;
+    if ui.is_json() { Ok(()) } else { ui.raw(text.as_bytes()) }
+}
+
+fn read(path: &Path) -> Result<String> {
+    let cannot = |error: &std::io::Error| CliError::usage(format!("cannot read {}", path.display())).because(error);
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(LONGEST).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).map_err(|error| cannot(&error))?.take(LONGEST).read_to_string(&mut text)
+    };
+    read.map_err(|error| cannot(&error))?;
+    Ok(text)
+}
+
+/// A checkpoint in a file.
+pub(crate) fn read_checkpoint(path: &Path) -> Result<SignedCheckpoint> {
+    let not_one = |error| CliError::verification(format!("{} is no checkpoint", path.display())).because(&error);
+    read(path)?.parse().map_err(not_one)
+}
+
+fn read_policy(path: &Path) -> Result<Policy> {
+    read(path)?.parse().map_err(|error| CliError::usage(format!("{} is no policy", path.display())).because(&error))
+}
+
+/// A verifier key, given as it is or as a file that holds it.
+pub(crate) fn read_key(text: &str) -> Result<VerifierKey> {
+    match text.parse::<VerifierKey>() {
+        Ok(key) => Ok(key),
+        Err(_) if Path::new(text).is_file() => {
+            let path = Path::new(text);
+            read(path)?
+                .trim()
+                .parse()
+                .map_err(|error| CliError::usage(format!("{} holds no verifier key", path.display())).because(&error))
+        }
+        Err(error) => Err(CliError::usage(error.to_string()).hint("give the key itself, or a file that holds it")),
+    }
+}
+
+fn check_told(path: &Path, error: &CheckError) -> CliError {
+    let path = path.to_string_lossy();
+    let told = CliError::verification(format!("{} does not hold", visible(&path))).because(error);
+    match error {
+        CheckError::FromNeeded => CliError::usage(error.to_string()),
+        _ => told,
+    }
+}
+
+/// How an error of the log is told.
+pub(crate) fn told(error: &LogError) -> CliError {
+    match error {
+        LogError::Empty | LogError::Unsigned { .. } => CliError::refused(error.to_string()),
+        LogError::OtherHistory { .. } | LogError::Keep(_) => CliError::verification(error.to_string()),
+        _ => CliError::failed("the log could not be read or signed").because(error),
+    }
+}
+
+fn cosign_told(error: &log::CosignError) -> CliError {
+    match error {
+        log::CosignError::Witness(_) => CliError::verification("the head was not signed").because(error),
+        _ => CliError::failed("the head was not signed").because(error),
+    }
+}

@@ -1,0 +1,122 @@
+//! The log and archives on the command line, from signing to the stranger who checks.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the program in a folder; answers with its exit code and both outputs.
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cim-keys"));
+    command.env_clear().current_dir(folder).args(arguments);
+    command
+        .env("CIM_KEYS_STATE", folder.join("state"))
+        .env("CIM_KEYS_PASSPHRASE", "nothing but a passphrase for tests");
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn ok(folder: &Path, arguments: &[&str]) -> String {
+    let (code, out, err) = run(folder, arguments);
+    assert_eq!(code, 0, "{arguments:?}: {out}{err}");
+    out
+}
+
+fn refused(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let (found, out, err) = run(folder, arguments);
+    assert_eq!(found, code, "{arguments:?}: {out}{err}");
+    err
+}
+
+#[test]
+fn a_stranger_checks_what_a_ledger_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    ok(dir, &["init", "acme", "--name", "Acme"]);
+    ok(dir, &["init", "witness", "--name", "Witness"]);
+    let hint = refused(dir, &["log", "checkpoint", "--ledger", "acme"], 3);
+    assert!(hint.contains("--sign"), "{hint}");
+    let first = ok(dir, &["log", "checkpoint", "--sign", "--ledger", "acme"]);
+    assert_eq!(ok(dir, &["log", "checkpoint", "--ledger", "acme"]), first);
+    std::fs::write(dir.join("first"), &first).unwrap();
+    let key = ok(dir, &["log", "public-key", "--ledger", "acme"]);
+    let key = key.trim();
+    std::fs::write(dir.join("key"), key).unwrap();
+    ok(dir, &["organization", "add", "Acme Instruments", "--ledger", "acme"]);
+    let unsigned = refused(dir, &["log", "prove", "5", "--ledger", "acme"], 3);
+    assert!(unsigned.contains("--sign"), "{unsigned}");
+    ok(dir, &["log", "checkpoint", "--sign", "--ledger", "acme"]);
+
+    // A proof, checked without a ledger, by the key or by a file that holds it.
+    ok(dir, &["log", "prove", "5", "--with-event", "--ledger", "acme", "--out", "event.tlog-proof"]);
+    let said = ok(dir, &["log", "check", "event.tlog-proof", "--key", key]);
+    assert!(said.contains("OrganizationCreated") && said.contains("Proved"), "{said}");
+    let json: serde_json::Value =
+        serde_json::from_str(&ok(dir, &["log", "check", "event.tlog-proof", "--key", "key", "--output", "json"]))
+            .unwrap();
+    assert_eq!((&json["ok"], &json["event"]["data"]["name"]), (&true.into(), &"Acme Instruments".into()));
+    let later = refused(dir, &["log", "check", "event.tlog-proof", "--key", "key", "--before", "2020-01-01"], 4);
+    assert!(later.contains("not before"), "{later}");
+    let changed = std::fs::read_to_string(dir.join("event.tlog-proof")).unwrap().replace("index 4", "index 3");
+    std::fs::write(dir.join("changed"), changed).unwrap();
+    refused(dir, &["log", "check", "changed", "--key", "key"], 4);
+    let mistyped = refused(dir, &["log", "check", "event.tlog-proof", "--key", &key.replace('+', "-")], 2);
+    assert!(mistyped.contains("name+hash+base64"), "{mistyped}");
+
+    // A witness.
+    ok(dir, &["log", "consistency", "--ledger", "acme", "--from", "first", "--out", "update"]);
+    ok(dir, &["log", "check", "update", "--key", "key", "--from", "first"]);
+    refused(dir, &["log", "check", "update", "--key", "key"], 2);
+    ok(dir, &["log", "cosign", "update", "--key", "key", "--ledger", "witness", "--out", "cosigned"]);
+    let old = refused(dir, &["log", "cosign", "first", "--key", "key", "--ledger", "witness"], 4);
+    assert!(old.contains("seen before"), "{old}");
+    let kept = ok(dir, &["log", "checkpoint", "--add", "cosigned", "--ledger", "acme"]);
+    assert_eq!(kept, std::fs::read_to_string(dir.join("cosigned")).unwrap());
+    let witness = ok(dir, &["log", "public-key", "--witness", "--ledger", "witness"]);
+    let policy = format!("log {key}\nwitness w {witness}quorum w\n");
+    std::fs::write(dir.join("policy"), policy).unwrap();
+    refused(dir, &["log", "check", "event.tlog-proof", "--key", "key", "--policy", "policy"], 4);
+    ok(dir, &["log", "prove", "5", "--ledger", "acme", "--out", "event.tlog-proof"]);
+    let said = ok(dir, &["log", "check", "event.tlog-proof", "--key", "key", "--policy", "policy"]);
+    assert!(said.contains("cosigned by"), "{said}");
+    let said = ok(dir, &["verify", "--ledger", "acme", "--against", "first"]);
+    assert!(said.contains("cosigned the head of 5 events: witness/"), "{said}");
+}
+
+#[test]
+fn an_archive_is_verified_and_mirrored() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    ok(dir, &["init", "acme", "--name", "Acme"]);
+    ok(dir, &["organization", "add", "Acme Instruments", "--ledger", "acme"]);
+    ok(dir, &["log", "checkpoint", "--sign", "--ledger", "acme"]);
+    std::fs::write(dir.join("key"), ok(dir, &["log", "public-key", "--ledger", "acme"])).unwrap();
+    ok(dir, &["export", "car", "acme.car", "--ledger", "acme"]);
+    let said = ok(dir, &["verify", "acme.car", "--key", "key"]);
+    assert!(said.contains("Events 1 to 5") && said.contains("up to event 5"), "{said}");
+    let key_needed = refused(dir, &["import", "car", "acme.car", "--ledger", "mirror"], 2);
+    assert!(key_needed.contains("--key"), "{key_needed}");
+    ok(dir, &["import", "car", "acme.car", "--key", "key", "--ledger", "mirror"]);
+    let again = ok(dir, &["import", "car", "acme.car", "--ledger", "mirror", "--output", "json"]);
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    assert_eq!((&again["new"], &again["events"]), (&0.into(), &5.into()));
+    for format in ["jsonl", "dag-json"] {
+        let of = |ledger| ok(dir, &["export", "events", "--format", format, "--ledger", ledger]);
+        assert_eq!(of("acme"), of("mirror"));
+        assert_eq!(of("acme").lines().count(), 5);
+    }
+    ok(dir, &["verify", "--ledger", "mirror"]);
+    refused(dir, &["organization", "add", "Other", "--ledger", "mirror"], 3);
+
+    let mut bytes = std::fs::read(dir.join("acme.car")).unwrap();
+    std::fs::write(dir.join("half.car"), &bytes[..bytes.len() - 100]).unwrap();
+    let half = refused(dir, &["import", "car", "half.car", "--ledger", "mirror"], 4);
+    assert!(half.contains("breaks off"), "{half}");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(dir.join("changed.car"), &bytes).unwrap();
+    refused(dir, &["verify", "changed.car", "--key", "key"], 4);
+    refused(dir, &["import", "car", "changed.car", "--key", "key", "--ledger", "other"], 4);
+    assert!(!dir.join("other/ledger.db").exists());
+}

@@ -1,0 +1,478 @@
+//! The transparency log: signing its head, proving what is in it, checking what others show.
+
+use std::path::{Path, PathBuf};
+
+use crate::acts::keys::{PrivateKey, UseError};
+use crate::custody::Unlocked;
+use crate::events::{EventData, KeyEvent};
+use crate::files::write_durably;
+use crate::ids::KeyId;
+use crate::ipld_support::{DecodeError, decode_block};
+use crate::ledger::{Facts, NameKey, ViewError};
+use crate::log::{
+    Checkpoint, CheckpointError, DamagedMemory, InvalidKey, LogProof, Memory, Policy, PolicyError, ProofError,
+    ProofFileError, SignedCheckpoint, Subject, Update, VerifierKey, WitnessError,
+};
+use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
+use crate::text::{Label, PublicKey};
+use crate::time::Timestamp;
+
+/// Why the head was not signed, or nothing could be proved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The ledger's key does not read as an Ed25519 key.
+    #[error("the ledger's key does not read: {0}")]
+    Key(#[from] InvalidKey),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The new head is not a continuation of one that was signed, or could not be kept.
+    #[error(transparent)]
+    Keep(#[from] CheckpointStoreError),
+    /// The secret is not the ledger's, or the checkpoint of another ledger.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The tables of entities could not be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// No key of the ledger is recorded as its own.
+    #[error(
+        "the ledger's own key is not among its keys, so custody can't be asked for it: this ledger was not made by `cim-keys init`"
+    )]
+    NoKey,
+    /// There is nothing to sign.
+    #[error("the ledger has no events yet, so there is no head to sign")]
+    Empty,
+    /// No signed head covers the event.
+    #[error(
+        "no signed head covers the event at position {position}: the last is of {signed} events; sign the head with `cim-keys log checkpoint --sign`"
+    )]
+    Unsigned {
+        /// The event's position.
+        position: u64,
+        /// The size of the last signed head; 0 when none was signed.
+        signed: u64,
+    },
+    /// The checkpoint is not of this history.
+    #[error(
+        "the checkpoint of {size} events is not one of this history: either it is of another ledger, or one of the two was rewritten; keep both, they are the evidence"
+    )]
+    OtherHistory {
+        /// The checkpoint's size.
+        size: u64,
+    },
+}
+
+/// The key with which the ledger signs its heads, as those check it who never saw the ledger.
+///
+/// The name is the origin: of the first event, so that it stays when the key changes.
+pub fn verifier_key(store: &Store) -> Result<VerifierKey, LogError> {
+    let identity = store.identity();
+    let first = store.event(&Which::Position(1))?.event()?;
+    let first_key = match &first.data {
+        EventData::LedgerCreated(created) => &created.public_key,
+        _ => &identity.public_key,
+    };
+    Ok(VerifierKey::of_ledger(&identity.name, first_key, &identity.public_key)?)
+}
+
+/// Where the private half of the ledger's own key lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerKey {
+    /// The key.
+    pub key_id: KeyId,
+    /// The compartment of custody that holds it.
+    pub compartment: Label,
+    public_key: PublicKey,
+}
+
+impl LedgerKey {
+    /// Takes the secret out of custody, and checks that it is the one that is recorded.
+    pub fn reveal(&self, unlocked: &Unlocked<'_>) -> Result<LedgerSecret, UseError> {
+        PrivateKey::reveal(unlocked, self.key_id, &self.public_key).map(LedgerSecret)
+    }
+}
+
+/// The private half of the ledger's own key, in memory. It signs heads and nothing else.
+#[derive(Debug)]
+pub struct LedgerSecret(PrivateKey);
+
+impl LedgerSecret {
+    fn signer(&self, key: &VerifierKey) -> Result<&ed25519_dalek::SigningKey, CheckpointError> {
+        self.0.as_ed25519().ok_or_else(|| CheckpointError::OtherSecret(key.to_string()))
+    }
+}
+
+/// Looks up where the ledger's own key lies.
+pub fn ledger_key(store: &Store) -> Result<LedgerKey, LogError> {
+    let public_key = store.identity().public_key.clone();
+    let found = store.view(|view| view.find(&NameKey::public_key(&public_key), 1))??;
+    match found.into_iter().next().map(|entity| entity.facts) {
+        Some(Facts::Key(key)) => {
+            let compartment = key.compartment.ok_or(LogError::NoKey)?;
+            Ok(LedgerKey { key_id: key.key_id, compartment, public_key })
+        }
+        _ => Err(LogError::NoKey),
+    }
+}
+
+/// What is signed, and what is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The newest signed head.
+    pub signed: Option<SignedCheckpoint>,
+    /// How many events there are.
+    pub events: u64,
+}
+
+impl Head {
+    /// How many events no signed head covers.
+    #[must_use]
+    pub fn unsigned(&self) -> u64 {
+        self.events.saturating_sub(self.signed.as_ref().map_or(0, SignedCheckpoint::size))
+    }
+}
+
+/// Looks up what is signed.
+pub fn head(store: &Store) -> Result<Head, LogError> {
+    Ok(Head { signed: store.latest_checkpoint()?, events: store.end()? })
+}
+
+/// Signs the head of what is recorded. A head that is signed already is given back as it is; one that does not continue
+/// what was signed before is refused.
+pub fn sign_head(store: &Store, secret: &LedgerSecret) -> Result<SignedCheckpoint, LogError> {
+    store.check_signed()?;
+    let key = verifier_key(store)?;
+    let (size, root) = store.head()?;
+    if size == 0 {
+        return Err(LogError::Empty);
+    }
+    if let Some(there) = store.checkpoint(size)?
+        && there.verify(&key).is_ok()
+    {
+        return Ok(there);
+    }
+    let head = Checkpoint { origin: key.name().clone(), size, root };
+    Ok(store.keep_checkpoint(&head.sign(&key, secret.signer(&key)?)?)?)
+}
+
+/// Keeps the signatures that a witness put under a head of this ledger.
+pub fn keep_cosigned(store: &Store, checkpoint: &SignedCheckpoint) -> Result<SignedCheckpoint, LogError> {
+    checkpoint.verify(&verifier_key(store)?)?;
+    Ok(store.keep_checkpoint(checkpoint)?)
+}
+
+/// What a history is anchored to: who besides the ledger itself would notice if it were rewritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// The size of the newest head that the ledger's own key signed.
+    pub signed: Option<u64>,
+    /// How many events a stream has confirmed: subscribers may have seen them.
+    pub published: u64,
+    /// The heads that others have signed too, by size, with their names.
+    pub cosigned: Vec<(u64, Vec<String>)>,
+    /// How many events no signed head covers.
+    pub unsigned: u64,
+}
+
+/// Looks up what the history is anchored to. A witness's signature is told by its name; whether it is the witness's, whoever
+/// has its key checks with [`check`].
+pub fn anchor(store: &Store) -> Result<Anchor, LogError> {
+    let key = verifier_key(store)?;
+    let (mut signed, mut cosigned) = (None, Vec::new());
+    for checkpoint in store.checkpoints()? {
+        match checkpoint.verify(&key) {
+            Ok(()) => signed = Some(checkpoint.size()),
+            // Under a key of before.
+            Err(CheckpointError::NotSigned { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let others = checkpoint.signatures().iter().filter(|one| one.name != checkpoint.checkpoint().origin);
+        let names: Vec<String> = others.map(|one| one.name.to_string()).collect();
+        if !names.is_empty() {
+            cosigned.push((checkpoint.size(), names));
+        }
+    }
+    let unsigned = store.end()? - signed.unwrap_or(0);
+    Ok(Anchor { signed, published: store.published()?, cosigned, unsigned })
+}
+
+/// Checks that a checkpoint which came on another way is one of this history, signed by this ledger.
+pub fn check_against(store: &Store, checkpoint: &SignedCheckpoint) -> Result<(), LogError> {
+    checkpoint.verify(&verifier_key(store)?)?;
+    let size = checkpoint.size();
+    if size > store.end()? || store.root(Some(size))?.1 != checkpoint.checkpoint().root {
+        return Err(LogError::OtherHistory { size });
+    }
+    Ok(())
+}
+
+/// Why a witness did not sign.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CosignError {
+    /// What was shown is not to be signed.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+    /// The memory of what was signed does not read.
+    #[error("{}: {source}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DamagedMemory,
+    },
+    /// The memory could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// This ledger's own key can't be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// As a witness, signs another log's head with this ledger's key, if it continues what was seen of that log before. What was
+/// seen is remembered in a file, durably, before the signature is given out.
+pub fn cosign(
+    store: &Store,
+    secret: &LedgerSecret,
+    memory: &Path,
+    update: &Update,
+    log: &VerifierKey,
+    at: Timestamp,
+) -> Result<SignedCheckpoint, CosignError> {
+    let io = |source| CosignError::Io { path: memory.to_owned(), source };
+    let mut seen: Memory = match std::fs::read_to_string(memory) {
+        Ok(text) => text.parse().map_err(|source| CosignError::Damaged { path: memory.to_owned(), source })?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory::default(),
+        Err(source) => return Err(io(source)),
+    };
+    let key = verifier_key(store)?.as_witness();
+    let signer = secret.signer(&key).map_err(LogError::from)?;
+    let signed = seen.cosign(update, log, &key, signer, at)?;
+    write_durably(memory, seen.to_string().as_bytes(), true).map_err(io)?;
+    Ok(signed)
+}
+
+/// What a proof discloses of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disclose {
+    /// The content identifier only.
+    Cid,
+    /// The whole event.
+    Event,
+}
+
+/// Proves that an event is in the log, under the newest signed head that covers it.
+pub fn prove(store: &Store, which: &Which, disclose: Disclose) -> Result<LogProof, LogError> {
+    let Recorded { position, cid, block, .. } = store.event(which)?;
+    let signed = store.latest_checkpoint()?;
+    let unsigned = |signed| LogError::Unsigned { position, signed };
+    let checkpoint = signed.ok_or_else(|| unsigned(0))?;
+    if checkpoint.size() < position {
+        return Err(unsigned(checkpoint.size()));
+    }
+    let hashes = store.prove_inclusion(position, checkpoint.size())?;
+    let subject = match disclose {
+        Disclose::Cid => Subject::Cid(cid),
+        Disclose::Event => Subject::Block(block),
+    };
+    Ok(LogProof { subject, index: position - 1, hashes, checkpoint })
+}
+
+/// Proves that the newest signed head continues an earlier checkpoint; from nothing when there is none.
+pub fn consistency(store: &Store, from: Option<&SignedCheckpoint>) -> Result<Update, LogError> {
+    let checkpoint = store.latest_checkpoint()?.ok_or(LogError::Unsigned { position: 1, signed: 0 })?;
+    let Some(from) = from.map(SignedCheckpoint::checkpoint).filter(|from| from.size > 0) else {
+        return Ok(Update { old_size: 0, hashes: Vec::new(), checkpoint });
+    };
+    if from.size > checkpoint.size() {
+        return Err(LogError::OtherHistory { size: from.size });
+    }
+    let hashes = store.prove_consistency(from.size, checkpoint.size())?;
+    let update = Update { old_size: from.size, hashes, checkpoint };
+    update.check(&from.root).map_err(|_| LogError::OtherHistory { size: from.size })?;
+    Ok(update)
+}
+
+/// Why something that was shown does not hold.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The file does not read, or its checkpoint is not signed by the ledger.
+    #[error(transparent)]
+    File(#[from] ProofFileError),
+    /// The checkpoint is not signed as it should be.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The hashes do not lead where they should.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// Too few witnesses signed.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The event in the proof does not read.
+    #[error("the event in the proof does not read: {0}")]
+    Event(#[from] DecodeError),
+    /// The proof does not hold the event, only its content identifier.
+    #[error(
+        "the proof names the event and does not hold it, so its time is not known; ask for one that `cim-keys event proof-of` made"
+    )]
+    NotDisclosed,
+    /// The event is not of before the date.
+    #[error("the event is of {at}, which is not before {before}")]
+    Later {
+        /// The event's time.
+        at: Timestamp,
+        /// The date that was asked about.
+        before: Timestamp,
+    },
+    /// Nobody but the ledger vouches for the date.
+    #[error(
+        "the event says {at}, but {witness} saw it only at {seen}, which is not before {before}: only the ledger itself vouches for the earlier time"
+    )]
+    SeenLater {
+        /// The event's time.
+        at: Timestamp,
+        /// The witness.
+        witness: String,
+        /// When it signed.
+        seen: Timestamp,
+        /// The date that was asked about.
+        before: Timestamp,
+    },
+    /// A consistency proof needs the earlier checkpoint.
+    #[error(
+        "this is a proof that one head continues another, and the other is missing: give it with --from CHECKPOINT"
+    )]
+    FromNeeded,
+    /// A consistency proof begins at another size than the earlier checkpoint has.
+    #[error(
+        "the proof begins at {old_size} events, and the earlier checkpoint has {size}; they do not belong together"
+    )]
+    OtherSize {
+        /// Where the proof begins.
+        old_size: u64,
+        /// The earlier checkpoint's size.
+        size: u64,
+    },
+}
+
+/// What a file must stand up to.
+#[derive(Debug, Clone)]
+pub struct Requirements {
+    /// The ledger's key.
+    pub key: VerifierKey,
+    /// The witnesses that must have signed, each of them.
+    pub witnesses: Vec<VerifierKey>,
+    /// Whose signatures are demanded besides.
+    pub policy: Option<Policy>,
+    /// The event must be of before this time.
+    pub before: Option<Timestamp>,
+    /// The earlier checkpoint, for a consistency proof.
+    pub from: Option<SignedCheckpoint>,
+}
+
+/// What was found to hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// The head that everything leads to.
+    pub head: Checkpoint,
+    /// Who cosigned it, and when.
+    pub cosigned: Vec<(String, Timestamp)>,
+    /// The event that it proves.
+    pub event: Option<CheckedEvent>,
+    /// The size of the earlier head that it continues.
+    pub continues: Option<u64>,
+}
+
+/// An event that is proved to be in a log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedEvent {
+    /// Its position, from 1.
+    pub position: u64,
+    /// Its content identifier.
+    pub cid: cid::Cid,
+    /// The event, if the proof holds it.
+    pub event: Option<ProvedEvent>,
+}
+
+/// An event that came with its proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProvedEvent {
+    /// The event.
+    pub event: KeyEvent,
+    /// Its canonical block.
+    pub block: Vec<u8>,
+}
+
+/// Checks a file that somebody shows: a proof (of an event, or of consistency) or a checkpoint. It needs no ledger.
+pub fn check(text: &str, requirements: &Requirements) -> Result<Checked, CheckError> {
+    let (checkpoint, event, continues) = if text.starts_with("c2sp.org/") {
+        let proof: LogProof = text.parse()?;
+        proof.check()?;
+        let event = match &proof.subject {
+            Subject::Block(block) => {
+                Some(ProvedEvent { event: decode_block::<KeyEvent>(block)?, block: block.clone() })
+            }
+            Subject::Cid(_) => None,
+        };
+        let event = CheckedEvent { position: proof.index + 1, cid: proof.subject.cid(), event };
+        (proof.checkpoint, Some(event), None)
+    } else if text.starts_with("old ") {
+        let update: Update = text.parse()?;
+        if update.old_size > 0 {
+            let from = requirements.from.as_ref().ok_or(CheckError::FromNeeded)?;
+            from.verify(&requirements.key)?;
+            if from.size() != update.old_size {
+                return Err(CheckError::OtherSize { old_size: update.old_size, size: from.size() });
+            }
+            update.check(&from.checkpoint().root)?;
+        }
+        let old_size = update.old_size;
+        (update.checkpoint, None, Some(old_size))
+    } else {
+        (text.parse::<SignedCheckpoint>()?, None, None)
+    };
+    checkpoint.verify(&requirements.key)?;
+    let mut cosigned = Vec::new();
+    for witness in &requirements.witnesses {
+        if let Some(at) = checkpoint.signed_by(witness)?.at {
+            cosigned.push((witness.name().to_string(), at));
+        }
+    }
+    if let Some(policy) = &requirements.policy {
+        for (name, at) in policy.check(&checkpoint)? {
+            let name = name.to_owned();
+            cosigned.push((name, at));
+        }
+    }
+    if let Some(before) = requirements.before {
+        check_time(event.as_ref(), &cosigned, before)?;
+    }
+    Ok(Checked { head: checkpoint.checkpoint().clone(), cosigned, event, continues })
+}
+
+fn check_time(
+    event: Option<&CheckedEvent>,
+    cosigned: &[(String, Timestamp)],
+    before: Timestamp,
+) -> Result<(), CheckError> {
+    let proved = event.and_then(|event| event.event.as_ref()).ok_or(CheckError::NotDisclosed)?;
+    let at = proved.event.occurred_at;
+    if at >= before {
+        return Err(CheckError::Later { at, before });
+    }
+    // Where witnesses are asked for, the first of them must have seen it in time.
+    match cosigned.iter().min_by_key(|(_, seen)| *seen) {
+        Some((witness, seen)) if *seen >= before => {
+            Err(CheckError::SeenLater { at, witness: witness.clone(), seen: *seen, before })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,117 @@
+//! Files that are there whole or not at all: written beside their place, synced, and renamed into it.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that appears under its name when [`NewFile::commit`] returns, and never half. Dropped before that, it leaves
+/// nothing; a crash leaves a file whose name ends in `.new`, which the next writing replaces.
+#[derive(Debug)]
+pub struct NewFile {
+    place: PathBuf,
+    aside: PathBuf,
+    out: Option<BufWriter<File>>,
+}
+
+impl NewFile {
+    /// Begins a file that will be at `place`, in a folder that exists. Only its owner may read and write it when `private`.
+    pub fn create(place: &Path, private: bool) -> io::Result<Self> {
+        let mut aside = place.as_os_str().to_owned();
+        aside.push(".new");
+        let aside = PathBuf::from(aside);
+        let file = open(&aside, private)?;
+        Ok(Self { place: place.to_owned(), aside, out: Some(BufWriter::with_capacity(1 << 18, file)) })
+    }
+
+    /// Makes the file durable, and then visible under its name. What was there under that name is replaced.
+    pub fn commit(mut self) -> io::Result<()> {
+        let Some(out) = self.out.take() else { return Ok(()) };
+        let done = (|| {
+            let file = out.into_inner().map_err(|error| error.into_error())?;
+            file.sync_all()?;
+            fs::rename(&self.aside, &self.place)?;
+            sync_folder(self.place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        })();
+        if done.is_err() {
+            // The error that is told is the first one.
+            let _ = fs::remove_file(&self.aside);
+        }
+        done
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.as_mut().map_or(Ok(0), |out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.out.take().is_some() {
+            // Whoever gave up has been told why.
+            let _ = fs::remove_file(&self.aside);
+        }
+    }
+}
+
+/// Writes a whole file durably, or leaves what was there.
+pub fn write_durably(place: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+    let mut file = NewFile::create(place, private)?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
+#[cfg(unix)]
+fn open(path: &Path, private: bool) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mode = if private { 0o600 } else { 0o644 };
+    // A leftover of another mode must not lend its mode to the new file.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path, _private: bool) -> io::Result<File> {
+    File::create(path)
+}
+
+/// Makes a rename in a folder durable.
+#[cfg(unix)]
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Folders can't be synced here; the system does it in its own time.
+#[cfg(not(unix))]
+pub fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a");
+        write_durably(&place, b"one", true).unwrap();
+        let mut given_up = NewFile::create(&place, false).unwrap();
+        given_up.write_all(b"tw").unwrap();
+        drop(given_up);
+        assert_eq!(fs::read(&place).unwrap(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_durably(&place, b"two", false).unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"two");
+        assert!(NewFile::create(&folder.path().join("no/such"), false).is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! The log of a real ledger: heads are signed in order, proofs hold for every event, and nothing is signed twice differently.
+
+#![cfg(all(feature = "store", feature = "custody"))]
+#![allow(clippy::unwrap_used)]
+
+mod log_support;
+
+use cim_keys::app::log::{self, CheckError, Disclose, LogError, Requirements};
+use cim_keys::delivery::outbox::Outbox as _;
+use cim_keys::store::{CheckpointStoreError, Store, Which};
+use cim_keys::time::Timestamp;
+use log_support::{Ledger, options};
+
+#[test]
+fn heads_are_signed_once_and_travel_with_the_outbox() {
+    let ledger = Ledger::new();
+    assert_eq!(log::head(&ledger.store).unwrap().unsigned(), 2);
+    assert!(matches!(
+        log::prove(&ledger.store, &Which::Position(1), Disclose::Cid),
+        Err(LogError::Unsigned { position: 1, signed: 0 })
+    ));
+    let first = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    assert_eq!(log::sign_head(&ledger.store, &ledger.secret).unwrap(), first);
+    assert_eq!(first.size(), 2);
+    first.verify(&ledger.requirements().key).unwrap();
+    assert!(ledger.requirements().key.name().as_str().starts_with("acme-keys/"));
+
+    ledger.grow(3);
+    let head = log::head(&ledger.store).unwrap();
+    assert_eq!((head.unsigned(), head.signed.as_ref()), (3, Some(&first)));
+    let outbox = ledger.store.outbox().unwrap();
+    assert_eq!(outbox.checkpoint(2).unwrap(), Some(first.to_string()));
+    assert_eq!(outbox.checkpoint(3).unwrap(), None);
+    let second = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    assert_eq!(second.size(), 5);
+    assert!(ledger.store.verify(&mut |_, _| {}).ok());
+
+    let update = log::consistency(&ledger.store, Some(&first)).unwrap();
+    let with_from = Requirements { from: Some(first.clone()), ..ledger.requirements() };
+    let checked = log::check(&update.to_string(), &with_from).unwrap();
+    assert_eq!((checked.continues, checked.head.size), (Some(2), 5));
+    assert!(matches!(log::check(&update.to_string(), &ledger.requirements()), Err(CheckError::FromNeeded)));
+    let other = Ledger::new();
+    other.grow(1);
+    let foreign = log::sign_head(&other.store, &other.secret).unwrap();
+    assert!(matches!(log::consistency(&ledger.store, Some(&foreign)), Err(LogError::OtherHistory { size: 3 })));
+}
+
+#[test]
+fn every_event_is_proved_under_every_head() {
+    let ledger = Ledger::new();
+    for _ in 0..4 {
+        ledger.grow(3);
+        let head = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+        for position in 1..=head.size() {
+            let proof = log::prove(&ledger.store, &Which::Position(position), Disclose::Event).unwrap();
+            let checked = log::check(&proof.to_string(), &ledger.requirements()).unwrap();
+            let event = checked.event.unwrap();
+            assert_eq!(event.position, position);
+            let recorded = ledger.store.event(&Which::Position(position)).unwrap();
+            assert_eq!((event.cid, event.event.unwrap().block), (recorded.cid, recorded.block));
+        }
+    }
+}
+
+#[test]
+fn a_date_is_vouched_for_by_whoever_was_asked() {
+    let (ledger, witness) = (Ledger::new(), Ledger::new());
+    let signed = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    let memory = witness.folder.path().join("witnessed");
+    let update = log::consistency(&ledger.store, None).unwrap();
+    let (key, witness_key) = (ledger.requirements().key, log::verifier_key(&witness.store).unwrap().as_witness());
+    let now = Timestamp::now();
+    let cosigned = log::cosign(&witness.store, &witness.secret, &memory, &update, &key, now).unwrap();
+    assert!(std::fs::read_to_string(&memory).unwrap().contains(" 2 "));
+    let kept = log::keep_cosigned(&ledger.store, &cosigned).unwrap();
+    assert_eq!(kept.signatures().len(), signed.signatures().len() + 1);
+    assert_eq!(log::head(&ledger.store).unwrap().signed.unwrap(), kept);
+
+    let proof = log::prove(&ledger.store, &Which::Position(2), Disclose::Event).unwrap().to_string();
+    let at = |micros: i64| Timestamp::from_unix_micros(now.unix_micros() + micros);
+    let with = |before, witnesses| Requirements { before, witnesses, ..ledger.requirements() };
+    log::check(&proof, &with(at(1), vec![])).unwrap();
+    log::check(&proof, &with(at(2_000_000), vec![witness_key.clone()])).unwrap();
+    assert!(matches!(log::check(&proof, &with(at(-60_000_000), vec![])), Err(CheckError::Later { .. })));
+    // The event says that it is older than the witness ever saw it.
+    let between =
+        log::cosign(&witness.store, &witness.secret, &memory, &update, &key, at(90_000_000).unwrap()).unwrap();
+    log::keep_cosigned(&ledger.store, &between).unwrap();
+    let proof = log::prove(&ledger.store, &Which::Position(2), Disclose::Event).unwrap().to_string();
+    assert!(matches!(
+        log::check(&proof, &with(at(2_000_000), vec![witness_key.clone()])),
+        Err(CheckError::SeenLater { .. })
+    ));
+    let closed = log::prove(&ledger.store, &Which::Position(2), Disclose::Cid).unwrap().to_string();
+    assert!(matches!(log::check(&closed, &with(at(1), vec![])), Err(CheckError::NotDisclosed)));
+    let stranger = Ledger::new();
+    let asked = vec![log::verifier_key(&stranger.store).unwrap().as_witness()];
+    assert!(matches!(log::check(&closed, &with(None, asked)), Err(CheckError::Checkpoint(_))));
+}
+
+#[test]
+fn what_was_signed_is_never_signed_differently() {
+    let ledger = Ledger::new();
+    ledger.grow(2);
+    let head = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    let other = Ledger::new();
+    other.grow(2);
+    let foreign = log::sign_head(&other.store, &other.secret).unwrap();
+    assert!(matches!(log::keep_cosigned(&ledger.store, &foreign), Err(LogError::Checkpoint(_))));
+    assert!(matches!(ledger.store.keep_checkpoint(&foreign), Err(CheckpointStoreError::Disagrees { size: 4 })));
+    assert!(matches!(log::sign_head(&ledger.store, &other.secret), Ok(same) if same == head));
+    ledger.grow(1);
+    assert!(matches!(log::sign_head(&ledger.store, &other.secret), Err(LogError::Checkpoint(_))));
+
+    // Somebody rewrites the tree below what was signed.
+    let Ledger { folder, store, secret } = ledger;
+    store.close().unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    database.execute("UPDATE node SET h = zeroblob(32) WHERE i = 3", []).unwrap();
+    database.execute("UPDATE node SET h = zeroblob(32) WHERE i = 6", []).unwrap();
+    drop(database);
+    let store = Store::open(options(folder.path())).unwrap();
+    let refused = log::sign_head(&store, &secret);
+    assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Disagrees { size: 4 }))), "{refused:?}");
+    let report = store.verify(&mut |_, _| {});
+    assert!(report.problems.iter().any(|problem| problem.what.contains("the checkpoint of 4 events")), "{report:?}");
+    // Without the checkpoint the memory outside of the folder still knows it.
+    store.close().unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    database.execute("DELETE FROM checkpoint", []).unwrap();
+    drop(database);
+    let store = Store::open(options(folder.path())).unwrap();
+    let refused = log::sign_head(&store, &secret);
+    assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Disagrees { size: 4 }))), "{refused:?}");
+}
