@@ -152,3 +152,27 @@ fn openssl_reads_and_writes_the_same_keys() {
         assert_eq!(key.public().public_key.as_str(), theirs, "{args:?}");
     }
 }
+
+proptest::proptest! {
+    /// No bytes make reading a key panic, and what is read is read the same again.
+    #[test]
+    fn any_bytes_are_read_or_refused(given in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let _ = PrivateKey::parse(&SecretBytes::new(Box::new(given.clone())));
+        let text = String::from_utf8_lossy(&given).into_owned();
+        let _ = cim_keys::acts::keys::public_facts(&text);
+        let _ = check_public_nkey(&text);
+    }
+
+    /// A key with a changed character is refused, or is read as what it says and nothing else.
+    #[test]
+    fn a_changed_key_is_never_taken_for_the_same(kind in 0..KeyKind::ALL.len(), at in 0..400_usize, to in 0x20..0x7f_u8) {
+        let key = PrivateKey::generate(KeyKind::ALL[kind]).unwrap();
+        let mut changed = key.secret().expose_secret().clone();
+        let at = at % changed.len();
+        changed[at] = to;
+        if let Ok(read) = PrivateKey::parse(&SecretBytes::new(Box::new(changed))) {
+            let again = PrivateKey::parse(&read.secret()).unwrap();
+            proptest::prop_assert_eq!(read.public(), again.public());
+        }
+    }
+}
