@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use cim_keys::ipld_support::{canonical_bytes, to_dag_json};
+use cim_keys::delivery::{Head, ParkedEvent};
+use cim_keys::ipld_support::{ContentAddressedEvent, canonical_bytes, generate_cid, to_dag_json};
+use cim_keys::queue::FileQueue;
 use cim_keys_testkit::samples;
 
 #[test]
@@ -18,6 +20,8 @@ fn every_sample_is_a_seed() {
         seeds.push((format!("decode_event/{}", event.event_type()), block));
     }
     seeds.push(("config/example".to_owned(), cim_keys::config::Config::example().into_bytes()));
+    seeds.push(("queue/samples".to_owned(), queue_lines()));
+    seeds.push(("head/plain".to_owned(), head()));
     for (name, content) in seeds {
         let seed = folder.join(&name);
         if std::env::var_os("CIM_KEYS_WRITE_SEEDS").is_some() {
@@ -28,4 +32,32 @@ fn every_sample_is_a_seed() {
             assert!(there == content, "fuzz/seeds/{name} is missing or old: CIM_KEYS_WRITE_SEEDS=1 writes it");
         }
     }
+}
+
+/// The lines of a queue as the target takes them: without the header, and without their checksums.
+fn queue_lines() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.jsonl");
+    let events = || samples::events().into_iter().take(4).map(|event| ContentAddressedEvent::new(event).unwrap());
+    let mut queue = FileQueue::open(&path).unwrap();
+    queue.append(&events().take(1).collect::<Vec<_>>()).unwrap();
+    queue.append(&events().skip(1).collect::<Vec<_>>()).unwrap();
+    let file = std::fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<&str> = file.lines().skip(1).map(|line| line.rsplit_once(",\"crc\":").unwrap().0).collect();
+    let cid = events().next().unwrap().cid;
+    let park = format!(
+        "{{\"park\":{{\"position\":1,\"cid\":{{\"/\":\"{cid}\"}},\"reason\":\"denied\",\"since\":\"2026-01-31T09:30:00.000000Z\"}}"
+    );
+    lines.push(r#"{"cursor":{"account":"A","stream":"S","created":"c","position":2,"head_sequence":3}"#);
+    lines.push(&park);
+    lines.push(r#"{"retry":{"position":1,"wanted":true}"#);
+    lines.push(r#"{"unpark":{"position":1}"#);
+    lines.join("\n").into_bytes()
+}
+
+fn head() -> Vec<u8> {
+    let cid = generate_cid(&samples::typical()).unwrap();
+    let mut head = Head::new("fuzz".parse().unwrap(), 7, cid);
+    head.parked = vec![ParkedEvent { position: 3, cid }];
+    head.to_json()
 }

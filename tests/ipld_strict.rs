@@ -4,9 +4,9 @@
 use cid::Cid;
 use cim_keys::events::{EventData, KeyEvent};
 use cim_keys::ipld_support::{
-    ContentAddressedEvent, DecodeError, EncodeError, Envelope, MAX_DEPTH, Problem, canonical_bytes, cid_of_block,
-    decode_block, from_dag_json, generate_cid, parse_cid, parse_message_body, to_dag_json, validate, validate_event,
-    verify_cid,
+    ContentAddressedEvent, DecodeError, EncodeError, Envelope, MAX_BLOCK_LEN, MAX_DEPTH, Problem, canonical_bytes,
+    cid_of_block, decode_block, from_dag_json, generate_cid, parse_cid, parse_message_body, to_dag_json, validate,
+    validate_event, verify_cid,
 };
 use cim_keys_testkit::samples;
 use ipld_core::ipld;
@@ -207,6 +207,18 @@ fn values_that_have_no_canonical_form_are_not_written() {
     }
     assert!(canonical_bytes(&Deep(MAX_DEPTH)).is_ok());
     assert_eq!(canonical_bytes(&Deep(MAX_DEPTH + 1)).unwrap_err(), EncodeError::Depth);
+}
+
+#[test]
+fn what_is_as_long_as_can_be_is_written_and_read() {
+    let head = 5;
+    let longest = canonical_bytes(&"x".repeat(MAX_BLOCK_LEN - head)).unwrap();
+    assert_eq!(longest.len(), MAX_BLOCK_LEN);
+    assert_eq!(canonical_bytes(&decode_block::<String>(&longest).unwrap()).unwrap(), longest);
+    assert_eq!(canonical_bytes(&"x".repeat(MAX_BLOCK_LEN - head + 1)).unwrap_err(), EncodeError::TooLong);
+    let many = vec![0u8; MAX_BLOCK_LEN - head];
+    assert_eq!(canonical_bytes(&many).unwrap().len(), MAX_BLOCK_LEN);
+    assert_eq!(canonical_bytes(&vec![0u8; MAX_BLOCK_LEN]).unwrap_err(), EncodeError::TooLong);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use cim_keys::events::{EventData, KeyEvent};
 use cim_keys::ipld_support::{
-    ContentAddressedEvent, Envelope, canonical_bytes, decode_block, from_dag_json, to_dag_json, validate, validate_event,
+    ContentAddressedEvent, Envelope, canonical_bytes, decode_block, from_dag_json, to_dag_json, validate,
+    validate_event,
 };
 use ipld_core::ipld::Ipld;
 use libfuzzer_sys::fuzz_target;

@@ -66,7 +66,9 @@ pub(super) fn encode_with<T: Serialize + ?Sized, R>(
     }
     let mut encoder = KEPT.replace(Encoder::new());
     encoder.clear();
-    let result = value.serialize(&mut encoder).map(|()| use_bytes(&encoder.out));
+    let result = value.serialize(&mut encoder).and_then(|()| {
+        if encoder.out.len() > MAX_BLOCK_LEN { Err(EncodeError::TooLong) } else { Ok(use_bytes(&encoder.out)) }
+    });
     encoder.shrink();
     KEPT.set(encoder);
     result
@@ -132,15 +134,16 @@ impl Encoder {
         }
     }
 
+    /// Whether so many bytes more, heads aside, can be within the limit, which the end checks exactly. That the buffer
+    /// stays far below 4 GiB is what the entries' 32-bit offsets rest on.
     #[inline]
     fn room(&self, more: usize) -> Result<(), EncodeError> {
-        // The whole stays below 4 GiB by this, which is what the entries' 32-bit offsets rest on.
-        if more > MAX_BLOCK_LEN || self.out.len() > MAX_BLOCK_LEN - more { Err(EncodeError::TooLong) } else { Ok(()) }
+        if self.out.len().saturating_add(more) > MAX_BLOCK_LEN { Err(EncodeError::TooLong) } else { Ok(()) }
     }
 
     #[inline]
     fn text(&mut self, text: &str) -> Result<(), EncodeError> {
-        self.room(text.len() + 9)?;
+        self.room(text.len())?;
         self.head(3, text.len() as u64);
         self.out.extend_from_slice(text.as_bytes());
         Ok(())
@@ -152,7 +155,7 @@ impl Encoder {
         if self.event && argument > MAX_EVENT_INTEGER - u64::from(major) {
             return Err(EncodeError::NotForEvents("an integer beyond 2^53-1"));
         }
-        self.room(9)?;
+        self.room(0)?;
         self.head(major, argument);
         Ok(())
     }
@@ -162,7 +165,7 @@ impl Encoder {
     }
 
     fn simple(&mut self, byte: u8) -> Result<(), EncodeError> {
-        self.room(1)?;
+        self.room(0)?;
         self.out.push(byte);
         Ok(())
     }
@@ -178,7 +181,7 @@ impl Encoder {
         if self.event && !is_event_link(cid) {
             return Err(EncodeError::NotForEvents("a link other than CIDv1, dag-cbor or raw, sha2-256"));
         }
-        self.room(cid.len() + 12)?;
+        self.room(cid.len())?;
         self.out.extend_from_slice(&[0xd8, 0x2a]);
         self.head(2, cid.len() as u64 + 1);
         self.out.push(0);
@@ -190,7 +193,7 @@ impl Encoder {
         if self.depth >= MAX_DEPTH {
             return Err(EncodeError::Depth);
         }
-        self.room(9)?;
+        self.room(0)?;
         self.depth += 1;
         let head = self.out.len();
         self.head(major, expected as u64);
@@ -368,7 +371,7 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         if !v.is_finite() {
             return Err(EncodeError::NotFinite);
         }
-        self.room(9)?;
+        self.room(0)?;
         self.out.push(0xfb);
         // Negative zero and zero are one value, with one encoding.
         let v = if v == 0.0 { 0.0 } else { v };
@@ -388,7 +391,7 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         if std::mem::take(&mut self.link) {
             return self.cid(v);
         }
-        self.room(v.len().saturating_add(9))?;
+        self.room(v.len())?;
         self.head(2, v.len() as u64);
         self.out.extend_from_slice(v);
         Ok(())

@@ -249,10 +249,12 @@ impl<'a> Parser<'a> {
         if negative && leading_zero {
             return self.fail("minus zero is no integer");
         }
-        match (text.parse::<u64>(), text.parse::<i128>()) {
-            (Ok(integer), _) => serializer.serialize_u64(integer),
-            (_, Ok(integer)) => serializer.serialize_i128(integer),
-            _ => self.fail("an integer outside -2^64 to 2^64-1"),
+        if let Ok(integer) = text.parse::<u64>() {
+            return serializer.serialize_u64(integer);
+        }
+        match text.parse::<i128>() {
+            Ok(integer) => serializer.serialize_i128(integer),
+            Err(_) => self.fail("an integer outside -2^64 to 2^64-1"),
         }
     }
 
