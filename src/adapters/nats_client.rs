@@ -73,7 +73,7 @@ impl NatsClientAdapter {
     pub fn new(config: NatsConfig, queue_path: impl AsRef<Path>) -> Result<Self, NewAdapterError> {
         config.validate()?;
         let queue = FileQueue::open(queue_path.as_ref())?;
-        Ok(Self::with(config, Kept::Queue(queue)))
+        Ok(Self::with(config, Kept::Queue(Box::new(queue))))
     }
 
     /// A publisher of what a ledger records. Appending is the ledger's business; what it appends is noticed within half a

@@ -180,6 +180,8 @@ impl Machine {
             Input::Connected => {
                 self.connected = true;
                 if !matches!(self.phase, Phase::Stopped(_)) {
+                    // Nobody may have told that the former connection is gone.
+                    self.abandon(&mut out);
                     self.doubt(&mut out);
                 }
             }

@@ -55,7 +55,7 @@ pub enum Input {
         problem: String,
     },
     /// The answer to [`Output::ReadHead`]; `None` where there is none.
-    Head(Option<HeadSeen>),
+    Head(Option<Box<HeadSeen>>),
     /// The answer to [`Output::ReadHead`]: a message that does not read as a head of ours.
     HeadUnreadable {
         /// Its sequence in the stream.

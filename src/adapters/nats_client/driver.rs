@@ -1,32 +1,31 @@
 //! The task that runs the delivery machine: it carries out what the machine wants, and tells it what happened.
 
+mod events;
+mod outputs;
+mod results;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, Event, ServerError};
-use cid::Cid;
+use async_nats::{Client, Event};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
-use super::super::message::{EventObject, MessageWriter};
+use self::events::connects;
+use super::super::message::MessageWriter;
 use super::super::object_store::Objects;
-use super::compose::{Composed, Limits, Outcome, compose};
-use super::connect::{connect, jitter, pause};
+use super::compose::{Composed, Outcome};
 use super::errors::{ConnectError, FlushError};
-use super::keeper::{Keeper, Kept, parked};
-use super::reads::{Info, ReadError, Reader, Tail, context, is_under};
-use super::send::{Sender, Sent};
+use super::keeper::{Keeper, Kept};
+use super::reads::{Info, ReadError, Tail};
+use super::send::Sent;
 use super::status::{LastPublished, Status};
 use crate::config::NatsConfig;
 use crate::delivery::outbox::{OutboxError, Source, StreamKey};
-use crate::delivery::{
-    Attempt, Denied, EventSeen, Head, HeadSeen, Input, Machine, Mode, Output, Plan, Refusal, Rules, StreamSeen,
-    classify,
-};
-use crate::text::visible;
+use crate::delivery::{Attempt, Head, Input, Machine, Plan, Rules};
 use crate::time::Timestamp;
 
 /// How often the outbox is looked at for what others appended to it, or asked to retry.
@@ -63,6 +62,8 @@ struct Flush {
     patience: Instant,
     /// How many problems there had been when it began.
     problems: u64,
+    /// And how many attempts to connect had failed.
+    failed_attempts: u64,
 }
 
 pub(super) struct Driver {
@@ -97,6 +98,12 @@ pub(super) struct Driver {
     /// Whether the last problem is one that waiting alone may end.
     lasting: bool,
     last_connect_error: Option<ConnectError>,
+    /// Attempts to connect that failed.
+    failed_attempts: u64,
+    /// Ends the pause before the next attempt.
+    kick: Arc<Notify>,
+    /// How many events the batch holds that is under way.
+    sent: u64,
 }
 
 impl Driver {
@@ -118,7 +125,7 @@ impl Driver {
                 writer: Arc::new(MessageWriter::new(&config, &source)),
                 client: None,
                 connects: 0,
-                key: StreamKey { account: String::new(), stream: "(core)".into(), created: String::new() },
+                key: core_stream(),
                 objects: None,
                 inbox: String::new(),
                 answered: Arc::new(Notify::new()),
@@ -138,6 +145,9 @@ impl Driver {
                 problems: 0,
                 lasting: false,
                 last_connect_error: None,
+                failed_attempts: 0,
+                kick: Arc::new(Notify::new()),
+                sent: 0,
                 config,
                 keeper,
                 source,
@@ -222,10 +232,9 @@ impl Driver {
                 } else if self.is_connected() {
                     let _ = answer.send(Ok(()));
                     self.give(Input::Resume).await;
-                } else if let Some(error) = self.last_connect_error.clone().filter(|_| self.client.is_none()) {
-                    let _ = answer.send(Err(error));
                 } else {
                     self.connecting.push(answer);
+                    self.kick.notify_one();
                 }
             }
             Command::Flush(answer) => {
@@ -235,9 +244,11 @@ impl Driver {
                 }
                 self.look().await;
                 self.give(Input::Resume).await;
+                self.kick.notify_one();
                 let patience = Instant::now() + self.config.connection_timeout();
                 let published = self.status.borrow().published;
-                self.flushes.push(Flush { answer, published, patience, problems: self.problems });
+                let (problems, failed_attempts) = (self.problems, self.failed_attempts);
+                self.flushes.push(Flush { answer, published, patience, problems, failed_attempts });
             }
             Command::ShutDown(_) => {}
         }
@@ -284,440 +295,10 @@ impl Driver {
         }
     }
 
-    fn start_connecting(&self) {
-        let (config, events, done) = (self.config.clone(), self.events.clone(), self.done.clone());
-        tokio::spawn(async move {
-            for attempt in 1.. {
-                let result = connect(&config, events.clone()).await;
-                let (done_with, outcome) = match result {
-                    Ok(client) => (true, Done::Connected(Box::new(client))),
-                    Err(error) => (false, Done::NotConnected(error)),
-                };
-                if done.send((0, outcome)).is_err() || done_with {
-                    return;
-                }
-                tokio::time::sleep(pause(attempt, Duration::from_millis(250), Duration::from_secs(10))).await;
-            }
-        });
-    }
-
-    async fn client_event(&mut self, event: Event) {
-        match event {
-            Event::Connected => {
-                let Some(client) = &self.client else { return };
-                let now = connects(client);
-                if now > self.connects || !self.is_connected() {
-                    self.connects = now;
-                    self.connected().await;
-                }
-            }
-            Event::Disconnected | Event::Closed => {
-                self.status.send_modify(|status| status.connected = false);
-                let patience = Instant::now() + self.config.connection_timeout();
-                self.flushes.iter_mut().for_each(|flush| flush.patience = flush.patience.max(patience));
-                self.give(Input::Disconnected).await;
-            }
-            Event::ServerError(error) => {
-                let text = match &error {
-                    ServerError::Other(text) => visible(text).into_owned(),
-                    other => other.to_string(),
-                };
-                self.server_error(&text).await;
-            }
-            Event::ClientError(error) => {
-                let text = visible(&error.to_string()).into_owned();
-                self.status.send_modify(|status| status.last_error = Some(text));
-            }
-            _ => {}
-        }
-    }
-
-    async fn connected(&mut self) {
-        let server = self.client.as_ref().map(|client| {
-            let info = client.server_info();
-            let name = if info.server_name.is_empty() { info.server_id } else { info.server_name };
-            format!("{} ({}:{}, {})", visible(&name), visible(&info.host), info.port, visible(&info.version))
-        });
-        self.status.send_modify(|status| {
-            status.connected = true;
-            status.server = server;
-            status.last_error = None;
-        });
-        for waiting in self.connecting.drain(..) {
-            let _ = waiting.send(Ok(()));
-        }
-        self.give(Input::Connected).await;
-    }
-
-    /// The server said that something is not allowed, or not well.
-    async fn server_error(&mut self, text: &str) {
-        tracing::warn!(error = text, "the server objects");
-        let subject = text.split('"').nth(1).unwrap_or_default();
-        let lower = text.to_lowercase();
-        let denied = if lower.contains("permissions violation for publish") {
-            if subject == self.inbox {
-                self.answered.notify_one();
-                return;
-            }
-            if subject.ends_with(".STREAM.NAMES") {
-                // It only makes an explanation better.
-                return;
-            }
-            if is_under(subject, &self.config.head_subject) {
-                Denied::Head(subject.to_owned())
-            } else if is_under(subject, &self.config.subject_prefix) {
-                if !self.subjects.contains(subject) {
-                    // Said of a batch that is no longer under way.
-                    return;
-                }
-                Denied::Event(subject.to_owned())
-            } else {
-                Denied::Other(format!("publish to {subject}"))
-            }
-        } else if lower.contains("permissions violation for subscription") {
-            Denied::Other(format!("subscribe to {subject}, where answers come (or set nats.inbox_prefix)"))
-        } else {
-            self.status.send_modify(|status| status.last_error = Some(text.to_owned()));
-            return;
-        };
-        self.problem(text.to_owned(), false);
-        self.give(Input::Denied(denied)).await;
-    }
-
-    /// Remembers what went wrong. A lasting one is not expected to pass within a moment.
-    fn problem(&mut self, text: String, lasting: bool) {
-        tracing::debug!(problem = text, "publishing");
-        self.problems += 1;
-        self.lasting = lasting;
-        self.status.send_modify(|status| status.last_error = Some(text));
-    }
-
-    async fn task_done(&mut self, generation: u64, done: Done) {
-        let is_read = matches!(done, Done::Stream(_) | Done::Head(_) | Done::Tail(_));
-        if is_read && generation != self.reads {
-            return;
-        }
-        let input = match done {
-            Done::Connected(client) => {
-                self.objects = Some(Arc::new(Objects::new(context(&client, &self.config), &self.config)));
-                self.inbox = client.new_inbox();
-                self.connects = connects(&client);
-                self.client = Some(*client);
-                self.last_connect_error = None;
-                return self.connected().await;
-            }
-            Done::NotConnected(error) => {
-                self.problem(error.to_string(), true);
-                for waiting in self.connecting.drain(..) {
-                    let _ = waiting.send(Err(error.clone()));
-                }
-                self.last_connect_error = Some(error);
-                return;
-            }
-            Done::Stream(Ok(info)) => {
-                for warning in &info.warnings {
-                    tracing::warn!(stream = info.key.stream, warning, "the stream is unusual");
-                }
-                let (mode, key) = (info.mode, info.key.clone());
-                self.key = info.key;
-                self.stream_seen(mode, key).await
-            }
-            Done::Stream(Err(error)) | Done::Head(Err(error)) | Done::Tail(Err(error)) => self.read_failed(error),
-            Done::Head(Ok(None)) => Some(Input::Head(None)),
-            Done::Head(Ok(Some((sequence, head)))) => {
-                let ours = self.ours(vec![head.position]).await;
-                ours.map(|ours| Input::Head(Some(HeadSeen { sequence, head, ours: ours.first().copied().flatten() })))
-            }
-            Done::Tail(Ok(tail)) => self.tail_seen(tail).await,
-            Done::Composed(attempt, outcome) => self.composed(attempt, outcome),
-            Done::Blobs(attempt, Ok(())) => Some(Input::BlobsStored { attempt }),
-            Done::Blobs(attempt, Err(reason)) => {
-                self.problem(reason.clone(), true);
-                Some(Input::BlobFailed { attempt, reason })
-            }
-            Done::Progress(attempt) => Some(Input::Progress { attempt }),
-            Done::Sent(attempt, Sent::Stored { sequence }) => Some(Input::Acked { attempt, sequence }),
-            Done::Sent(attempt, Sent::Refused { code, reason }) => {
-                let lasting = matches!(classify(code), Refusal::Full | Refusal::Busy | Refusal::Unknown);
-                self.problem(reason.clone(), lasting);
-                Some(Input::Refused { attempt, code, reason })
-            }
-            Done::Kept(None) => None,
-            Done::Kept(Some(error)) => Some(Input::OutboxFailed { reason: error.to_string() }),
-        };
-        if let Some(input) = input {
-            self.give(input).await;
-        }
-    }
-
-    fn read_failed(&mut self, error: ReadError) -> Option<Input> {
-        Some(match error {
-            ReadError::Failed(reason) => {
-                self.problem(reason.clone(), true);
-                Input::ReadFailed { reason }
-            }
-            ReadError::Refused(problem) => Input::StreamRefused { problem },
-            ReadError::NoHead { sequence, problem } => Input::HeadUnreadable { sequence, problem },
-        })
-    }
-
-    /// Does something with the outbox. `None` where that failed; the machine knows then, or the outbox is closed.
-    async fn ask<T: Send + 'static>(
-        &mut self,
-        act: impl FnOnce(&mut Kept) -> Result<T, OutboxError> + Send + 'static,
-    ) -> Option<T> {
-        self.kept().await;
-        match self.keeper.with(act).await? {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let _ = self.done.send((0, Done::Kept(Some(error))));
-                None
-            }
-        }
-    }
-
-    /// Waits until what was to be remembered is on the disk.
-    async fn kept(&mut self) {
-        if let Some(keeping) = self.keeping.take()
-            && let Ok(Some(Err(error))) = keeping.await
-        {
-            let _ = self.done.send((0, Done::Kept(Some(error))));
-        }
-    }
-
-    async fn stream_seen(&mut self, mode: Mode, key: StreamKey) -> Option<Input> {
-        let known = self.ask(move |kept| {
-            let outbox = kept.outbox();
-            Ok((outbox.cursor(&key)?, parked(outbox)?))
-        });
-        known.await.map(|(known, parked)| Input::Stream(StreamSeen { mode, known, parked }))
-    }
-
-    /// What the outbox has at these positions.
-    async fn ours(&mut self, positions: Vec<u64>) -> Option<Vec<Option<Cid>>> {
-        self.ask(move |kept| positions.iter().map(|position| kept.outbox().cid_at(*position)).collect()).await
-    }
-
-    async fn tail_seen(&mut self, tail: Tail) -> Option<Input> {
-        let ours = self.ours(tail.events.iter().map(|event| event.position).collect()).await?;
-        let events = tail.events.iter().zip(ours);
-        Some(Input::Events {
-            first: tail.first,
-            through: tail.through,
-            probed: tail.probed,
-            newer_head: tail.newer_head,
-            events: events
-                .map(|(event, ours)| {
-                    let (sequence, position, cid) = (event.sequence, event.position, event.cid);
-                    EventSeen { sequence, position, cid, ours }
-                })
-                .collect(),
-        })
-    }
-
-    fn composed(&mut self, attempt: Attempt, outcome: Result<Outcome, OutboxError>) -> Option<Input> {
-        if self.plan.as_ref().is_none_or(|plan| plan.attempt != attempt) {
-            return None;
-        }
-        Some(match outcome {
-            Ok(Outcome::Ready(batch)) => {
-                let (through, events) = (batch.through, batch.events.len());
-                let blobs = batch.events.iter().any(|event| event.object.is_some());
-                self.subjects = batch.events.iter().map(|event| event.subject.clone()).collect();
-                self.batch = Some(batch);
-                Input::Composed { attempt, through, events, blobs }
-            }
-            Ok(Outcome::Missing { first }) => Input::Missing { attempt, first },
-            Ok(Outcome::Unsendable { reason }) => {
-                self.problem(reason.clone(), false);
-                Input::Unsendable { attempt, reason }
-            }
-            Err(error) => Input::OutboxFailed { reason: error.to_string() },
-        })
-    }
-
-    /// Gives the machine an input, and carries out what it wants.
-    async fn give(&mut self, input: Input) {
-        let before = self.machine.position();
-        let acked = matches!(input, Input::Acked { .. });
-        let outputs = self.machine.handle(input);
-        self.tell(before, acked);
-        let mut persisted = false;
-        for output in outputs {
-            match output {
-                Output::Transmit { attempt } => {
-                    if persisted {
-                        // A restart must know that something was sent.
-                        self.kept().await;
-                    }
-                    self.transmit(attempt);
-                }
-                Output::Persist(cursor) => {
-                    persisted = true;
-                    self.kept().await;
-                    let (keeper, key) = (self.keeper.clone(), self.key.clone());
-                    self.keeping = Some(tokio::task::spawn_blocking(move || {
-                        keeper.lock().as_mut().map(|kept| kept.outbox_mut().set_cursor(&key, cursor))
-                    }));
-                }
-                Output::Park { position, reason } => {
-                    tracing::warn!(position, reason, "parked");
-                    let park = move |kept: &mut Kept| {
-                        kept.outbox_mut().park(position, &reason)?;
-                        kept.outbox_mut().set_retry(position, false)
-                    };
-                    self.ask(park).await;
-                }
-                Output::Unpark { position } => {
-                    let unpark = move |kept: &mut Kept| {
-                        kept.outbox_mut().set_retry(position, false)?;
-                        kept.outbox_mut().unpark(position)
-                    };
-                    self.ask(unpark).await;
-                }
-                other => self.carry_out(other),
-            }
-        }
-    }
-
-    fn carry_out(&mut self, output: Output) {
-        match output {
-            Output::ReadStream if !self.config.enable_jetstream => {
-                self.reads += 1;
-                let info = Info {
-                    key: StreamKey { account: String::new(), stream: "(core)".into(), created: String::new() },
-                    mode: Mode::Core,
-                    first: 0,
-                    last: 0,
-                    warnings: Vec::new(),
-                };
-                let _ = self.done.send((self.reads, Done::Stream(Ok(info))));
-            }
-            Output::ReadStream => self.read(|reader| async move { Done::Stream(reader.stream().await) }),
-            Output::ReadHead => self.read(|reader| async move { Done::Head(reader.head().await) }),
-            Output::ReadEvents { after, probe } => {
-                let key = self.key.clone();
-                self.read(move |reader| async move { Done::Tail(reader.tail(&key, after, probe).await) });
-            }
-            Output::Compose(plan) => self.compose(plan),
-            Output::PutBlobs { attempt } => self.put_blobs(attempt),
-            Output::Abandon { .. } => {
-                self.sending.take().inspect(AbortHandle::abort);
-                self.plan = None;
-                self.batch = None;
-                self.subjects.clear();
-            }
-            Output::Wake(after) => {
-                let after = after.map(Duration::from_millis);
-                let waiting = self.machine.state() == "waiting before the next try";
-                self.wake = after.map(|after| Instant::now() + if waiting { jitter(after) } else { after });
-            }
-            Output::Notice(notice) => {
-                tracing::warn!(%notice, "publishing");
-                self.status.send_modify(|status| status.last_error = Some(notice.to_string()));
-            }
-            Output::Stopped(stop) => self.problem(stop.to_string(), true),
-            _ => {}
-        }
-    }
-
-    fn read<F: Future<Output = Done> + Send + 'static>(&mut self, read: impl FnOnce(Reader) -> F) {
-        self.reading.take().inspect(AbortHandle::abort);
-        self.reads += 1;
-        let Some(client) = self.client.clone() else { return };
-        let (generation, done) = (self.reads, self.done.clone());
-        let reading = read(Reader::new(client, &self.config, &self.source));
-        let task = tokio::spawn(async move {
-            let _ = done.send((generation, reading.await));
-        });
-        self.reading = Some(task.abort_handle());
-    }
-
-    fn limits(&self) -> Limits {
-        let max_payload = self.client.as_ref().map_or(0, Client::max_payload);
-        // A server that has not told yet takes at least the protocol's default.
-        let max_payload = if max_payload == 0 { 1024 * 1024 } else { max_payload };
-        Limits { max_payload, objects: self.config.enable_jetstream }
-    }
-
-    fn compose(&mut self, plan: Plan) {
-        let (keeper, writer, limits, done) =
-            (self.keeper.clone(), self.writer.clone(), self.limits(), self.done.clone());
-        let ahead = self.ahead.take();
-        self.plan = Some(plan.clone());
-        tokio::spawn(async move {
-            let attempt = plan.attempt;
-            if let Some(ahead) = ahead
-                && let Ok(Some(Ok(Outcome::Ready(batch)))) = ahead.await
-                && batch.fits(&plan)
-            {
-                let _ = done.send((0, Done::Composed(attempt, Ok(Outcome::Ready(batch)))));
-                return;
-            }
-            let made = tokio::task::spawn_blocking(move || {
-                keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &plan, limits))
-            });
-            if let Ok(Some(outcome)) = made.await {
-                let _ = done.send((0, Done::Composed(attempt, outcome)));
-            }
-        });
-    }
-
-    /// Makes the batch behind this one ready while this one is on its way.
-    fn compose_ahead(&mut self, plan: &Plan, through: u64) {
-        if plan.only.is_some() || through >= self.machine.end() {
-            return;
-        }
-        let (keeper, writer, limits) = (self.keeper.clone(), self.writer.clone(), self.limits());
-        let next =
-            Plan { after: through, max_events: usize::from(self.config.publish_batch).clamp(1, 999), ..plan.clone() };
-        self.ahead = Some(tokio::task::spawn_blocking(move || {
-            keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &next, limits))
-        }));
-    }
-
-    fn put_blobs(&mut self, attempt: Attempt) {
-        let (Some(objects), Some(batch)) = (self.objects.clone(), &self.batch) else { return };
-        let blobs: Vec<EventObject> = batch.events.iter().filter_map(|event| event.object.clone()).collect();
-        let (done, max_payload) = (self.done.clone(), self.limits().max_payload);
-        let task = tokio::spawn(async move {
-            for blob in &blobs {
-                if let Err(error) = objects.put(blob, max_payload).await {
-                    let _ = done.send((0, Done::Blobs(attempt, Err(error.to_string()))));
-                    return;
-                }
-            }
-            let _ = done.send((0, Done::Blobs(attempt, Ok(()))));
-        });
-        self.sending = Some(task.abort_handle());
-    }
-
-    fn transmit(&mut self, attempt: Attempt) {
-        let (Some(client), Some(plan), Some(batch)) = (self.client.clone(), self.plan.clone(), self.batch.take())
-        else {
-            return;
-        };
-        self.compose_ahead(&plan, batch.through);
-        let sender = Sender {
-            client,
-            stream: self.config.stream_name.to_string(),
-            head_subject: format!("{}.{}", self.config.head_subject, self.source),
-            answered: self.answered.clone(),
-            inbox: self.inbox.clone(),
-        };
-        let done = self.done.clone();
-        let task = tokio::spawn(async move {
-            let progress = || drop(done.send((0, Done::Progress(attempt))));
-            let sent = sender.send(&plan, *batch, progress).await;
-            let _ = done.send((0, Done::Sent(attempt, sent)));
-        });
-        self.sending = Some(task.abort_handle());
-    }
-
     /// Keeps the status up to date.
-    fn tell(&mut self, before: u64, acked: bool) {
+    pub(super) fn tell(&mut self, before: u64, acked: bool) {
         let (position, end, state) = (self.machine.position(), self.machine.end(), self.machine.state());
-        let parked = self.machine.parked().count() as u64;
+        let (parked, sent) = (self.machine.parked().count() as u64, self.sent);
         self.status.send_if_modified(|status| {
             let mut changed = status.state != state;
             status.state = state;
@@ -726,7 +307,7 @@ impl Driver {
                 changed = true;
             }
             if acked {
-                status.published += position.saturating_sub(before);
+                status.published += sent;
                 status.queued = end.saturating_sub(position);
                 status.parked = parked;
                 status.last_error = None;
@@ -736,24 +317,29 @@ impl Driver {
         });
     }
 
+    /// Why there is no connection, if an attempt failed since a flush began and none has ever succeeded.
+    fn failed_to_connect(&self, flush: &Flush) -> Option<ConnectError> {
+        let failed = self.client.is_none() && self.failed_attempts > flush.failed_attempts;
+        self.last_connect_error.clone().filter(|_| failed)
+    }
+
     /// Answers those who wait for the outbox to be empty, or for the server to fail.
     fn answer_flushes(&mut self) {
         let flushes = std::mem::take(&mut self.flushes);
         for flush in flushes {
             let published = self.status.borrow().published - flush.published;
             let problem = || self.status.borrow().last_error.clone().unwrap_or_default();
+            let lasting = |flush: &Flush| self.lasting && self.problems > flush.problems;
             let result = if let Some(stop) = self.machine.stopped() {
                 Err(stop.clone().into())
             } else if self.machine.is_drained() || self.machine.is_behind() {
                 Ok(published)
-            } else if let Some(error) = self.last_connect_error.clone().filter(|_| self.client.is_none()) {
+            } else if let Some(error) = self.failed_to_connect(&flush) {
                 Err(error.into())
             } else if !self.is_connected() && self.client.is_some() && Instant::now() > flush.patience {
                 let servers = self.config.url.to_string();
                 Err(ConnectError::NoServer { servers, problem: problem() }.into())
-            } else if self.machine.is_waiting() && self.problems > flush.problems && self.lasting {
-                Err(FlushError::Refused(problem()))
-            } else if self.machine.is_waiting() && self.machine.failures() > 4 {
+            } else if self.machine.is_waiting() && (lasting(&flush) || self.machine.failures() > 4) {
                 Err(FlushError::Refused(problem()))
             } else {
                 self.flushes.push(flush);
@@ -764,6 +350,7 @@ impl Driver {
     }
 }
 
-fn connects(client: &Client) -> u64 {
-    client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed)
+/// What stands for the stream where there is none.
+fn core_stream() -> StreamKey {
+    StreamKey { account: String::new(), stream: "(core)".into(), created: String::new() }
 }

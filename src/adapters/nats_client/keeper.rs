@@ -10,21 +10,21 @@ use crate::queue::FileQueue;
 pub(super) struct Keeper(Arc<Mutex<Option<Kept>>>);
 
 pub(super) enum Kept {
-    Queue(FileQueue),
+    Queue(Box<FileQueue>),
     Ledger(Box<dyn Outbox>),
 }
 
 impl Kept {
     pub(super) fn outbox(&self) -> &dyn Outbox {
         match self {
-            Self::Queue(queue) => queue,
+            Self::Queue(queue) => &**queue,
             Self::Ledger(outbox) => &**outbox,
         }
     }
 
     pub(super) fn outbox_mut(&mut self) -> &mut dyn Outbox {
         match self {
-            Self::Queue(queue) => queue,
+            Self::Queue(queue) => &mut **queue,
             Self::Ledger(outbox) => &mut **outbox,
         }
     }

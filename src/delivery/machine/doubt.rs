@@ -38,7 +38,7 @@ impl Machine {
         match (reading, input) {
             (Reading::Stream, Input::Stream(seen)) => self.stream_seen(seen, out),
             (Reading::Stream, Input::StreamRefused { problem }) => self.stop(Stop::Stream(problem), out),
-            (Reading::Head, Input::Head(Some(seen))) => self.head_seen(seen, out),
+            (Reading::Head, Input::Head(Some(seen))) => self.head_seen(*seen, out),
             (Reading::Head, Input::Head(None)) => {
                 self.head = Previous { sequence: 0, position: 0 };
                 let probe = self.known.map_or(0, |known| known.head_sequence);
