@@ -20,14 +20,16 @@ mod entity;
 mod evolve;
 mod nats;
 mod refusal;
+mod rehearsal;
 mod state;
 mod view;
 
 pub use command::{Cause, Command, EventDraft};
-pub use decide::{decide, decide_all};
+pub use decide::decide;
 pub use entity::{Ended, Entity, EntityRef, Facts, How, KeyFacts, Kind, LedgerFacts, RecipientFacts, Revocation};
 pub use evolve::{concerns, evolve};
 pub use nats::{AccountFacts, NatsCommand, OperatorFacts, PushFacts, SignedFacts, TokenFacts, UserFacts};
 pub use refusal::Refusal;
+pub use rehearsal::{Rehearsal, decide_all};
 pub use state::{Overlay, State};
 pub use view::{Change, Index, NameKey, View, ViewError};

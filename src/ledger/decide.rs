@@ -1,21 +1,19 @@
 //! Decisions: what may follow what is recorded.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use cid::Cid;
-use multihash::Multihash;
 
 use super::command::{Cause, Command, EventDraft};
 use super::entity::{Entity, EntityRef, Facts, How, Kind};
 use super::evolve::facts_of;
 use super::refusal::Refusal;
-use super::state::Overlay;
 use super::view::{Index, NameKey, View, each_referrer};
 use crate::events::{
-    Actor, EventData, KeyEvent, KeyExported, KeyGenerated, KeyRevoked, KeyRotated, LedgerRelation, Link,
-    RelationshipEstablished, RelationshipKind, RoleAssigned, RoleWithdrawn,
+    EventData, KeyExported, KeyGenerated, KeyRevoked, KeyRotated, LedgerRelation, RelationshipEstablished,
+    RelationshipKind, RoleAssigned, RoleWithdrawn,
 };
-use crate::ids::{CorrelationId, EventId, KeyId, OrganizationId, PersonId, RoleId};
+use crate::ids::{KeyId, OrganizationId, RoleId};
 use crate::text::Label;
 use crate::time::Timestamp;
 
@@ -132,59 +130,6 @@ pub fn decide(view: &dyn View, command: &Command) -> Result<Vec<EventDraft>, Ref
     let (reference, data) = data;
     let entity = active(view, reference)?;
     Ok(vec![draft(data, [entity.last])])
-}
-
-/// Decides on commands in a row, each as if those before it were recorded already.
-///
-/// # Errors
-/// The index of the first command that is refused, and the reason.
-pub fn decide_all(view: &dyn View, commands: &[Command]) -> Result<Vec<EventDraft>, (usize, Refusal)> {
-    let mut overlay = Overlay::new(view);
-    let mut drafts: Vec<EventDraft> = Vec::new();
-    // Drafts have no content identifiers yet; stand-ins are causes in the overlay, and indexes in the answer.
-    let mut stand_ins: HashMap<Cid, usize> = HashMap::new();
-    for (index, command) in commands.iter().enumerate() {
-        let base = drafts.len();
-        let decided = decide(&overlay, command).map_err(|refusal| (index, refusal))?;
-        for mut draft in decided {
-            for cause in &mut draft.causes {
-                *cause = match *cause {
-                    Cause::Recorded(cid) => stand_ins.get(&cid).map_or(*cause, |&earlier| Cause::Earlier(earlier)),
-                    Cause::Earlier(earlier) => Cause::Earlier(base + earlier),
-                };
-            }
-            let cid = stand_in(drafts.len());
-            stand_ins.insert(cid, drafts.len());
-            overlay.fold(&unrecorded(&draft.data), cid).map_err(|error| (index, error.into()))?;
-            drafts.push(draft);
-        }
-    }
-    Ok(drafts)
-}
-
-/// A content identifier that no event has: its digest is a small number.
-fn stand_in(index: usize) -> Cid {
-    let mut digest = [0; 32];
-    digest[24..].copy_from_slice(&(index as u64).to_be_bytes());
-    // 32 bytes fit a multihash of 64.
-    let hash = Multihash::wrap(Link::SHA2_256, &digest).unwrap_or_default();
-    Cid::new_v1(Link::DAG_CBOR, hash)
-}
-
-const EPOCH: Timestamp = match Timestamp::from_unix_micros(0) {
-    Some(time) => time,
-    None => panic!("0 is between the years 0000 and 9999"),
-};
-
-fn unrecorded(data: &EventData) -> KeyEvent {
-    KeyEvent {
-        id: EventId::from_uuid(uuid::Uuid::nil()),
-        data: data.clone(),
-        occurred_at: EPOCH,
-        actor: Actor::Person(PersonId::from_uuid(uuid::Uuid::nil())),
-        correlation_id: CorrelationId::from_uuid(uuid::Uuid::nil()),
-        causes: Vec::new(),
-    }
 }
 
 pub(super) fn draft(data: impl Into<EventData>, causes: impl IntoIterator<Item = Cid>) -> EventDraft {

@@ -1,0 +1,102 @@
+//! Decisions in a row, as if those before were recorded already.
+
+use std::collections::HashMap;
+
+use cid::Cid;
+use multihash::Multihash;
+
+use super::command::{Cause, Command, EventDraft};
+use super::decide::decide;
+use super::refusal::Refusal;
+use super::state::Overlay;
+use super::view::View;
+use crate::events::{Actor, EventData, KeyEvent, Link};
+use crate::ids::{CorrelationId, EventId, PersonId};
+use crate::time::Timestamp;
+
+/// Commands that are decided one after the other on what is recorded and on what those before them would record. Nothing
+/// is recorded.
+pub struct Rehearsal<'v> {
+    overlay: Overlay<'v>,
+    drafts: Vec<EventDraft>,
+    // Drafts have no content identifiers yet; stand-ins are causes in the overlay, and indexes in the answer.
+    stand_ins: HashMap<Cid, usize>,
+}
+
+impl<'v> Rehearsal<'v> {
+    /// On top of what is recorded.
+    #[must_use]
+    pub fn new(view: &'v dyn View) -> Self {
+        Self { overlay: Overlay::new(view), drafts: Vec::new(), stand_ins: HashMap::new() }
+    }
+
+    /// Decides on one command, and lets those after it see what it leads to. Says how many events that are.
+    ///
+    /// # Errors
+    /// The reason why the command may not follow. The rehearsal is then as it was.
+    pub fn command(&mut self, command: &Command) -> Result<usize, Refusal> {
+        let base = self.drafts.len();
+        for mut draft in decide(&self.overlay, command)? {
+            for cause in &mut draft.causes {
+                *cause = match *cause {
+                    Cause::Recorded(cid) => self.stand_ins.get(&cid).map_or(*cause, |&earlier| Cause::Earlier(earlier)),
+                    Cause::Earlier(earlier) => Cause::Earlier(base + earlier),
+                };
+            }
+            let cid = stand_in(self.drafts.len());
+            self.stand_ins.insert(cid, self.drafts.len());
+            self.overlay.fold(&unrecorded(&draft.data), cid)?;
+            self.drafts.push(draft);
+        }
+        Ok(self.drafts.len() - base)
+    }
+
+    /// What would be recorded by now.
+    #[must_use]
+    pub const fn view(&self) -> &Overlay<'v> {
+        &self.overlay
+    }
+
+    /// The events that all commands lead to.
+    #[must_use]
+    pub fn into_drafts(self) -> Vec<EventDraft> {
+        self.drafts
+    }
+}
+
+/// Decides on commands in a row, each as if those before it were recorded already.
+///
+/// # Errors
+/// The index of the first command that is refused, and the reason.
+pub fn decide_all(view: &dyn View, commands: &[Command]) -> Result<Vec<EventDraft>, (usize, Refusal)> {
+    let mut rehearsal = Rehearsal::new(view);
+    for (index, command) in commands.iter().enumerate() {
+        rehearsal.command(command).map_err(|refusal| (index, refusal))?;
+    }
+    Ok(rehearsal.into_drafts())
+}
+
+/// A content identifier that no event has: its digest is a small number.
+fn stand_in(index: usize) -> Cid {
+    let mut digest = [0; 32];
+    digest[24..].copy_from_slice(&(index as u64).to_be_bytes());
+    // 32 bytes fit a multihash of 64.
+    let hash = Multihash::wrap(Link::SHA2_256, &digest).unwrap_or_default();
+    Cid::new_v1(Link::DAG_CBOR, hash)
+}
+
+const EPOCH: Timestamp = match Timestamp::from_unix_micros(0) {
+    Some(time) => time,
+    None => panic!("0 is between the years 0000 and 9999"),
+};
+
+fn unrecorded(data: &EventData) -> KeyEvent {
+    KeyEvent {
+        id: EventId::from_uuid(uuid::Uuid::nil()),
+        data: data.clone(),
+        occurred_at: EPOCH,
+        actor: Actor::Person(PersonId::from_uuid(uuid::Uuid::nil())),
+        correlation_id: CorrelationId::from_uuid(uuid::Uuid::nil()),
+        causes: Vec::new(),
+    }
+}
