@@ -20,6 +20,7 @@ mod mirror;
 mod outbox;
 mod proofs;
 mod read;
+mod restricted;
 mod schema;
 mod tables;
 mod token;
@@ -40,6 +41,7 @@ pub use error::{
 pub use mirror::{Mirror, MirrorError};
 pub use outbox::LedgerOutbox;
 pub use read::{Events, Listing, Recorded, Which};
+pub use restricted::{RestrictedBlocks, RestrictedError};
 pub use verify::{Problem, Report};
 
 use append::Writer;

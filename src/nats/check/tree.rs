@@ -45,13 +45,31 @@ pub fn check_tree(tree: &Tree) -> Vec<Finding> {
         for user in &node.users {
             check_member(operator, &node.account, user, &mut list);
         }
-        for import in &node.account.nats.imports {
-            let place = format!("account {}, import \"{}\"", shown(&node.account.registered), import.subject);
-            let mut found = Findings::new(place, &mut list);
-            check_source(import, by_key.get(import.account.as_str()).copied(), &mut found);
+        list.extend(check_sources(&node.account, &|key| by_key.get(key).map(|node| node.account.clone())));
+    }
+    list
+}
+
+/// Checks what an account imports against the accounts that it imports from, as far as `lookup` knows them by their
+/// public key: that the export is there, that there is an activation where one is needed, and that nothing comes back
+/// around a circle.
+#[must_use]
+pub fn check_sources(account: &Claims<Account>, lookup: &dyn Fn(&str) -> Option<Claims<Account>>) -> Vec<Finding> {
+    let mut list = Vec::new();
+    for import in &account.nats.imports {
+        let place = format!("account {}, import \"{}\"", shown(&account.registered), import.subject);
+        let mut found = Findings::new(place, &mut list);
+        if let Some(source) = lookup(&import.account) {
+            check_source(import, &source, &mut found);
+        }
+        // A service that is imported around a circle is refused by servers, and a stream would run for ever.
+        if leads_back(&account.registered.sub, import, lookup, &mut BTreeSet::new()) {
+            found.add(
+                "what it imports comes back to it through other accounts",
+                "break the circle: leave out one of the imports",
+            );
         }
     }
-    check_cycles(tree, &by_key, &mut list);
     list
 }
 
@@ -113,12 +131,9 @@ fn check_member(operator: &Claims<Operator>, account: &Claims<Account>, user: &C
     }
 }
 
-fn check_source(import: &Import, source: Option<&AccountNode>, found: &mut Findings<'_>) {
-    let Some(source) = source else {
-        return; // another operator's account: only its own ledger knows what it exports
-    };
-    let exports = &source.account.nats.exports;
-    let name = shown(&source.account.registered);
+fn check_source(import: &Import, source: &Claims<Account>, found: &mut Findings<'_>) {
+    let exports = &source.nats.exports;
+    let name = shown(&source.registered);
     let Some(export) =
         exports.iter().find(|e| e.r#type == import.r#type && subject::covers(&e.subject, &import.subject))
     else {
@@ -127,47 +142,25 @@ fn check_source(import: &Import, source: Option<&AccountNode>, found: &mut Findi
         return;
     };
     if export.token_req && import.token.is_empty() {
-        found.add(
-            format!("account {name} asks for an activation, and there is none"),
-            "add one, signed by that account",
-        );
+        found.add(format!("account {name} asks for an activation, and there is none"), "add one, signed by that account");
     }
 }
 
-/// A service that is imported around a circle is refused by servers, and a stream would run for ever.
-fn check_cycles(tree: &Tree, by_key: &BTreeMap<&str, &AccountNode>, list: &mut Vec<Finding>) {
-    for kind in [ExportType::Stream, ExportType::Service] {
-        for start in &tree.accounts {
-            for import in start.account.nats.imports.iter().filter(|i| i.r#type == kind) {
-                let mut seen = BTreeSet::new();
-                if leads_back(&start.account.registered.sub, import, kind, by_key, &mut seen) {
-                    let place = format!("account {}, import \"{}\"", shown(&start.account.registered), import.subject);
-                    Findings::new(place, list).add(
-                        "what it imports comes back to it through other accounts",
-                        "break the circle: leave out one of the imports",
-                    );
-                }
-            }
-        }
-    }
-}
-
-fn leads_back<'a>(
+fn leads_back(
     start: &str,
-    import: &'a Import,
-    kind: ExportType,
-    by_key: &BTreeMap<&str, &'a AccountNode>,
-    seen: &mut BTreeSet<(&'a str, &'a str)>,
+    import: &Import,
+    lookup: &dyn Fn(&str) -> Option<Claims<Account>>,
+    seen: &mut BTreeSet<(String, String)>,
 ) -> bool {
     if import.account == start {
         return true;
     }
-    if !seen.insert((&import.account, &import.subject)) {
+    if !seen.insert((import.account.clone(), import.subject.clone())) {
         return false;
     }
-    let Some(source) = by_key.get(import.account.as_str()) else { return false };
-    source.account.nats.imports.iter().filter(|next| next.r#type == kind).any(|next| {
+    let Some(source) = lookup(&import.account) else { return false };
+    source.nats.imports.iter().filter(|next| next.r#type == import.r#type).any(|next| {
         let local = if next.local_subject.is_empty() { &next.subject } else { &next.local_subject };
-        subject::overlaps(local, &import.subject) && leads_back(start, next, kind, by_key, seen)
+        subject::overlaps(local, &import.subject) && leads_back(start, next, lookup, seen)
     })
 }

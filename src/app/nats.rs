@@ -1,0 +1,15 @@
+//! NATS identities: what `nsc` does, recorded, and signed by keys in custody.
+//!
+//! Every act is a [`Work`]: it reads what is recorded, makes keys, edits claims, checks them for what servers refuse or
+//! silently break, signs them, and ends as a [`Change`] that is recorded in one transaction or not at all.
+
+pub mod accounts;
+pub mod creds;
+pub mod lookup;
+pub mod operators;
+pub mod server_config;
+pub mod signing_keys;
+pub mod users;
+mod work;
+
+pub use work::{Change, KeyAccess, KeyAccessError, NatsError, Work, record};

@@ -1,0 +1,138 @@
+//! Accounts: made, edited, signed anew, deleted.
+
+use super::lookup;
+use super::users;
+use super::work::{NatsError, Work, read_claims};
+use crate::custody::ISSUING;
+use crate::events::{NatsAccountCreated, NatsAccountDeleted, NatsAccountUpdated, NkeyKind};
+use crate::ids::NatsAccountId;
+use crate::ledger::{AccountFacts, Entity, Facts, Kind, NatsCommand};
+use crate::nats::claims::{Account, AccountLimits, Claims, Export, ExportType, Registered};
+use crate::text::{Name, Note};
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Its identifier.
+    pub id: NatsAccountId,
+    /// Its name.
+    pub name: Name,
+    /// What it is for.
+    pub description: Option<Note>,
+    /// Whether it is the system account.
+    pub system: bool,
+}
+
+/// Makes an account: its identity key in compartment `issuing`, and its first token. Nothing is limited, and JetStream is
+/// off, until `edit` says otherwise.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn add(work: &mut Work<'_, '_>, new: NewAccount, edit: &dyn Fn(&mut Account)) -> Result<(), NatsError> {
+    let operator = lookup::operator(work.view())?;
+    let key = work.make_key(NkeyKind::Account, ISSUING)?;
+    let account = NatsAccountCreated {
+        account_id: new.id,
+        operator_id: operator.operator.operator_id,
+        name: new.name,
+        key_id: key.key_id,
+        public_key: key.public_key,
+        description: new.description,
+        system: new.system,
+    };
+    work.run(NatsCommand::CreateAccount(account.clone()))?;
+    let mut nats = Account { limits: AccountLimits::unlimited(), ..Account::default() };
+    nats.info.description = account.description.as_ref().map(ToString::to_string).unwrap_or_default();
+    if new.system {
+        nats.exports = system_exports();
+    }
+    edit(&mut nats);
+    let facts = AccountFacts { account, token: None, pushed: None };
+    work.issue_account(&facts, Claims { registered: Registered::default(), nats })
+}
+
+/// What a system account lets others see: its own monitoring, by account.
+fn system_exports() -> Vec<Export> {
+    let export = |name: &str, subject: &str, r#type, position| Export {
+        name: name.to_owned(),
+        subject: subject.to_owned(),
+        r#type,
+        token_req: false,
+        revocations: Default::default(),
+        response_type: None,
+        response_threshold: 0,
+        service_latency: None,
+        account_token_position: position,
+        advertise: false,
+        allow_trace: false,
+        info: Default::default(),
+    };
+    vec![
+        export("account-monitoring-streams", "$SYS.ACCOUNT.*.>", ExportType::Stream, 3),
+        export("account-monitoring-services", "$SYS.REQ.ACCOUNT.*.*", ExportType::Service, 4),
+    ]
+}
+
+/// Replaces an account's name or description and edits its claims. Nothing happens where nothing changes.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn edit(
+    work: &mut Work<'_, '_>,
+    facts: &AccountFacts,
+    attributes: &dyn Fn(&mut NatsAccountCreated),
+    edit: &dyn Fn(&mut Account),
+) -> Result<(), NatsError> {
+    let mut facts = facts.clone();
+    let before = claims(&facts)?;
+    attributes(&mut facts.account);
+    let NatsAccountCreated { account_id, operator_id, name, key_id, public_key, description, system } =
+        facts.account.clone();
+    let update = NatsAccountUpdated { account_id, operator_id, name, key_id, public_key, description, system };
+    work.run(NatsCommand::UpdateAccount(update))?;
+    let mut claims = before.clone();
+    claims.nats.info.description = facts.account.description.as_ref().map(ToString::to_string).unwrap_or_default();
+    edit(&mut claims.nats);
+    claims.nats.normalize();
+    if claims.nats == before.nats && before.registered.name == facts.account.name.as_str() {
+        return Ok(());
+    }
+    work.issue_account(&facts, claims)
+}
+
+/// Signs an account's claims anew, as they are: with another operator key, or another time of issue.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn reissue(work: &mut Work<'_, '_>, facts: &AccountFacts) -> Result<(), NatsError> {
+    let claims = claims(facts)?;
+    work.issue_account(facts, claims)
+}
+
+/// Cuts all of an account's users off, and deletes it.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn delete(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
+    for user in lookup::members(work.view(), facts.account.account_id.into(), Kind::User)? {
+        if let (true, Facts::User(user)) = (user.is_active(), &user.facts) {
+            users::record_revocation(work, user, reason)?;
+        }
+    }
+    for key in lookup::members(work.view(), facts.account.account_id.into(), Kind::SigningKey)? {
+        if let (true, Facts::SigningKey(key)) = (Entity::is_active(&key), &key.facts) {
+            super::signing_keys::record_retirement(work, key, None, reason)?;
+        }
+    }
+    let (account_id, public_key) = (facts.account.account_id, facts.account.public_key.clone());
+    work.run(NatsCommand::DeleteAccount(NatsAccountDeleted { account_id, public_key, reason: reason.clone() }))
+}
+
+/// The recorded claims of an account.
+///
+/// # Errors
+/// When it has no token, or its claims do not read.
+pub fn claims(facts: &AccountFacts) -> Result<Claims<Account>, NatsError> {
+    let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.account.name.to_string()))?;
+    read_claims(facts.account.name.as_str(), token)
+}

@@ -1,0 +1,81 @@
+//! Finding operators, accounts, users and signing keys by what people type.
+
+use super::work::NatsError;
+use crate::ledger::{AccountFacts, Entity, Facts, Index, Kind, NameKey, OperatorFacts, UserFacts, View};
+use crate::text::Name;
+
+/// The ledger's operator: a ledger has one.
+///
+/// # Errors
+/// When there is none yet.
+pub fn operator(view: &dyn View) -> Result<OperatorFacts, NatsError> {
+    let operators = view.list(Kind::Operator, None, 1_000)?;
+    let active = operators.into_iter().filter(Entity::is_active).map(|entity| entity.facts);
+    active.filter_map(|facts| if let Facts::Operator(facts) = facts { Some(facts) } else { None }).next().ok_or(NatsError::NoOperator)
+}
+
+/// An account, by its name without regard to case, or by its public key.
+///
+/// # Errors
+/// When there is none.
+pub fn account(view: &dyn View, text: &str) -> Result<AccountFacts, NatsError> {
+    let operator = operator(view)?.operator.operator_id;
+    let found = find(view, Kind::Account, *operator.as_uuid(), text)?;
+    match found.map(|entity| entity.facts) {
+        Some(Facts::Account(facts)) => Ok(facts),
+        _ => Err(NatsError::NotFound { kind: Kind::Account, noun: "account", text: text.to_owned() }),
+    }
+}
+
+/// A user with its account: `ACCOUNT/USER`, or the user's public key. One that is revoked is found when no other bears
+/// the name.
+///
+/// # Errors
+/// When there is none.
+pub fn user(view: &dyn View, text: &str) -> Result<(AccountFacts, UserFacts), NatsError> {
+    let not_found = || NatsError::NotFound { kind: Kind::User, noun: "user", text: text.to_owned() };
+    let found = match text.split_once('/') {
+        Some((account_text, name)) => {
+            let account = account(view, account_text)?;
+            find(view, Kind::User, *account.account.account_id.as_uuid(), name)?
+        }
+        None if text.starts_with('U') && text.len() == 56 => by_key(view, Kind::User, text)?,
+        None => return Err(NatsError::UserWithoutAccount(text.to_owned())),
+    };
+    let Some(Facts::User(user)) = found.map(|entity| entity.facts) else { return Err(not_found()) };
+    match view.get(user.user.account_id.into())?.map(|entity| entity.facts) {
+        Some(Facts::Account(account)) => Ok((account, user)),
+        _ => Err(not_found()),
+    }
+}
+
+fn find(view: &dyn View, kind: Kind, scope: uuid::Uuid, text: &str) -> Result<Option<Entity>, NatsError> {
+    if text.len() == 56
+        && let Some(found) = by_key(view, kind, text)?
+    {
+        return Ok(Some(found));
+    }
+    let Ok(name) = Name::typed(text) else { return Ok(None) };
+    let key = NameKey { kind, index: Index::Name, scope: Some(scope), key: name.folded() };
+    Ok(view.find(&key, 1)?.pop())
+}
+
+fn by_key(view: &dyn View, kind: Kind, text: &str) -> Result<Option<Entity>, NatsError> {
+    let key = NameKey { kind, index: Index::PublicKey, scope: None, key: text.to_owned() };
+    Ok(view.find(&key, 1)?.pop())
+}
+
+/// All entities of a kind that refer to one, ended ones too, page by page.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn members(view: &dyn View, of: crate::ledger::EntityRef, kind: Kind) -> Result<Vec<Entity>, NatsError> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = view.referrers(of, kind, after, 1_000)?;
+        let Some(last) = page.last() else { return Ok(all) };
+        after = Some(last.entity_ref().id);
+        all.extend(page);
+    }
+}

@@ -1,0 +1,243 @@
+//! Users: made, edited, rotated, cut off.
+
+use super::lookup;
+use super::work::{Made, NatsError, Work, read_claims};
+use crate::app::nats::accounts;
+use crate::custody::ISSUING;
+use crate::events::{
+    NatsHolder, NatsUserCreated, NatsUserRevoked, NatsUserUpdated, NkeyKind, Party, RevocationReason,
+};
+use crate::ids::NatsUserId;
+use crate::ledger::{AccountFacts, Command, Facts, NatsCommand, UserFacts};
+use crate::nats::claims::{Claims, Registered, SigningKey, User, UserPermissions};
+use crate::text::{Name, Note};
+use crate::time::Timestamp;
+
+/// A user to be made.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// Its name.
+    pub name: Name,
+    /// The person or service that uses it.
+    pub owner: Option<Party>,
+    /// The role or public key of the signing key; the newest plain one, or the identity key, when absent.
+    pub signing_key: Option<String>,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a user: its key in compartment `issuing`, and its token. Everything is allowed, as far as the account goes,
+/// until `edit` says otherwise; a user of a role gets the role's template and nothing else.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn add(
+    work: &mut Work<'_, '_>,
+    account: &AccountFacts,
+    new: NewUser,
+    edit: &dyn Fn(&mut User),
+) -> Result<NatsUserId, NatsError> {
+    let signer = signer(work, account, new.signing_key.as_deref())?;
+    let key = work.make_key(NkeyKind::User, ISSUING)?;
+    let mut nats = User { permissions: base(account, &signer)?, ..User::default() };
+    edit(&mut nats);
+    let user = NatsUserCreated {
+        user_id: NatsUserId::mint(),
+        account_id: account.account.account_id,
+        name: new.name,
+        key_id: key.key_id,
+        public_key: key.public_key,
+        owner: new.owner,
+        bearer: bearer(account, &signer, &nats)?,
+        expires_at: new.expires_at,
+    };
+    let user_id = user.user_id;
+    work.run(NatsCommand::CreateUser(user.clone()))?;
+    let facts = UserFacts { user, token: None, revoked_at: None };
+    let claims = Claims { registered: expiring(new.expires_at), nats };
+    work.issue_user(&facts, account, claims, &signer)?;
+    Ok(user_id)
+}
+
+/// Replaces a user's attributes and edits its claims. Nothing happens where nothing changes.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn edit(
+    work: &mut Work<'_, '_>,
+    account: &AccountFacts,
+    facts: &UserFacts,
+    attributes: &dyn Fn(&mut NatsUserCreated),
+    edit: &dyn Fn(&mut User),
+) -> Result<(), NatsError> {
+    let before = claims(facts)?;
+    let mut facts = facts.clone();
+    attributes(&mut facts.user);
+    let mut claims = before.clone();
+    edit(&mut claims.nats);
+    claims.registered.exp = expiring(facts.user.expires_at).exp;
+    let signer = current_signer(work, account, &before)?;
+    facts.user.bearer = bearer(account, &signer, &claims.nats)?;
+    update(work, &facts.user)?;
+    let same = claims.nats == before.nats && claims.registered.exp == before.registered.exp;
+    if same && before.registered.name == facts.user.name.as_str() {
+        return Ok(());
+    }
+    work.issue_user(&facts, account, claims, &signer)
+}
+
+/// Gives a user a new key with the permissions of before. The old key is revoked, and the account signed anew.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn rotate(
+    work: &mut Work<'_, '_>,
+    account: &AccountFacts,
+    facts: &UserFacts,
+    reason: &Note,
+) -> Result<(), NatsError> {
+    let before = claims(facts)?;
+    let signer = current_signer(work, account, &before)?;
+    let old_key = facts.user.public_key.clone();
+    let key = work.make_key(NkeyKind::User, ISSUING)?;
+    let old_key_id = facts.user.key_id;
+    let mut facts = facts.clone();
+    facts.user.key_id = key.key_id;
+    facts.user.public_key = key.public_key;
+    update(work, &facts.user)?;
+    work.issue_user(&facts, account, before.clone(), &signer)?;
+    work.run_any(Command::RevokeKey {
+        key_id: old_key_id,
+        reason: RevocationReason::Superseded,
+        note: Some(reason.clone()),
+        invalid_since: None,
+    })?;
+    let until = revocation_second(work, &facts);
+    let account = lookup::account(work.view(), account.account.public_key.as_str())?;
+    accounts::edit(work, &account, &|_| {}, &|claims| {
+        claims.revocations.insert(old_key.to_string(), until);
+    })
+}
+
+/// Cuts a user off: the account's claims revoke every token that was issued to it up to now, and are signed anew.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn revoke(work: &mut Work<'_, '_>, account: &AccountFacts, facts: &UserFacts, reason: &Note) -> Result<(), NatsError> {
+    let until = record_revocation(work, facts, reason)?;
+    let key = facts.user.public_key.to_string();
+    accounts::edit(work, account, &|_| {}, &|claims| {
+        claims.revocations.insert(key.clone(), until);
+    })
+}
+
+/// Records that a user is cut off, and its key revoked; the account's claims are the caller's to change.
+pub(super) fn record_revocation(work: &mut Work<'_, '_>, facts: &UserFacts, reason: &Note) -> Result<i64, NatsError> {
+    let until = revocation_second(work, facts);
+    let user = &facts.user;
+    let revoked_at = Timestamp::from_unix_micros(until.saturating_mul(1_000_000))
+        .ok_or_else(|| NatsError::Usage("the clock is beyond the year 9999; set it right".to_owned()))?;
+    work.run(NatsCommand::RevokeUser(NatsUserRevoked {
+        user_id: user.user_id,
+        account_id: user.account_id,
+        public_key: user.public_key.clone(),
+        revoked_at,
+        reason: reason.clone(),
+    }))?;
+    work.run_any(Command::RevokeKey {
+        key_id: user.key_id,
+        reason: RevocationReason::PrivilegeWithdrawn,
+        note: Some(reason.clone()),
+        invalid_since: None,
+    })?;
+    Ok(until)
+}
+
+/// The second up to which what was issued to a user is refused: now, or its last token's, if a clock was fast.
+fn revocation_second(work: &Work<'_, '_>, facts: &UserFacts) -> i64 {
+    let issued = facts.token.as_ref().map_or(0, |token| token.issued_at);
+    i64::try_from(work.now().max(issued)).unwrap_or(i64::MAX)
+}
+
+/// The recorded claims of a user.
+///
+/// # Errors
+/// When it has no token, or its claims do not read.
+pub fn claims(facts: &UserFacts) -> Result<Claims<User>, NatsError> {
+    let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.user.name.to_string()))?;
+    read_claims(facts.user.name.as_str(), token)
+}
+
+/// Signs a user's claims anew by another key of the account.
+pub(super) fn reissue(
+    work: &mut Work<'_, '_>,
+    account: &AccountFacts,
+    facts: &UserFacts,
+    signer: &Made,
+) -> Result<(), NatsError> {
+    let claims = claims(facts)?;
+    work.issue_user(facts, account, claims, signer)
+}
+
+fn update(work: &mut Work<'_, '_>, user: &NatsUserCreated) -> Result<(), NatsError> {
+    let NatsUserCreated { user_id, account_id, name, key_id, public_key, owner, bearer, expires_at } = user.clone();
+    work.run(NatsCommand::UpdateUser(NatsUserUpdated {
+        user_id,
+        account_id,
+        name,
+        key_id,
+        public_key,
+        owner,
+        bearer,
+        expires_at,
+    }))
+}
+
+fn signer(work: &Work<'_, '_>, account: &AccountFacts, role: Option<&str>) -> Result<Made, NatsError> {
+    work.signer(&NatsHolder::Account(account.account.account_id), role)
+}
+
+/// The key that signed before, if it still signs; else the account's usual one.
+fn current_signer(work: &Work<'_, '_>, account: &AccountFacts, before: &Claims<User>) -> Result<Made, NatsError> {
+    let issuer = &before.registered.iss;
+    if *issuer == account.account.public_key.as_str() {
+        return signer(work, account, None);
+    }
+    match work.by_public_key(crate::ledger::Kind::SigningKey, issuer)? {
+        Some(entity) if entity.is_active() => match entity.facts {
+            Facts::SigningKey(facts) => Ok(Made { key_id: facts.key_id, public_key: facts.public_key }),
+            _ => signer(work, account, None),
+        },
+        Some(entity) => match entity.facts {
+            // Its successor bears the same role.
+            Facts::SigningKey(facts) => signer(work, account, facts.role.as_ref().map(Name::as_str)),
+            _ => signer(work, account, None),
+        },
+        None => signer(work, account, None),
+    }
+}
+
+/// What a new user may do: nothing of its own when a role signs, else everything.
+fn base(account: &AccountFacts, signer: &Made) -> Result<UserPermissions, NatsError> {
+    Ok(match scope(account, signer)? {
+        Some(_) => UserPermissions::default(),
+        None => UserPermissions::unlimited(),
+    })
+}
+
+fn bearer(account: &AccountFacts, signer: &Made, user: &User) -> Result<bool, NatsError> {
+    Ok(scope(account, signer)?.map_or(user.permissions.bearer_token, |template| template.bearer_token))
+}
+
+fn scope(account: &AccountFacts, signer: &Made) -> Result<Option<UserPermissions>, NatsError> {
+    let claims = accounts::claims(account)?;
+    Ok(claims.nats.signing_keys.into_iter().find_map(|key| match key {
+        SigningKey::Scoped(scope) if scope.key == signer.public_key.as_str() => Some(scope.template),
+        _ => None,
+    }))
+}
+
+fn expiring(at: Option<Timestamp>) -> Registered {
+    let exp = at.map_or(0, |at| at.unix_micros().div_euclid(1_000_000));
+    Registered { exp, ..Registered::default() }
+}

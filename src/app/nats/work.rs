@@ -1,0 +1,396 @@
+//! One act on NATS identities, from what is recorded to what is to be recorded.
+
+use std::collections::BTreeMap;
+
+use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
+use crate::app::custody::{SealedError, record_sealed};
+use crate::custody::{Custody, SealError, SecretBytes};
+use crate::events::{
+    JwtClaimsCreated, JwtKind, JwtSigned, Link, NKeyGenerated, NatsHolder, NatsParty, NkeyKind, Party,
+};
+use crate::ids::KeyId;
+use crate::ipld_support::cid_of_blob;
+use crate::ledger::{
+    AccountFacts, Command, Entity, EntityRef, Facts, Index, KeyFacts, Kind, NameKey, NatsCommand, OperatorFacts, Refusal,
+    Rehearsal, TokenFacts, UserFacts, View, ViewError,
+};
+use crate::nats::check::{Finding, SignedBy, check_account, check_operator, check_sources, check_user};
+use crate::nats::claims::{Account, Body, Claims, Operator, SigningKey, User};
+use crate::nats::jwt::{self, SignError};
+use crate::store::{AppendContext, AppendError, AppendedEvent, ReadError, RestrictedBlocks, RestrictedError, Store};
+use crate::text::{Document, InvalidText, Label, PublicKey};
+
+/// Gives private keys out of custody: asks for passphrases, opens a compartment once.
+pub trait KeyAccess {
+    /// The private key, checked to be the one that is recorded.
+    ///
+    /// # Errors
+    /// Whatever was in the way: a wrong passphrase, a missing file.
+    fn private_key(&mut self, key: &KeyFacts) -> Result<PrivateKey, KeyAccessError>;
+}
+
+/// Why a private key was not given.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct KeyAccessError(Box<dyn std::error::Error + Send + Sync>);
+
+impl KeyAccessError {
+    /// Wraps what was in the way.
+    pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+
+    /// What was in the way.
+    #[must_use]
+    pub fn into_inner(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.0
+    }
+}
+
+/// Why an act on NATS identities did not take place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NatsError {
+    /// There is no operator yet.
+    #[error("this ledger has no NATS operator; make one with `cim-keys nats operator add NAME`")]
+    NoOperator,
+    /// Nothing of that name is there.
+    #[error("there is no {kind} \"{}\"; `cim-keys nats {noun} list` shows those that are there", crate::text::visible(text))]
+    NotFound {
+        /// What was looked for, in words.
+        kind: Kind,
+        /// The command's noun.
+        noun: &'static str,
+        /// What was given.
+        text: String,
+    },
+    /// A user is named without its account.
+    #[error("\"{}\" does not say whose user it is; write ACCOUNT/USER, or the user's public key", crate::text::visible(.0))]
+    UserWithoutAccount(String),
+    /// The claims would be refused by a server, or silently break.
+    #[error("{}", findings(.0))]
+    Claims(Vec<Finding>),
+    /// What is recorded of a token does not read as claims.
+    #[error("the recorded claims of {what} do not read: {source}; run `cim-keys verify`")]
+    Recorded {
+        /// Whose claims.
+        what: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// It has no token yet.
+    #[error("{0} has no token yet")]
+    NoToken(String),
+    /// The text of a token is not here.
+    #[error(
+        "the token of {0} is not kept here: only the ledger's own machine has it; issue it again there, or bring restricted.db back from a backup"
+    )]
+    TokenNotHere(String),
+    /// The role has no users to template for.
+    #[error("{0}")]
+    Usage(String),
+    /// A key could not be made.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// A private key was not given.
+    #[error(transparent)]
+    Key(#[from] KeyAccessError),
+    /// A token could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// A text is not acceptable.
+    #[error(transparent)]
+    Text(#[from] InvalidText),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Entities could not be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A secret could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Tokens could not be kept.
+    #[error(transparent)]
+    Restricted(#[from] RestrictedError),
+    /// Nothing was recorded.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Nothing was recorded, and secrets are left.
+    #[error(transparent)]
+    Left(Box<SealedError<AppendError>>),
+}
+
+fn findings(list: &[Finding]) -> String {
+    let lines: Vec<_> = list.iter().map(|finding| format!("\n  {finding}")).collect();
+    format!("servers would refuse this, or silently break it:{}", lines.concat())
+}
+
+/// What an act leads to.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// What is to be recorded.
+    pub commands: Vec<Command>,
+    /// The secrets that are to be sealed before.
+    pub secrets: Vec<(Label, KeyId, SecretBytes)>,
+    /// The signed tokens that are to be kept before.
+    pub tokens: Vec<String>,
+}
+
+/// A key that was made in this act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its identifier.
+    pub key_id: KeyId,
+    /// Its public half.
+    pub public_key: PublicKey,
+}
+
+/// An act under way: everything in it sees what it did before.
+pub struct Work<'v, 'k> {
+    rehearsal: Rehearsal<'v>,
+    keys: &'k mut dyn KeyAccess,
+    now: u64,
+    owner: Party,
+    opened: BTreeMap<KeyId, PrivateKey>,
+    change: Change,
+}
+
+impl<'v, 'k> Work<'v, 'k> {
+    /// Begins an act at a time (seconds since the Unix epoch); keys that it makes belong to `owner`.
+    pub fn new(view: &'v dyn View, keys: &'k mut dyn KeyAccess, now: u64, owner: Party) -> Self {
+        let (opened, change) = (BTreeMap::new(), Change::default());
+        Self { rehearsal: Rehearsal::new(view), keys, now, owner, opened, change }
+    }
+
+    /// What is recorded, and what this act has led to so far.
+    #[must_use]
+    pub fn view(&self) -> &dyn View {
+        self.rehearsal.view()
+    }
+
+    /// The time of the act, in seconds since the Unix epoch.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Ends the act.
+    #[must_use]
+    pub fn into_change(self) -> Change {
+        self.change
+    }
+
+    pub(super) fn run(&mut self, command: NatsCommand) -> Result<(), NatsError> {
+        self.run_any(Command::Nats(command))
+    }
+
+    pub(super) fn run_any(&mut self, command: Command) -> Result<(), NatsError> {
+        if self.rehearsal.command(&command)? > 0 {
+            self.change.commands.push(command);
+        }
+        Ok(())
+    }
+
+    /// Makes an nkey in a compartment.
+    pub(super) fn make_key(&mut self, kind: NkeyKind, compartment: &str) -> Result<Made, NatsError> {
+        let key = PrivateKey::generate(KeyKind::Nkey(kind))?;
+        let made = Made { key_id: KeyId::mint(), public_key: key.public().public_key };
+        let compartment = Label::new(compartment)?;
+        self.change.secrets.push((compartment.clone(), made.key_id, key.secret()));
+        self.opened.insert(made.key_id, key);
+        let (key_id, public_key, owner) = (made.key_id, made.public_key.clone(), self.owner.clone());
+        self.run(NatsCommand::AddKey(NKeyGenerated { key_id, kind, public_key, compartment, owner }))?;
+        Ok(made)
+    }
+
+    /// The entity of a key in its role, by its public half.
+    pub(super) fn by_public_key(&self, kind: Kind, key: &str) -> Result<Option<Entity>, NatsError> {
+        let key = NameKey { kind, index: Index::PublicKey, scope: None, key: key.to_owned() };
+        Ok(self.view().find(&key, 1)?.pop())
+    }
+
+    /// The key that signs for an operator or account: the newest active signing key that fits, else the identity key.
+    pub(super) fn signer(&self, holder: &NatsHolder, role: Option<&str>) -> Result<Made, NatsError> {
+        let above = self.view().get(EntityRef::holder(holder))?;
+        let identity = match above.map(|entity| entity.facts) {
+            Some(Facts::Operator(facts)) => Made { key_id: facts.operator.key_id, public_key: facts.operator.public_key },
+            Some(Facts::Account(facts)) => Made { key_id: facts.account.key_id, public_key: facts.account.public_key },
+            _ => return Err(Refusal::Unknown(EntityRef::holder(holder)).into()),
+        };
+        let mut found = None;
+        let mut after = None;
+        loop {
+            let page = self.view().referrers(EntityRef::holder(holder), Kind::SigningKey, after, 256)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.entity_ref().id);
+            for key in page.into_iter().filter(Entity::is_active) {
+                let Facts::SigningKey(facts) = key.facts else { continue };
+                let fits = match (role, &facts.role) {
+                    (None, None) => true,
+                    (Some(wanted), Some(role)) => role.as_str().eq_ignore_ascii_case(wanted),
+                    (Some(wanted), None) => facts.public_key.as_str() == wanted,
+                    (None, Some(_)) => false,
+                };
+                if fits {
+                    found = Some(Made { key_id: facts.key_id, public_key: facts.public_key });
+                }
+            }
+        }
+        match (found, role) {
+            (Some(found), _) => Ok(found),
+            (None, None) => Ok(identity),
+            (None, Some(text)) => {
+                Err(NatsError::NotFound { kind: Kind::SigningKey, noun: "signing-key", text: text.to_owned() })
+            }
+        }
+    }
+
+    /// Checks, signs and records an operator's claims, by its identity key.
+    pub(super) fn issue_operator(&mut self, facts: &OperatorFacts, mut claims: Claims<Operator>) -> Result<(), NatsError> {
+        let operator = &facts.operator;
+        claims.registered.sub = operator.public_key.to_string();
+        claims.registered.name = operator.name.to_string();
+        self.date(&mut claims, facts.token.as_ref());
+        refuse(check_operator(&claims))?;
+        let signer = Made { key_id: operator.key_id, public_key: operator.public_key.clone() };
+        self.issue(NatsParty::Operator(operator.operator_id), JwtKind::Operator, claims, &signer)
+    }
+
+    /// Checks, signs and records an account's claims, by an operator signing key where there is one.
+    pub(super) fn issue_account(&mut self, facts: &AccountFacts, mut claims: Claims<Account>) -> Result<(), NatsError> {
+        let account = &facts.account;
+        claims.registered.sub = account.public_key.to_string();
+        claims.registered.name = account.name.to_string();
+        claims.nats.normalize();
+        self.date(&mut claims, facts.token.as_ref());
+        let mut problems = check_account(&claims);
+        problems.extend(check_sources(&claims, &|key| self.account_claims(key)));
+        refuse(problems)?;
+        let signer = self.signer(&NatsHolder::Operator(account.operator_id), None)?;
+        self.issue(NatsParty::Account(account.account_id), JwtKind::Account, claims, &signer)
+    }
+
+    /// The claims of an account of this ledger, by its public key.
+    fn account_claims(&self, key: &str) -> Option<Claims<Account>> {
+        match self.by_public_key(Kind::Account, key).ok().flatten()?.facts {
+            Facts::Account(AccountFacts { token: Some(token), .. }) => serde_json::from_str(token.claims.as_str()).ok(),
+            _ => None,
+        }
+    }
+
+    /// Checks, signs and records a user's claims, by a key of its account.
+    pub(super) fn issue_user(
+        &mut self,
+        facts: &UserFacts,
+        account: &AccountFacts,
+        mut claims: Claims<User>,
+        signer: &Made,
+    ) -> Result<(), NatsError> {
+        let user = &facts.user;
+        claims.registered.sub = user.public_key.to_string();
+        claims.registered.name = user.name.to_string();
+        self.date(&mut claims, facts.token.as_ref());
+        let signed_by = if signer.public_key == account.account.public_key {
+            claims.nats.issuer_account.clear();
+            SignedBy::Identity
+        } else {
+            claims.nats.issuer_account = account.account.public_key.to_string();
+            match scope_of(account, &signer.public_key)? {
+                Some(SigningKey::Scoped(_)) => SignedBy::ScopedKey,
+                _ => SignedBy::SigningKey,
+            }
+        };
+        refuse(check_user(&claims, signed_by))?;
+        self.issue(NatsParty::User(user.user_id), JwtKind::User, claims, signer)
+    }
+
+    /// `iat` rises with each token of one identity: servers tell old from new by it, and `jti` does not cover the body.
+    fn date<B>(&self, claims: &mut Claims<B>, before: Option<&TokenFacts>) {
+        let at = before.map_or(self.now, |token| self.now.max(token.issued_at + 1));
+        claims.registered.iat = i64::try_from(at).unwrap_or(i64::MAX);
+    }
+
+    fn issue<B: Body>(
+        &mut self,
+        about: NatsParty,
+        kind: JwtKind,
+        mut claims: Claims<B>,
+        signer: &Made,
+    ) -> Result<(), NatsError> {
+        if !self.opened.contains_key(&signer.key_id) {
+            let key = self.view().get(signer.key_id.into())?;
+            let Some(Facts::Key(facts)) = key.map(|key| key.facts) else {
+                return Err(Refusal::Unknown(signer.key_id.into()).into());
+            };
+            let key = self.keys.private_key(&facts)?;
+            self.opened.insert(signer.key_id, key);
+        }
+        let key = &self.opened[&signer.key_id];
+        let token = jwt::sign(&mut claims, signer.public_key.as_str(), |bytes| key.sign(bytes))?;
+        let link = Link::new(cid_of_blob(token.as_bytes())).map_err(|e| NatsError::Usage(e.to_string()))?;
+        let registered = &claims.registered;
+        let jti = Label::new(&registered.jti)?;
+        let (subject, issuer) = (PublicKey::new(&registered.sub)?, signer.public_key.clone());
+        let issued_at = u64::try_from(registered.iat).unwrap_or_default();
+        let expires_at = u64::try_from(registered.exp).ok().filter(|exp| *exp > 0);
+        let document = serde_json::to_string(&claims).map_err(SignError::from)?;
+        let created = JwtClaimsCreated {
+            jti: jti.clone(),
+            kind,
+            about: about.clone(),
+            subject: subject.clone(),
+            issuer: issuer.clone(),
+            issued_at,
+            expires_at,
+            claims: Document::new(&document)?,
+        };
+        let signing_key_id = signer.key_id;
+        let signed = JwtSigned { jti, kind, about, subject, issuer, issued_at, signing_key_id, token: link };
+        self.run(NatsCommand::IssueToken { claims: created, signed })?;
+        self.change.tokens.push(token);
+        Ok(())
+    }
+}
+
+fn refuse(problems: Vec<Finding>) -> Result<(), NatsError> {
+    if problems.is_empty() { Ok(()) } else { Err(NatsError::Claims(problems)) }
+}
+
+/// How an account's claims list a signing key.
+fn scope_of(account: &AccountFacts, key: &PublicKey) -> Result<Option<SigningKey>, NatsError> {
+    let Some(token) = &account.token else { return Ok(None) };
+    let claims: Claims<Account> = read_claims(account.account.name.as_str(), token)?;
+    Ok(claims.nats.signing_keys.into_iter().find(|known| known.public_key() == key.as_str()))
+}
+
+/// The claims of a recorded token.
+pub(super) fn read_claims<B: Body>(what: &str, token: &TokenFacts) -> Result<Claims<B>, NatsError> {
+    serde_json::from_str(token.claims.as_str())
+        .map_err(|source| NatsError::Recorded { what: crate::text::visible(what).into_owned(), source })
+}
+
+/// Records what an act leads to: seals its secrets and keeps its tokens first, so that nothing is recorded that is not
+/// there. The ledger must still be at the position that the act was prepared at, or it is refused.
+///
+/// # Errors
+/// When something was in the way; then nothing is recorded.
+pub fn record(
+    store: &Store,
+    custody: &Custody,
+    restricted: &mut RestrictedBlocks,
+    context: AppendContext,
+    change: Change,
+) -> Result<Vec<AppendedEvent>, NatsError> {
+    let Change { commands, secrets, tokens } = change;
+    restricted.put(tokens.iter().map(String::as_bytes))?;
+    let recorded = record_sealed(store, custody, &secrets, || store.execute(context, commands));
+    recorded.map_err(|error| match error {
+        SealedError::Seal(error) => NatsError::Seal(error),
+        SealedError::Record(error) => NatsError::Append(error),
+        left @ SealedError::Left { .. } => NatsError::Left(Box::new(left)),
+    })
+}
