@@ -13,6 +13,7 @@ pub mod keys;
 pub mod locations;
 pub mod log;
 pub mod lookup;
+pub mod nats;
 pub mod organizations;
 pub mod people;
 pub mod policies;
