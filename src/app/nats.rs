@@ -12,4 +12,4 @@ pub mod signing_keys;
 pub mod users;
 mod work;
 
-pub use work::{Change, KeyAccess, KeyAccessError, NatsError, Work, record};
+pub use work::{Change, KeyAccess, KeyAccessError, Made, NatsError, Work, record};

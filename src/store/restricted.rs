@@ -111,8 +111,7 @@ impl RestrictedBlocks {
     /// When the file can't be read.
     pub fn get(&self, cid: &Cid) -> Result<Option<Vec<u8>>, RestrictedError> {
         let failed = |error| DatabaseError::new("reading restricted blocks", &self.path, error);
-        let mut select =
-            self.connection.prepare_cached("SELECT bytes FROM block WHERE cid = ?1").map_err(failed)?;
+        let mut select = self.connection.prepare_cached("SELECT bytes FROM block WHERE cid = ?1").map_err(failed)?;
         let found: Option<Vec<u8>> = select.query_row([cid.to_bytes()], |row| row.get(0)).optional().map_err(failed)?;
         Ok(found.filter(|bytes| cid_of_blob(bytes) == *cid))
     }

@@ -105,6 +105,9 @@ pub(crate) enum Command {
     /// Keys: made, imported, revoked, rotated, exported
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
+    /// NATS operators, accounts and users
+    #[command(subcommand)]
+    Nats(commands::nats::NatsCommand),
     /// The sealed compartments of private keys
     #[command(subcommand)]
     Custody(commands::custody::CustodyCommand),

@@ -13,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod location;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod nats;
 pub(crate) mod organization;
 pub(crate) mod person;
 pub(crate) mod policy;
@@ -54,6 +55,7 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Policy(command) => policy::run(command, global, ui),
         Command::Relationship(command) => relationship::run(command, global, ui),
         Command::Key(command) => key::run(command, global, ui),
+        Command::Nats(command) => nats::run(command, global, ui),
         Command::Custody(command) => custody::run(command, global, ui),
         Command::Event(command) => event::run(command, global, ui),
         Command::Queue(command) => queue::run(command, global, ui),

@@ -11,7 +11,10 @@ use crate::text::Name;
 pub fn operator(view: &dyn View) -> Result<OperatorFacts, NatsError> {
     let operators = view.list(Kind::Operator, None, 1_000)?;
     let active = operators.into_iter().filter(Entity::is_active).map(|entity| entity.facts);
-    active.filter_map(|facts| if let Facts::Operator(facts) = facts { Some(facts) } else { None }).next().ok_or(NatsError::NoOperator)
+    active
+        .filter_map(|facts| if let Facts::Operator(facts) = facts { Some(facts) } else { None })
+        .next()
+        .ok_or(NatsError::NoOperator)
 }
 
 /// An account, by its name without regard to case, or by its public key.

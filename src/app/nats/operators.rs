@@ -3,10 +3,10 @@
 use super::accounts::{self, NewAccount};
 use super::lookup;
 use super::work::{NatsError, Work, read_claims};
+use crate::custody::{ISSUING, ROOT};
 use crate::events::{
     NatsHolder, NatsOperatorCreated, NatsOperatorUpdated, NatsSigningKeyGenerated, NatsSigningKeyRetired, NkeyKind, Set,
 };
-use crate::custody::{ISSUING, ROOT};
 use crate::ids::{KeyId, NatsAccountId, NatsOperatorId};
 use crate::ledger::{EntityRef, Facts, Kind, NatsCommand, OperatorFacts, Refusal};
 use crate::nats::claims::{Claims, Operator, Registered};
@@ -33,7 +33,11 @@ pub struct NewOperator {
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn add(work: &mut Work<'_, '_>, new: NewOperator, edit: &dyn Fn(&mut Operator)) -> Result<NatsOperatorId, NatsError> {
+pub fn add(
+    work: &mut Work<'_, '_>,
+    new: NewOperator,
+    edit: &dyn Fn(&mut Operator),
+) -> Result<NatsOperatorId, NatsError> {
     let key = work.make_key(NkeyKind::Operator, ROOT)?;
     let (operator_id, system) = (NatsOperatorId::mint(), NatsAccountId::mint());
     let operator = NatsOperatorCreated {

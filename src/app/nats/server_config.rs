@@ -38,7 +38,9 @@ pub fn server_config(
         let _ = text.write_fmt(words); // writing to a String does not fail
         text.push('\n');
     };
-    line(format_args!("# Trust in operator {name}, from its ledger. Put it into the configuration of every server, or include it."));
+    line(format_args!(
+        "# Trust in operator {name}, from its ledger. Put it into the configuration of every server, or include it."
+    ));
     if let Some(server_name) = server_name {
         line(format_args!("server_name: {server_name}"));
     }
@@ -52,7 +54,9 @@ pub fn server_config(
     }
     match tokens.iter().find(|(account, _)| Some(account.account_id) == operator.operator.system_account_id) {
         Some((account, _)) => {
-            line(format_args!("# The account that servers publish their own events in, and that tokens are pushed through."));
+            line(format_args!(
+                "# The account that servers publish their own events in, and that tokens are pushed through."
+            ));
             line(format_args!("system_account: {}", account.public_key));
         }
         None => line(format_args!("# There is no system account: tokens cannot be pushed, only configured.")),
@@ -63,12 +67,20 @@ pub fn server_config(
             line(format_args!("resolver: MEMORY"));
         }
         Resolver::Full => {
-            line(format_args!("# Every server keeps all tokens in this folder; an older one never replaces a newer one between servers."));
-            line(format_args!("resolver: {{\n    type: full\n    dir: \"./jwt\"\n    allow_delete: true\n    interval: \"2m\"\n    timeout: \"1.9s\"\n}}"));
+            line(format_args!(
+                "# Every server keeps all tokens in this folder; an older one never replaces a newer one between servers."
+            ));
+            line(format_args!(
+                "resolver: {{\n    type: full\n    dir: \"./jwt\"\n    allow_delete: true\n    interval: \"2m\"\n    timeout: \"1.9s\"\n}}"
+            ));
         }
         Resolver::Cache => {
-            line(format_args!("# This server keeps the tokens in use, and asks servers with a full resolver for others."));
-            line(format_args!("resolver: {{\n    type: cache\n    dir: \"./jwt\"\n    limit: 1000\n    ttl: \"1h\"\n}}"));
+            line(format_args!(
+                "# This server keeps the tokens in use, and asks servers with a full resolver for others."
+            ));
+            line(format_args!(
+                "resolver: {{\n    type: cache\n    dir: \"./jwt\"\n    limit: 1000\n    ttl: \"1h\"\n}}"
+            ));
         }
     }
     line(format_args!("# Tokens that the resolver begins with."));

@@ -42,7 +42,12 @@ pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, new: NewSigningKey) 
     accounts::edit(work, account, &|_| {}, &|claims| claims.signing_keys.push(key.clone()))
 }
 
-fn make(work: &mut Work<'_, '_>, account: &AccountFacts, role: Option<Name>, compartment: &str) -> Result<Made, NatsError> {
+fn make(
+    work: &mut Work<'_, '_>,
+    account: &AccountFacts,
+    role: Option<Name>,
+    compartment: &str,
+) -> Result<Made, NatsError> {
     let made = work.make_key(NkeyKind::Account, compartment)?;
     work.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
         key_id: made.key_id,

@@ -4,9 +4,7 @@ use super::lookup;
 use super::work::{Made, NatsError, Work, read_claims};
 use crate::app::nats::accounts;
 use crate::custody::ISSUING;
-use crate::events::{
-    NatsHolder, NatsUserCreated, NatsUserRevoked, NatsUserUpdated, NkeyKind, Party, RevocationReason,
-};
+use crate::events::{NatsHolder, NatsUserCreated, NatsUserRevoked, NatsUserUpdated, NkeyKind, Party, RevocationReason};
 use crate::ids::NatsUserId;
 use crate::ledger::{AccountFacts, Command, Facts, NatsCommand, UserFacts};
 use crate::nats::claims::{Claims, Registered, SigningKey, User, UserPermissions};
@@ -123,7 +121,12 @@ pub fn rotate(
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn revoke(work: &mut Work<'_, '_>, account: &AccountFacts, facts: &UserFacts, reason: &Note) -> Result<(), NatsError> {
+pub fn revoke(
+    work: &mut Work<'_, '_>,
+    account: &AccountFacts,
+    facts: &UserFacts,
+    reason: &Note,
+) -> Result<(), NatsError> {
     let until = record_revocation(work, facts, reason)?;
     let key = facts.user.public_key.to_string();
     accounts::edit(work, account, &|_| {}, &|claims| {

@@ -11,8 +11,8 @@ use crate::events::{
 use crate::ids::KeyId;
 use crate::ipld_support::cid_of_blob;
 use crate::ledger::{
-    AccountFacts, Command, Entity, EntityRef, Facts, Index, KeyFacts, Kind, NameKey, NatsCommand, OperatorFacts, Refusal,
-    Rehearsal, TokenFacts, UserFacts, View, ViewError,
+    AccountFacts, Command, Entity, EntityRef, Facts, Index, KeyFacts, Kind, NameKey, NatsCommand, OperatorFacts,
+    Refusal, Rehearsal, TokenFacts, UserFacts, View, ViewError,
 };
 use crate::nats::check::{Finding, SignedBy, check_account, check_operator, check_sources, check_user};
 use crate::nats::claims::{Account, Body, Claims, Operator, SigningKey, User};
@@ -55,7 +55,10 @@ pub enum NatsError {
     #[error("this ledger has no NATS operator; make one with `cim-keys nats operator add NAME`")]
     NoOperator,
     /// Nothing of that name is there.
-    #[error("there is no {kind} \"{}\"; `cim-keys nats {noun} list` shows those that are there", crate::text::visible(text))]
+    #[error(
+        "there is no {kind} \"{}\"; `cim-keys nats {noun} list` shows those that are there",
+        crate::text::visible(text)
+    )]
     NotFound {
         /// What was looked for, in words.
         kind: Kind,
@@ -217,7 +220,9 @@ impl<'v, 'k> Work<'v, 'k> {
     pub(super) fn signer(&self, holder: &NatsHolder, role: Option<&str>) -> Result<Made, NatsError> {
         let above = self.view().get(EntityRef::holder(holder))?;
         let identity = match above.map(|entity| entity.facts) {
-            Some(Facts::Operator(facts)) => Made { key_id: facts.operator.key_id, public_key: facts.operator.public_key },
+            Some(Facts::Operator(facts)) => {
+                Made { key_id: facts.operator.key_id, public_key: facts.operator.public_key }
+            }
             Some(Facts::Account(facts)) => Made { key_id: facts.account.key_id, public_key: facts.account.public_key },
             _ => return Err(Refusal::Unknown(EntityRef::holder(holder)).into()),
         };
@@ -250,7 +255,11 @@ impl<'v, 'k> Work<'v, 'k> {
     }
 
     /// Checks, signs and records an operator's claims, by its identity key.
-    pub(super) fn issue_operator(&mut self, facts: &OperatorFacts, mut claims: Claims<Operator>) -> Result<(), NatsError> {
+    pub(super) fn issue_operator(
+        &mut self,
+        facts: &OperatorFacts,
+        mut claims: Claims<Operator>,
+    ) -> Result<(), NatsError> {
         let operator = &facts.operator;
         claims.registered.sub = operator.public_key.to_string();
         claims.registered.name = operator.name.to_string();

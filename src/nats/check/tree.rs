@@ -142,7 +142,10 @@ fn check_source(import: &Import, source: &Claims<Account>, found: &mut Findings<
         return;
     };
     if export.token_req && import.token.is_empty() {
-        found.add(format!("account {name} asks for an activation, and there is none"), "add one, signed by that account");
+        found.add(
+            format!("account {name} asks for an activation, and there is none"),
+            "add one, signed by that account",
+        );
     }
 }
 

@@ -1,0 +1,177 @@
+//! `nats`: operators, accounts, users, their signing keys, credentials, and what servers need.
+
+mod account;
+mod creds;
+mod flags;
+mod operator;
+mod server_config;
+mod signing_key;
+mod user;
+
+use std::collections::BTreeMap;
+
+use cim_keys::acts::keys::PrivateKey;
+use cim_keys::app::nats::{self, KeyAccess, KeyAccessError, NatsError, Work};
+use cim_keys::app::session::Session;
+use cim_keys::custody::{Custody, Unlocked};
+use cim_keys::events::Party;
+use cim_keys::ledger::{KeyFacts, View};
+use cim_keys::store::{AppendError, RestrictedBlocks};
+use cim_keys::text::Label;
+use cim_keys::time::Timestamp;
+use clap::Subcommand;
+
+use super::recorded;
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::passphrase::{PassphraseArgs, Passphrases};
+use crate::ui::Ui;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NatsCommand {
+    /// The operator: the root of trust of a NATS deployment
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
+    /// Accounts: what is apart from each other
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Users: who connects
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Signing keys of accounts, plain or with a role
+    #[command(subcommand)]
+    SigningKey(signing_key::SigningKeyCommand),
+    /// Write a user's credentials, as every NATS client reads them
+    Creds(creds::CredsArgs),
+    /// Write the part of a server's configuration that trusts the operator
+    ServerConfig(server_config::ServerConfigArgs),
+}
+
+pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
+    match command {
+        NatsCommand::Operator(command) => operator::run(command, global, ui),
+        NatsCommand::Account(command) => account::run(command, global, ui),
+        NatsCommand::User(command) => user::run(command, global, ui),
+        NatsCommand::SigningKey(command) => signing_key::run(command, global, ui),
+        NatsCommand::Creds(args) => creds::run(&args, global, ui),
+        NatsCommand::ServerConfig(args) => server_config::run(&args, global, ui),
+    }
+}
+
+/// Private keys out of custody: each compartment is opened once, when the first key in it is needed.
+struct Keys<'c> {
+    custody: &'c Custody,
+    passphrases: Passphrases,
+    open: BTreeMap<Label, Unlocked<'c>>,
+}
+
+impl<'c> Keys<'c> {
+    fn new(custody: &'c Custody, args: &PassphraseArgs) -> Result<Self> {
+        Ok(Self { custody, passphrases: Passphrases::new(args)?, open: BTreeMap::new() })
+    }
+}
+
+/// An error of the command line on its way through the library.
+#[derive(Debug)]
+struct Carried(CliError);
+
+impl std::fmt::Display for Carried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Carried {}
+
+impl KeyAccess for Keys<'_> {
+    fn private_key(&mut self, key: &KeyFacts) -> std::result::Result<PrivateKey, KeyAccessError> {
+        let Some(compartment) = &key.compartment else {
+            return Err(KeyAccessError::new(format!("only the public half of key {} is known", key.key_id)));
+        };
+        if !self.open.contains_key(compartment) {
+            let unlocked = self.passphrases.unlock(self.custody, compartment);
+            let unlocked = unlocked.map_err(|error| KeyAccessError::new(Carried(error)))?;
+            self.open.insert(compartment.clone(), unlocked);
+        }
+        PrivateKey::reveal(&self.open[compartment], key.key_id, &key.public_key).map_err(KeyAccessError::new)
+    }
+}
+
+impl From<NatsError> for CliError {
+    fn from(error: NatsError) -> Self {
+        let text = error.to_string();
+        match error {
+            NatsError::NoOperator
+            | NatsError::NotFound { .. }
+            | NatsError::UserWithoutAccount(_)
+            | NatsError::Usage(_)
+            | NatsError::Text(_) => Self::usage(text),
+            NatsError::Claims(findings) => {
+                let base = Self::refused("servers would refuse this, or silently break it; nothing was recorded");
+                findings.iter().fold(base, |error, finding| error.detail(finding.to_string()))
+            }
+            NatsError::Refused(_) => Self::refused(text),
+            NatsError::Append(error) => error.into(),
+            NatsError::Key(error) => match error.into_inner().downcast::<Carried>() {
+                Ok(carried) => carried.0,
+                Err(other) => Self::failed(other.to_string()),
+            },
+            _ => Self::failed(text),
+        }
+    }
+}
+
+/// The tokens of a ledger.
+fn restricted(session: &Session) -> Result<RestrictedBlocks> {
+    let path = session.place().folder().join("restricted.db");
+    RestrictedBlocks::open(&path).map_err(|error| CliError::failed(error.to_string()))
+}
+
+/// Does an act and records what it leads to, or nothing.
+fn act(
+    passphrases: &PassphraseArgs,
+    global: &Global,
+    ui: Ui,
+    act: impl Fn(&mut Work<'_, '_>) -> std::result::Result<(), NatsError>,
+) -> Result {
+    let mut session = ledger::write(global)?;
+    let custody = session.custody()?;
+    let mut keys = Keys::new(&custody, passphrases)?;
+    let mut restricted = restricted(&session)?;
+    let mut attempt = |session: &Session| -> std::result::Result<_, NatsError> {
+        // What is decided here is only recorded on exactly what it was decided on.
+        let position = session.store().end()?;
+        let change = session.store().view(|view| prepare(view, &mut keys, &act))??;
+        let mut context = session.context();
+        context.expected_position = Some(position);
+        nats::record(session.store(), &custody, &mut restricted, context, change)
+    };
+    let events = match attempt(&session) {
+        Err(NatsError::Append(jump @ AppendError::TimeJump { .. })) => {
+            ledger::confirm_clock(&mut session, ui, jump)?;
+            attempt(&session)?
+        }
+        answer => answer?,
+    };
+    recorded::tell(&events, session.place().folder(), ui)
+}
+
+fn prepare(
+    view: &dyn View,
+    keys: &mut Keys<'_>,
+    act: &dyn Fn(&mut Work<'_, '_>) -> std::result::Result<(), NatsError>,
+) -> std::result::Result<nats::Change, NatsError> {
+    let now = u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default();
+    let owner = Party::Service(Label::new("nats")?);
+    let mut work = Work::new(view, keys, now, owner);
+    act(&mut work)?;
+    Ok(work.into_change())
+}
+
+/// Looks something up in the ledger, for showing.
+fn look<T>(global: &Global, find: impl FnOnce(&dyn View) -> std::result::Result<T, NatsError>) -> Result<(Session, T)> {
+    let session = ledger::read(global)?;
+    let found = session.store().view(find)??;
+    Ok((session, found))
+}

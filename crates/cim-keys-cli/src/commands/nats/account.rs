@@ -1,0 +1,145 @@
+//! `nats account`: made, edited, deleted.
+
+use cim_keys::app::nats::accounts::{self, NewAccount};
+use cim_keys::app::nats::lookup;
+use cim_keys::ids::NatsAccountId;
+use cim_keys::ledger::{EntityRef, Facts, Kind};
+use cim_keys::nats::claims::Account;
+use cim_keys::text::{Name, Note};
+use clap::{Args, Subcommand};
+
+use super::flags::{LimitArgs, TagArgs};
+use crate::cli::Global;
+use crate::commands::entities::{self, ListArgs};
+use crate::error::{CliError, Result};
+use crate::passphrase::PassphraseArgs;
+use crate::ui::Ui;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Make an account: nothing is limited, and JetStream is off, unless said otherwise
+    Add(AddArgs),
+    /// Change an account's limits, tags, name or description
+    Edit(EditArgs),
+    /// List accounts
+    List(ListArgs),
+    /// Show an account with its users and signing keys
+    Show(WhichArgs),
+    /// Cut all of an account's users off, and delete it
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhichArgs {
+    /// Which one: its name or public key
+    which: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Its name
+    #[arg(value_parser = Name::typed)]
+    name: Name,
+    /// What it is for
+    #[arg(long, value_parser = Note::typed)]
+    description: Option<Note>,
+    #[command(flatten)]
+    details: Details,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// Which one: its name or public key
+    which: String,
+    /// Another name
+    #[arg(long, value_parser = Name::typed)]
+    name: Option<Name>,
+    /// Another description
+    #[arg(long, value_parser = Note::typed)]
+    description: Option<Note>,
+    #[command(flatten)]
+    details: Details,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+struct Details {
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    tags: TagArgs,
+}
+
+impl Details {
+    fn apply(&self, account: &mut Account) {
+        self.limits.apply(account);
+        self.tags.apply(&mut account.generic.tags);
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Which one: its name or public key
+    which: String,
+    /// Why
+    #[arg(long, value_parser = Note::typed)]
+    reason: Note,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
+    match command {
+        AccountCommand::Add(args) => super::act(&args.passphrases, global, ui, |work| {
+            let (name, description) = (args.name.clone(), args.description.clone());
+            let new = NewAccount { id: NatsAccountId::mint(), name, description, system: false };
+            accounts::add(work, new, &|account| args.details.apply(account))
+        }),
+        AccountCommand::Edit(args) => super::act(&args.passphrases, global, ui, |work| {
+            let facts = lookup::account(work.view(), &args.which)?;
+            accounts::edit(
+                work,
+                &facts,
+                &|account| {
+                    if let Some(name) = &args.name {
+                        account.name = name.clone();
+                    }
+                    if args.description.is_some() {
+                        account.description = args.description.clone();
+                    }
+                },
+                &|claims| args.details.apply(claims),
+            )
+        }),
+        AccountCommand::List(args) => entities::list(
+            Kind::Account,
+            &args,
+            &["NAME", "PUBLIC KEY", "ISSUED", "STATUS"],
+            global,
+            ui,
+            |_, entity| {
+                let Facts::Account(it) = &entity.facts else { return Vec::new() };
+                let issued = it.token.as_ref().map_or("-".into(), |token| token.issued_at.to_string());
+                vec![it.account.name.to_string(), it.account.public_key.to_string(), issued, entity.status().into()]
+            },
+        ),
+        AccountCommand::Show(args) => {
+            let (session, account) = super::look(global, |view| lookup::account(view, &args.which))?;
+            let entity = session.store().view(|view| view.get(EntityRef::from(account.account.account_id)))?;
+            let entity = entity.map_err(|error| CliError::failed(error.to_string()))?;
+            entity.map_or(Ok(()), |entity| entities::print(&session, &entity, &[Kind::User, Kind::SigningKey], ui))
+        }
+        AccountCommand::Delete(args) => {
+            if !ui.confirm(&format!("Delete the account {} and cut all of its users off?", args.which))? {
+                return Err(CliError::refused("nothing was deleted"));
+            }
+            super::act(&args.passphrases, global, ui, |work| {
+                let facts = lookup::account(work.view(), &args.which)?;
+                accounts::delete(work, &facts, &args.reason)
+            })
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `nats operator`: made with its signing key and system account, edited, rotated.
+
+use cim_keys::app::nats::{lookup, operators};
+use cim_keys::events::Set;
+use cim_keys::ledger::{EntityRef, Kind};
+use cim_keys::text::{Name, Note, Url};
+use clap::{Args, Subcommand};
+
+use super::flags::TagArgs;
+use crate::cli::Global;
+use crate::commands::entities::{self, ListArgs};
+use crate::error::{CliError, Result};
+use crate::passphrase::PassphraseArgs;
+use crate::ui::Ui;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// Make the operator, its signing key and its system account; asks for no passphrase
+    Add(AddArgs),
+    /// Change what the operator's token says
+    Edit(EditArgs),
+    /// Show the operator
+    Show,
+    /// List operators: a ledger has one
+    List(ListArgs),
+    /// Replace the operator's signing key, and sign every account anew
+    Rotate(RotateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Its name
+    #[arg(value_parser = Name::typed)]
+    name: Name,
+    /// The system account's name
+    #[arg(long, value_name = "NAME", default_value = "SYS", value_parser = Name::typed)]
+    system_account: Name,
+    /// Make no signing key: the identity key signs accounts, and must be at hand whenever one changes
+    #[arg(long, conflicts_with = "strict")]
+    no_signing_key: bool,
+    /// Let servers refuse what identity keys sign
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    details: Details,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+struct Details {
+    /// Where clients connect, such as nats://n1.example:4222
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    service_url: Vec<Url>,
+    /// Where account tokens are looked up
+    #[arg(long, value_name = "URL")]
+    account_server_url: Option<Url>,
+    /// The oldest server that may be used, such as 2.12.0
+    #[arg(long, value_name = "VERSION")]
+    assert_server_version: Option<String>,
+    #[command(flatten)]
+    tags: TagArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// Another name
+    #[arg(long, value_parser = Name::typed)]
+    name: Option<Name>,
+    /// Whether servers shall refuse what identity keys sign
+    #[arg(long, value_name = "BOOL")]
+    strict: Option<bool>,
+    #[command(flatten)]
+    details: Details,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// Why
+    #[arg(long, value_parser = Note::typed)]
+    reason: Note,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
+    match command {
+        OperatorCommand::Add(args) => add(&args, global, ui),
+        OperatorCommand::Edit(args) => edit(&args, global, ui),
+        OperatorCommand::Show => {
+            let (session, operator) = super::look(global, lookup::operator)?;
+            let reference = EntityRef::from(operator.operator.operator_id);
+            let entity = session.store().view(|view| view.get(reference))?;
+            let entity = entity.map_err(|error| CliError::failed(error.to_string()))?;
+            entity.map_or(Ok(()), |entity| entities::print(&session, &entity, &[Kind::Account, Kind::SigningKey], ui))
+        }
+        OperatorCommand::List(args) => {
+            entities::list(Kind::Operator, &args, &["NAME", "PUBLIC KEY", "STATUS"], global, ui, |_, entity| {
+                let cim_keys::ledger::Facts::Operator(it) = &entity.facts else { return Vec::new() };
+                vec![it.operator.name.to_string(), it.operator.public_key.to_string(), entity.status().into()]
+            })
+        }
+        OperatorCommand::Rotate(args) => {
+            if !ui.confirm("Replace the operator's signing key, and sign every account anew?")? {
+                return Err(CliError::refused("nothing was rotated"));
+            }
+            super::act(&args.passphrases, global, ui, |work| {
+                operators::rotate_signing_key(work, &args.reason).map(|_| ())
+            })
+        }
+    }
+}
+
+fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
+    super::act(&args.passphrases, global, ui, |work| {
+        let new = operators::NewOperator {
+            name: args.name.clone(),
+            system_account: args.system_account.clone(),
+            signing_key: !args.no_signing_key,
+            strict: args.strict,
+            service_urls: args.details.service_url.iter().cloned().collect(),
+            account_server_url: args.details.account_server_url.clone(),
+        };
+        let details = &args.details;
+        operators::add(work, new, &|claims| {
+            claims.assert_server_version = details.assert_server_version.clone().unwrap_or_default();
+            details.tags.apply(&mut claims.generic.tags);
+        })
+        .map(|_| ())
+    })
+}
+
+fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
+    let details = &args.details;
+    super::act(&args.passphrases, global, ui, |work| {
+        operators::edit(
+            work,
+            &|operator| {
+                if let Some(name) = &args.name {
+                    operator.name = name.clone();
+                }
+                if let Some(strict) = args.strict {
+                    operator.strict_signing_key_usage = strict;
+                }
+                if !details.service_url.is_empty() {
+                    operator.service_urls = details.service_url.iter().cloned().collect::<Set<_>>();
+                }
+                if details.account_server_url.is_some() {
+                    operator.account_server_url = details.account_server_url.clone();
+                }
+            },
+            &|claims| {
+                if let Some(version) = &details.assert_server_version {
+                    claims.assert_server_version = version.clone();
+                }
+                details.tags.apply(&mut claims.generic.tags);
+            },
+        )
+    })
+}

@@ -1,0 +1,179 @@
+//! `nats user`: made, edited, rotated, cut off.
+
+use cim_keys::app::lookup as entities_lookup;
+use cim_keys::app::nats::users::{self, NewUser};
+use cim_keys::app::nats::{NatsError, lookup};
+use cim_keys::events::Party;
+use cim_keys::ledger::{EntityRef, Facts, Kind, View};
+use cim_keys::nats::claims::User;
+use cim_keys::text::{Name, Note};
+use cim_keys::time::Timestamp;
+use clap::{Args, Subcommand};
+
+use super::flags::{PermissionArgs, TagArgs};
+use crate::cli::Global;
+use crate::commands::entities::{self, ListArgs};
+use crate::error::{CliError, Result};
+use crate::passphrase::PassphraseArgs;
+use crate::ui::Ui;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make a user: everything is allowed as far as the account goes, unless said otherwise
+    Add(AddArgs),
+    /// Change what a user may do, its name or its end
+    Edit(EditArgs),
+    /// List users
+    List(ListArgs),
+    /// Show a user
+    Show(WhichArgs),
+    /// Cut a user off, and sign its account anew
+    Revoke(EndArgs),
+    /// Give a user a new key, revoke the old one, and sign its account anew
+    Rotate(EndArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhichArgs {
+    /// Which one: ACCOUNT/USER, or its public key
+    which: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// ACCOUNT/NAME
+    which: String,
+    /// Sign with this role, or with the signing key of this public key
+    #[arg(long, visible_alias = "signing-key", value_name = "ROLE|KEY")]
+    role: Option<String>,
+    #[command(flatten)]
+    details: Details,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+struct Details {
+    /// Who uses it: person:NAME, unit:NAME or service:NAME
+    #[arg(long, value_name = "PARTY")]
+    owner: Option<String>,
+    /// When it ends by itself: a date or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_lenient)]
+    expires: Option<Timestamp>,
+    #[command(flatten)]
+    permissions: PermissionArgs,
+    #[command(flatten)]
+    tags: TagArgs,
+}
+
+impl Details {
+    fn apply(&self, user: &mut User) {
+        self.permissions.apply(&mut user.permissions);
+        self.tags.apply(&mut user.generic.tags);
+    }
+
+    fn owner(&self, view: &dyn View) -> std::result::Result<Option<Party>, NatsError> {
+        let owner = self.owner.as_deref().map(|text| entities_lookup::party(view, text)).transpose();
+        owner.map_err(|error| NatsError::Usage(error.to_string()))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// Which one: ACCOUNT/USER, or its public key
+    which: String,
+    /// Another name
+    #[arg(long, value_parser = Name::typed)]
+    name: Option<Name>,
+    #[command(flatten)]
+    details: Details,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndArgs {
+    /// Which one: ACCOUNT/USER, or its public key
+    which: String,
+    /// Why
+    #[arg(long, value_parser = Note::typed)]
+    reason: Note,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
+    match command {
+        UserCommand::Add(args) => add(&args, global, ui),
+        UserCommand::Edit(args) => edit(&args, global, ui),
+        UserCommand::List(args) => {
+            let headings = ["ACCOUNT", "NAME", "PUBLIC KEY", "EXPIRES", "STATUS"];
+            entities::list(Kind::User, &args, &headings, global, ui, |view, entity| {
+                let Facts::User(it) = &entity.facts else { return Vec::new() };
+                let account = entities::name_of(view, it.user.account_id.into());
+                let expires = it.user.expires_at.map_or("-".into(), |time| time.to_string()[..10].to_owned());
+                let (name, key) = (it.user.name.to_string(), it.user.public_key.to_string());
+                vec![account, name, key, expires, entity.status().into()]
+            })
+        }
+        UserCommand::Show(args) => {
+            let (session, (_, user)) = super::look(global, |view| lookup::user(view, &args.which))?;
+            let entity = session.store().view(|view| view.get(EntityRef::from(user.user.user_id)))?;
+            let entity = entity.map_err(|error| CliError::failed(error.to_string()))?;
+            entity.map_or(Ok(()), |entity| entities::print(&session, &entity, &[], ui))
+        }
+        UserCommand::Revoke(args) => {
+            if !ui.confirm(&format!("Cut the user {} off? It can't be taken back.", args.which))? {
+                return Err(CliError::refused("nothing was revoked"));
+            }
+            super::act(&args.passphrases, global, ui, |work| {
+                let (account, user) = lookup::user(work.view(), &args.which)?;
+                users::revoke(work, &account, &user, &args.reason)
+            })
+        }
+        UserCommand::Rotate(args) => super::act(&args.passphrases, global, ui, |work| {
+            let (account, user) = lookup::user(work.view(), &args.which)?;
+            users::rotate(work, &account, &user, &args.reason)
+        }),
+    }
+}
+
+fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
+    let named = args.which.split_once('/');
+    let (account, name) = named.ok_or_else(|| CliError::usage("write ACCOUNT/NAME").hint("such as ORDERS/bob"))?;
+    let name = Name::typed(name)?;
+    super::act(&args.passphrases, global, ui, |work| {
+        let account = lookup::account(work.view(), account)?;
+        let new = NewUser {
+            name: name.clone(),
+            owner: args.details.owner(work.view())?,
+            signing_key: args.role.clone(),
+            expires_at: args.details.expires,
+        };
+        users::add(work, &account, new, &|user| args.details.apply(user)).map(|_| ())
+    })
+}
+
+fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
+    super::act(&args.passphrases, global, ui, |work| {
+        let (account, facts) = lookup::user(work.view(), &args.which)?;
+        let owner = args.details.owner(work.view())?;
+        users::edit(
+            work,
+            &account,
+            &facts,
+            &|user| {
+                if let Some(name) = &args.name {
+                    user.name = name.clone();
+                }
+                if owner.is_some() {
+                    user.owner = owner.clone();
+                }
+                if args.details.expires.is_some() {
+                    user.expires_at = args.details.expires;
+                }
+            },
+            &|claims| args.details.apply(claims),
+        )
+    })
+}
