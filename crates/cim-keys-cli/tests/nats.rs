@@ -1,0 +1,182 @@
+//! `nats` on the command line, against a real server that trusts what was made.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use cim_keys_testkit::nats_server::{NatsServer, ServerOptions};
+use serde_json::Value;
+use support::{Place, Run};
+
+struct Nats {
+    place: Place,
+    issuing: String,
+    root: String,
+}
+
+impl Nats {
+    /// A ledger with an operator, its signing key, its system account, and an account with JetStream.
+    fn new() -> Self {
+        let place = Place::new();
+        let (root, issuing) = place.passphrase_flags();
+        let nats = Self { place, issuing, root };
+        nats.ok(&["operator", "add", "ACME", "--service-url", "nats://127.0.0.1:4222"]);
+        nats.ok(&["account", "add", "ORDERS", "--js-enable"]);
+        nats
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let mut all = vec!["nats"];
+        all.extend(args);
+        if !matches!(args[1], "list" | "show") && args[0] != "server-config" {
+            all.extend([self.root.as_str(), self.issuing.as_str()]);
+        }
+        self.place.run(&all)
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> Vec<Value> {
+        self.run(args).json()
+    }
+
+    /// The types of the events that were recorded.
+    #[track_caller]
+    fn types(&self, args: &[&str]) -> Vec<String> {
+        self.ok(args).iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn creds(&self, which: &str) -> String {
+        let path = self.place.path(&format!("{}.creds", which.replace('/', "-")));
+        let path = path.to_str().unwrap().to_owned();
+        if std::fs::metadata(&path).is_ok() {
+            std::fs::remove_file(&path).unwrap();
+        }
+        self.ok(&["creds", which, "--file", &path]);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        path
+    }
+
+    fn server(&self) -> Option<NatsServer> {
+        let config = self.run(&["server-config", "--resolver", "memory"]);
+        assert_eq!(config.code, 0, "{config:?}");
+        ServerOptions::default().conf(&config.stdout).start()
+    }
+}
+
+/// What a server says to a client that publishes: nothing, or its refusal.
+async fn publishes(server: &NatsServer, creds: &str, subject: &'static str) -> Result<(), String> {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let client = async_nats::ConnectOptions::new()
+        .event_callback(move |event| {
+            let tell = tell.clone();
+            async move {
+                let _ = tell.send(event.to_string());
+            }
+        })
+        .credentials_file(creds)
+        .await
+        .unwrap()
+        .connect(server.url())
+        .await
+        .map_err(|error| error.to_string())?;
+    client.publish(subject, "x".into()).await.unwrap();
+    client.flush().await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_millis(400);
+    while let Ok(Some(event)) = tokio::time::timeout_at(deadline, told.recv()).await {
+        if event.to_lowercase().contains("violation") {
+            return Err(event);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_may_do_what_was_said_until_they_are_cut_off() {
+    let nats = Nats::new();
+    nats.ok(&["signing-key", "add", "ORDERS", "--role", "device", "--allow-pub", "devices.{{name()}}.>"]);
+    nats.ok(&["user", "add", "ORDERS/d1", "--role", "device"]);
+    nats.ok(&["user", "add", "ORDERS/bob", "--allow-pub", "orders.>", "--deny-pub", "orders.secret"]);
+    let (device, bob) = (nats.creds("ORDERS/d1"), nats.creds("ORDERS/bob"));
+    let Some(server) = nats.server() else { return };
+
+    publishes(&server, &device, "devices.d1.up").await.unwrap();
+    assert!(publishes(&server, &device, "devices.d2.up").await.is_err());
+    publishes(&server, &bob, "orders.new").await.unwrap();
+    assert!(publishes(&server, &bob, "orders.secret").await.is_err());
+    assert!(publishes(&server, &bob, "other").await.is_err());
+
+    let types = nats.types(&["user", "revoke", "ORDERS/bob", "--reason", "left", "--yes"]);
+    assert_eq!(types, ["NatsUserRevoked", "KeyRevoked", "JwtClaimsCreated", "JwtSigned"]);
+    let Some(server) = nats.server() else { return };
+    let refused = publishes(&server, &bob, "orders.new").await.unwrap_err();
+    assert!(refused.to_lowercase().contains("authorization"), "{refused}");
+    publishes(&server, &device, "devices.d1.up").await.unwrap();
+    // Bringing the same name back makes another user with another key.
+    nats.ok(&["user", "add", "ORDERS/bob", "--allow-pub", "orders.>"]);
+    publishes(&nats.server().unwrap(), &nats.creds("ORDERS/bob"), "orders.new").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_rotate_and_the_old_ones_are_refused() {
+    let nats = Nats::new();
+    nats.ok(&["signing-key", "add", "ORDERS", "--role", "device", "--allow-pub", "devices.>"]);
+    nats.ok(&["user", "add", "ORDERS/d1", "--role", "device"]);
+    nats.ok(&["user", "add", "ORDERS/bob"]);
+    let (device, bob) = (nats.creds("ORDERS/d1"), nats.creds("ORDERS/bob"));
+    let (device_before, bob_before) = (nats.place.path("d1.before"), nats.place.path("bob.before"));
+    std::fs::copy(&device, &device_before).unwrap();
+    std::fs::copy(&bob, &bob_before).unwrap();
+
+    nats.ok(&["signing-key", "rotate", "ORDERS", "device", "--reason", "yearly"]);
+    nats.ok(&["user", "rotate", "ORDERS/bob", "--reason", "laptop lost"]);
+    nats.ok(&["operator", "rotate", "--reason", "yearly", "--yes"]);
+    let (device, bob) = (nats.creds("ORDERS/d1"), nats.creds("ORDERS/bob"));
+    let Some(server) = nats.server() else { return };
+    publishes(&server, &device, "devices.x").await.unwrap();
+    publishes(&server, &bob, "anything").await.unwrap();
+    for old in [device_before, bob_before] {
+        let refused = publishes(&server, old.to_str().unwrap(), "devices.x").await.unwrap_err();
+        assert!(refused.to_lowercase().contains("authorization"), "{refused}");
+    }
+    nats.place.run(&["verify"]).json();
+    nats.place.run(&["custody", "check"]).json();
+}
+
+#[test]
+fn what_servers_would_break_is_refused_with_the_reason() {
+    let nats = Nats::new();
+    nats.run(&["account", "edit", "ORDERS", "--conns", "0"]).fails(3, &["no client can connect", "-1 for no limit"]);
+    nats.run(&["user", "add", "ORDERS/bob", "--source-network", "10.0.0.1"]).fails(3, &["no network", "/32"]);
+    nats.run(&["user", "add", "ORDERS/bob", "--allow-pub", "a..b"]).fails(3, &["no subject"]);
+    nats.ok(&["signing-key", "add", "ORDERS", "--role", "device", "--allow-pub", "d.{{name()}}"]);
+    nats.run(&["user", "add", "ORDERS/d", "--role", "device", "--subs", "5"]).fails(3, &["scoped", "template"]);
+    nats.run(&["user", "add", "ORDERS/d", "--role", "nothing"]).fails(2, &["signing-key list"]);
+    nats.run(&["user", "add", "bob"]).fails(2, &["ACCOUNT/NAME"]);
+    nats.ok(&["user", "add", "ORDERS/bob"]);
+    nats.run(&["user", "add", "ORDERS/BOB"]).fails(3, &["taken"]);
+    nats.run(&["operator", "add", "OTHER"]).fails(3, &["one operator"]);
+    nats.run(&["account", "delete", "SYS", "--reason", "x", "--yes"]).fails(3, &["system account"]);
+}
+
+#[test]
+fn tokens_stay_out_of_the_ledger_that_is_handed_around() {
+    let nats = Nats::new();
+    nats.ok(&["user", "add", "ORDERS/app", "--bearer"]);
+    let creds = std::fs::read_to_string(nats.creds("ORDERS/app")).unwrap();
+    let token = creds.lines().nth(1).unwrap().to_owned();
+    let seed = creds.lines().find(|line| line.starts_with("SU")).unwrap().to_owned();
+    assert!(token.starts_with("eyJ"));
+    for file in support::files(&nats.place.ledger()) {
+        let bytes = std::fs::read(&file).unwrap();
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!holds(&seed), "{}", file.display());
+        let restricted = file.file_name().unwrap().to_str().unwrap().starts_with("restricted.db");
+        assert!(restricted || !holds(&token), "{}", file.display());
+    }
+    let listed = nats.ok(&["user", "list"]);
+    assert!(!listed[0].to_string().contains(&token));
+    let exported = nats.place.run(&["event", "list", "--limit", "1"]).json();
+    assert_eq!(exported[0]["type"], "KeyExported");
+}
