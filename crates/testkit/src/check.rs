@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use ipld_core::ipld::Ipld;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
 
 /// An event as it stands in a stream.
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ pub struct Message {
     pub position: u64,
     /// The content identifier in its header.
     pub cid: String,
-    /// Its body.
+    /// Its body; the object's bytes where the message links to one.
     pub body: Vec<u8>,
 }
 
@@ -77,6 +78,11 @@ impl Contents {
             contents.take(&message.message, info.stream_sequence);
             if info.pending == 0 {
                 break;
+            }
+        }
+        for event in &mut contents.events {
+            if let Some(block) = linked_object(client, &event.body).await {
+                event.body = block;
             }
         }
         contents
@@ -271,6 +277,18 @@ pub fn fail_with(problems: &[String], contents: &Contents) {
         let _ = writeln!(text, "  {sequence}: {what}");
     }
     panic!("{text}");
+}
+
+/// The block that a message links to instead of holding it, as `{"cid":…,"object":{"bucket":…,"name":…}}`.
+async fn linked_object(client: &async_nats::Client, body: &[u8]) -> Option<Vec<u8>> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let object = body.get("object")?;
+    let (bucket, name) = (object["bucket"].as_str()?, object["name"].as_str()?);
+    let store = jetstream::new(client.clone()).get_object_store(bucket).await.expect("the bucket that is named");
+    let mut reader = store.get(name).await.expect("the object that is named");
+    let mut block = Vec::new();
+    reader.read_to_end(&mut block).await.expect("the object");
+    Some(block)
 }
 
 /// Whether a body is what its CID says, in whichever encoding it is. Plain JSON carries no CID, and is compared by the
