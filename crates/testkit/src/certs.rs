@@ -95,7 +95,10 @@ impl Certs {
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, issuer).expect("a certificate");
         std::fs::write(self.file(&format!("{name}.pem")), cert.pem()).expect("a certificate's file");
-        std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).expect("a key's file");
+        let path = self.file(&format!("{name}.key"));
+        std::fs::write(&path, key.serialize_pem()).expect("a key's file");
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a key's file");
     }
 
     fn file(&self, name: &str) -> PathBuf {

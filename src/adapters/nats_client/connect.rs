@@ -94,7 +94,9 @@ fn failure(config: &NatsConfig, error: &async_nats::ConnectError) -> ConnectErro
     if says(&["UnknownIssuer", "unknown issuer"]) {
         return ConnectError::UnknownIssuer { servers };
     }
-    if says(&["Expired", "expired", "NotValidYet", "not valid yet"]) && !says(&["authorization", "authentication"]) {
+    // An alert that was received is the server's, about our certificate.
+    let ours = says(&["received fatal alert"]);
+    if !ours && says(&["Expired", "expired", "NotValidYet"]) && !says(&["authorization", "authentication"]) {
         return ConnectError::Expired { servers, problem };
     }
     if says(&["certificate", "Certificate", "fatal alert", "handshake", "TLS", "tls"]) {

@@ -69,9 +69,9 @@ pub enum ConnectError {
         /// The addresses that were tried.
         servers: String,
     },
-    /// The server's certificate, or ours, is out of date.
+    /// The server's certificate is out of date, or our clock is.
     #[error(
-        "a certificate has expired or is not valid yet, on the way to {servers} ({problem}): renew it, or set the clock"
+        "the certificate of {servers} has expired or is not valid yet ({problem}): renew it, or set the clock here"
     )]
     Expired {
         /// The addresses that were tried.
@@ -79,7 +79,7 @@ pub enum ConnectError {
         /// What TLS said.
         problem: String,
     },
-    /// TLS failed otherwise.
+    /// TLS failed otherwise: ours is the certificate that the server did not like, or was missing.
     #[error(
         "TLS with {servers} failed ({problem}): check nats.tls.ca_cert, nats.tls.client_cert and nats.tls.client_key"
     )]

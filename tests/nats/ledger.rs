@@ -1,0 +1,152 @@
+//! The ledger as the outbox. What it recorded stays in it whatever becomes of the stream.
+
+use std::time::Duration;
+
+use cid::Cid;
+use cim_keys::adapters::NatsClientAdapter;
+use cim_keys::config::NatsConfig;
+use cim_keys::store::Store;
+use cim_keys_testkit::proxy::{Action, Direction};
+use cim_keys_testkit::{NatsServer, Proxy, check_everything};
+
+use crate::harness::{STREAM, config, connect, eventually, settle, stream_api, stream_with};
+use crate::store_support::{Place, add_person, check};
+
+/// A ledger with a publisher beside it.
+struct Ledger {
+    place: Place,
+    store: Store,
+    adapter: NatsClientAdapter,
+}
+
+impl Ledger {
+    fn new(config: NatsConfig) -> Self {
+        let place = Place::new();
+        let store = place.create();
+        Self::on(place, store, config)
+    }
+
+    fn on(place: Place, store: Store, config: NatsConfig) -> Self {
+        let adapter = NatsClientAdapter::with_ledger(config, Box::new(store.outbox().unwrap())).unwrap();
+        Self { place, store, adapter }
+    }
+
+    /// Records so many more people.
+    fn record(&self, count: u64) {
+        let end = self.store.end().unwrap();
+        (0..count).for_each(|n| drop(add_person(&self.store, end + n).unwrap()));
+    }
+
+    async fn waiting(&self) -> usize {
+        self.adapter.load_queue().await.unwrap()
+    }
+
+    /// Stops the publisher and the ledger.
+    async fn close(self) -> Place {
+        self.adapter.shutdown().await.unwrap();
+        self.store.close().unwrap();
+        self.place
+    }
+}
+
+/// The check of a run: the stream against the ledger, and the ledger against itself.
+async fn check_ledger(place: &Place, url: &str) {
+    let store = place.open();
+    check(&store);
+    let cids: Vec<Cid> = store.iter(1).map(|recorded| recorded.unwrap().cid).collect();
+    check_everything(&connect(url).await, STREAM, &store.outbox().unwrap(), &cids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_is_published_whole_while_it_grows_and_the_server_is_killed() {
+    let Some(mut server) = NatsServer::run() else { return };
+    let ledger = Ledger::new(config(&server.url()));
+    ledger.record(30);
+    settle(&ledger.adapter, 0).await;
+    for _ in 0..3 {
+        ledger.record(300);
+        eventually("some of it is on its way", async || ledger.waiting().await < 300).await;
+        server.kill();
+        ledger.record(20);
+        server.start();
+    }
+    settle(&ledger.adapter, 0).await;
+    check_ledger(&ledger.close().await, &server.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ack_doubles_nothing_of_a_ledger_that_was_closed_meanwhile() {
+    let Some(server) = NatsServer::run() else { return };
+    let proxy = Proxy::before(server.address()).await;
+    let ledger = Ledger::new(config(&proxy.url()));
+    proxy.when(Direction::ToClient, "\"batch\":\"", 2, Action::CutAndRefuse);
+    ledger.record(150);
+    eventually("the ack is lost", async || proxy.fired() == 1).await;
+    let place = ledger.close().await;
+    proxy.heal();
+    let store = place.open();
+    let ledger = Ledger::on(place, store, config(&proxy.url()));
+    settle(&ledger.adapter, 0).await;
+    check_ledger(&ledger.close().await, &server.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recreated_stream_is_filled_again_from_the_ledger() {
+    let Some(server) = NatsServer::run() else { return };
+    let ledger = Ledger::new(config(&server.url()));
+    ledger.record(120);
+    settle(&ledger.adapter, 0).await;
+    let client = connect(&server.url()).await;
+    stream_api(&client, "DELETE", &stream_with(serde_json::json!({}))).await;
+    ledger.record(5);
+    let place = ledger.close().await;
+
+    let store = place.open();
+    let ledger = Ledger::on(place, store, config(&server.url()));
+    settle(&ledger.adapter, 0).await;
+    check_ledger(&ledger.close().await, &server.url()).await;
+}
+
+/// A machine that was set back to an older state: the ledger and the right to write to it, both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_was_set_back_and_went_its_own_way_is_stopped() {
+    let Some(server) = NatsServer::run() else { return };
+    let ledger = Ledger::new(config(&server.url()));
+    ledger.record(20);
+    settle(&ledger.adapter, 0).await;
+    let place = ledger.close().await;
+    let before = snapshot(place.dir.path());
+
+    let store = place.open();
+    let ledger = Ledger::on(place, store, config(&server.url()));
+    ledger.record(10);
+    settle(&ledger.adapter, 0).await;
+    let true_one = ledger.store.iter(32).next().unwrap().unwrap().cid;
+    let place = ledger.close().await;
+    for (path, bytes) in before {
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    let store = place.open();
+    let ledger = Ledger::on(place, store, config(&server.url()));
+    ledger.record(10);
+    let other = ledger.store.iter(32).next().unwrap().unwrap().cid;
+    assert_ne!(true_one, other);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let problem = ledger.adapter.flush_queue().await.unwrap_err().to_string();
+    assert!(problem.contains(&true_one.to_string()) && problem.contains(&other.to_string()), "{problem}");
+}
+
+/// Every file below a folder, with what it holds.
+fn snapshot(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(snapshot(&path));
+        } else {
+            files.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    files
+}

@@ -1,0 +1,22 @@
+//! Delivery against real servers, one fault a test. Each ends in the same check: every event once, in order, its CID true,
+//! and the outbox empty or the event parked with its reason.
+//!
+//! `cargo xtask test` fetches the servers; without them these tests say `SKIPPED` and why.
+#![cfg(feature = "nats-client")]
+#![allow(clippy::unwrap_used)]
+
+mod cluster;
+mod formats;
+mod harness;
+mod identity;
+#[cfg(feature = "store")]
+mod ledger;
+mod older;
+mod outages;
+mod processes;
+mod refusals;
+mod streams;
+
+#[cfg(feature = "store")]
+#[path = "../store_support/mod.rs"]
+mod store_support;
