@@ -82,6 +82,26 @@ pub(super) fn check_all(files: &[File], findings: &mut Vec<Finding>) {
     orphans(files, findings);
     manifests(files, findings);
     links(files, findings);
+    named_tests(files, findings);
+}
+
+/// Each test that the table of faults names is there: `outages::a_slow_server_gets_everything_slowly`.
+fn named_tests(files: &[File], findings: &mut Vec<Finding>) {
+    for file in files.iter().filter(|file| file.path == "docs/NATS_INTEGRATION.md") {
+        let table = file.text.lines().enumerate().filter(|(_, line)| line.starts_with('|'));
+        for (number, name) in table.flat_map(|(i, line)| line.split('`').skip(1).step_by(2).map(move |n| (i + 1, n))) {
+            let Some((module, test)) = name.split_once("::") else { continue };
+            if !test.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+                continue;
+            }
+            let places = [format!("tests/nats/{module}.rs"), format!("tests/{module}.rs")];
+            let function = format!("fn {test}(");
+            let there = files.iter().any(|file| places.contains(&file.path) && file.text.contains(&function));
+            if !there {
+                findings.push(Finding::at(file, number, format_args!("there is no test {name}")));
+            }
+        }
+    }
 }
 
 /// Every source file is a module of something: cargo does not see one that is not.
