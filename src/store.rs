@@ -47,6 +47,7 @@ pub use verify::{Problem, Report};
 use append::Writer;
 use gate::Gate;
 use group::Group;
+use mirror::is_mirror;
 use read::{Log, Reader};
 use schema::Access;
 use tables::Tables;
@@ -231,6 +232,9 @@ impl Store {
             return Err(OpenError::Missing(options.path).into());
         }
         let connection = schema::connect(&options.path, Access::Write, options.wait)?;
+        if is_mirror(&connection, &options.path)? {
+            return Err(OpenError::from(NotTheWriter::Mirror).into());
+        }
         let ledger_id = identity(&connection, &options.path)?.ledger_id;
         let token = Token::mint(ledger_id, &options.path)?;
         let mut writer = Writer::new(connection, options.path.clone(), Arc::clone(&options.clock));
@@ -259,6 +263,9 @@ impl Store {
         options: &StoreOptions,
         ledger: LedgerId,
     ) -> Result<Result<Token, NotTheWriter>, OpenError> {
+        if is_mirror(connection, &options.path)? {
+            return Ok(Err(NotTheWriter::Mirror));
+        }
         let Some(token) = Token::read(&options.tokens, ledger)? else { return Ok(Err(NotTheWriter::NoToken)) };
         let nonce = schema::meta(connection, "writer")
             .map_err(|error| DatabaseError::new("opening the ledger", &options.path, error))?;

@@ -11,7 +11,7 @@ use cim_keys::app::archive::{self, ExportError, Held, ImportError, Imported, Sin
 use cim_keys::app::log;
 use cim_keys::app::session::Place;
 use cim_keys::archive::{ArchiveError, CarError, CarReader, CarWriter};
-use cim_keys::store::{AppendError, Listing, Mirror, MirrorError, NotTheWriter, Store};
+use cim_keys::store::{AppendError, CreateError, Listing, Mirror, MirrorError, NotTheWriter, OpenError, Store};
 use log_support::{Ledger, context};
 
 fn export(ledger: &Ledger, since: Since<'_>) -> Vec<u8> {
@@ -77,10 +77,13 @@ fn a_mirror_follows_from_archive_to_archive() {
     drop(opened);
     // Nothing can be decided in a mirror.
     let store = Store::open(place(&mirror).options()).unwrap();
-    assert!(matches!(store.writable(), Err(NotTheWriter::NoToken)));
+    assert!(matches!(store.writable(), Err(NotTheWriter::Mirror)));
     let refused = store.execute(context(), vec![]);
     assert!(matches!(refused, Err(AppendError::NotTheWriter(_))));
     drop(store);
+
+    let taken = Store::hand_over(place(&mirror).options(), context(), "a test".parse().unwrap());
+    assert!(matches!(taken.err(), Some(CreateError::Open(OpenError::NotTheWriter(NotTheWriter::Mirror)))));
 
     let gap = folder.path().join("gap");
     let refused = import(&ledger, &gap, &part);

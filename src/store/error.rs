@@ -156,7 +156,7 @@ pub enum OpenError {
         known: i64,
     },
     /// It is a ledger, and no mirror of one.
-    #[error("{} is no mirror; make one with `cim-keys mirror init` in another folder", .0.display())]
+    #[error("{} is no mirror; make one in another folder with `cim-keys import car FILE --key KEY --ledger DIR`", .0.display())]
     NotAMirror(PathBuf),
     /// The SQLite library is too old to be trusted with this file.
     #[error("SQLite {found} is too old: {needed} or newer is needed (builds of this program bring their own)")]
@@ -191,6 +191,11 @@ pub enum NotTheWriter {
     /// It was opened for reading.
     #[error("the ledger is open for reading only")]
     Asked,
+    /// It is a mirror, which only ever follows its ledger.
+    #[error(
+        "this is a mirror: it follows its ledger and never writes; record where the ledger is, and bring the result with `cim-keys import car`"
+    )]
+    Mirror,
     /// No token on this machine names it.
     #[error(
         "this machine holds no right to write to the ledger: it was made elsewhere. Write where it was made, or take the right over with `cim-keys handover` once nothing writes there any more"

@@ -3,10 +3,11 @@
 //! A mirror is a ledger file like any other, pinned to the key that its user typed in. It has no right to write, so nothing
 //! can be decided in it; what a signed head covers is recorded at its very position, and another history is refused.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cid::Cid;
+use rusqlite::Connection;
 
 use super::append::{AppendedEvent, ReadyEvent, Session, Writer};
 use super::error::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
@@ -175,6 +176,12 @@ impl Mirror {
         }
         Ok(())
     }
+}
+
+/// Whether a ledger's file is a mirror.
+pub(super) fn is_mirror(connection: &Connection, path: &Path) -> Result<bool, DatabaseError> {
+    let pinned = schema::meta(connection, PINNED);
+    Ok(pinned.map_err(|error| DatabaseError::new("reading the key of", path, error))?.is_some())
 }
 
 impl Store {

@@ -49,7 +49,9 @@ fn a_stranger_checks_what_a_ledger_signed() {
     ok(dir, &["log", "checkpoint", "--sign", "--ledger", "acme"]);
 
     // A proof, checked without a ledger, by the key or by a file that holds it.
-    ok(dir, &["log", "prove", "5", "--with-event", "--ledger", "acme", "--out", "event.tlog-proof"]);
+    ok(dir, &["event", "proof-of", "5", "--ledger", "acme", "--out", "event.tlog-proof"]);
+    let same = ok(dir, &["log", "prove", "5", "--with-event", "--ledger", "acme"]);
+    assert_eq!(same, std::fs::read_to_string(dir.join("event.tlog-proof")).unwrap());
     let said = ok(dir, &["log", "check", "event.tlog-proof", "--key", key]);
     assert!(said.contains("OrganizationCreated") && said.contains("Proved"), "{said}");
     let json: serde_json::Value =

@@ -1,9 +1,11 @@
 //! `event`: the events that are recorded.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use cim_keys::app::describe;
+use cim_keys::app::log::Disclose;
 use cim_keys::app::session::Session;
 use cim_keys::store::{Listing, Recorded, Which};
 use cim_keys::text::{SubjectPrefix, visible};
@@ -26,6 +28,17 @@ pub(crate) enum EventCommand {
     Watch(WatchArgs),
     /// Check one event: its content identifier, its canonical form, its place in the log
     Verify(ShowArgs),
+    /// Prove what one event says and when, in one file that `log check` verifies without a ledger
+    ProofOf(ProofOfArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProofOfArgs {
+    /// A content identifier, the beginning of one, or a position
+    event: String,
+    /// Write to this file and not to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +78,9 @@ pub(crate) fn run(command: EventCommand, global: &Global, ui: Ui) -> Result {
         EventCommand::Show(args) => show(&args, &session, &prefix, ui),
         EventCommand::Watch(args) => watch(&args, &session, &prefix, ui),
         EventCommand::Verify(args) => verify(&args, &session, ui),
+        EventCommand::ProofOf(args) => {
+            super::log::write_proof(session.store(), &args.event, Disclose::Event, args.out.as_deref(), ui)
+        }
     }
 }
 

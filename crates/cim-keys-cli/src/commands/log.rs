@@ -7,7 +7,7 @@ use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogE
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
 use cim_keys::log::{Policy, SignedCheckpoint, Update, VerifierKey};
-use cim_keys::store::Which;
+use cim_keys::store::{Store, Which};
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
@@ -200,12 +200,17 @@ fn public_key(args: &PublicKeyArgs, global: &Global, ui: Ui) -> Result {
 
 fn prove(args: &ProveArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
-    let which: Which = args.event.parse().map_err(|error| told(&LogError::Read(error)))?;
     let disclose = if args.with_event { Disclose::Event } else { Disclose::Cid };
-    let proof = log::prove(session.store(), &which, disclose).map_err(|error| told(&error))?;
-    let what = json!({ "proof": proof.to_string(), "position": proof.index + 1, "cid": proof.subject.cid().to_string(),
-        "size": proof.checkpoint.size() });
-    write(&proof.to_string(), args.out.as_deref(), &what, ui)
+    write_proof(session.store(), &args.event, disclose, args.out.as_deref(), ui)
+}
+
+/// Proves that an event is in the ledger, and writes the proof.
+pub(crate) fn write_proof(store: &Store, event: &str, disclose: Disclose, out: Option<&Path>, ui: Ui) -> Result {
+    let which: Which = event.parse()?;
+    let proof = log::prove(store, &which, disclose).map_err(|error| told(&error))?;
+    let what = json!({ "proof": proof.to_string(), "position": proof.index + 1,
+        "cid": proof.subject.cid().to_string(), "size": proof.checkpoint.size() });
+    write(&proof.to_string(), out, &what, ui)
 }
 
 fn consistency(args: &ConsistencyArgs, global: &Global, ui: Ui) -> Result {
