@@ -130,6 +130,8 @@ pub(crate) enum Command {
     /// Take what another place recorded, after verifying it
     #[command(subcommand)]
     Import(commands::import::ImportCommand),
+    /// Take over the right to write for this copy of a ledger
+    Handover(commands::handover::HandoverArgs),
     /// Show, check and explain the configuration
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),

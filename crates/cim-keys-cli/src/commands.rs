@@ -8,6 +8,7 @@ pub(crate) mod entities;
 pub(crate) mod event;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod handover;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod location;
@@ -64,6 +65,7 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Log(command) => log::run(command, global, ui),
         Command::Export(command) => export::run(command, global, ui),
         Command::Import(command) => import::run(command, global, ui),
+        Command::Handover(args) => handover::run(&args, global, ui),
         Command::Config(command) => config::run(command, global, ui),
         Command::Completions(args) => completions::run(&args, ui),
         Command::Man(args) => man::run(&args, ui),

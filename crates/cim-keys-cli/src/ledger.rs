@@ -29,7 +29,7 @@ pub(crate) fn write(global: &Global) -> Result<Session> {
 
 /// A session in the name of whoever was named.
 pub(crate) fn as_actor(mut session: Session, global: &Global) -> Result<Session> {
-    if let Some(text) = &global.actor {
+    if let Some(text) = global.actor.as_ref().filter(|text| !text.is_empty()) {
         let actor = match text.parse::<Actor>() {
             Ok(actor) => actor,
             Err(error) if text.contains('@') => {

@@ -18,7 +18,7 @@ pub(crate) const CONFIG_FILE: &str = "config.toml";
 
 /// The folder of an existing ledger: the one that was named, or the nearest one upward.
 pub(crate) fn ledger(global: &Global) -> Result<PathBuf> {
-    if let Some(folder) = &global.ledger {
+    if let Some(folder) = named(global) {
         return if folder.join(LEDGER_FILE).exists() { Ok(folder.clone()) } else { Err(no_ledger_at(folder)) };
     }
     nearest()?.ok_or_else(|| {
@@ -29,10 +29,15 @@ pub(crate) fn ledger(global: &Global) -> Result<PathBuf> {
 
 /// The folder of the ledger that was named or is nearest, whether it exists already or not.
 pub(crate) fn ledger_or_new(global: &Global) -> Result<Option<PathBuf>> {
-    match &global.ledger {
+    match named(global) {
         Some(folder) => Ok(Some(folder.clone())),
         None => nearest(),
     }
+}
+
+/// An empty variable names nothing.
+fn named(global: &Global) -> Option<&PathBuf> {
+    global.ledger.as_ref().filter(|folder| !folder.as_os_str().is_empty())
 }
 
 fn nearest() -> Result<Option<PathBuf>> {

@@ -45,10 +45,8 @@ pub(crate) struct CustodyArgs {
 }
 
 pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
-    let dir = match (&args.dir, &global.ledger) {
-        (Some(dir), _) | (None, Some(dir)) => dir.clone(),
-        (None, None) => PathBuf::from("."),
-    };
+    let named = global.ledger.as_ref().filter(|folder| !folder.as_os_str().is_empty());
+    let dir = args.dir.clone().or_else(|| named.cloned()).unwrap_or_else(|| PathBuf::from("."));
     let session = make(&dir, args.name.clone(), args.air_gapped, &args.custody, ui)?;
     let identity = session.store().identity();
     ui.object(&json!({

@@ -1,0 +1,33 @@
+//! `handover`: moves the right to write to this copy of a ledger.
+
+use cim_keys::app::session::Place;
+use cim_keys::store::{AppendContext, Store};
+use cim_keys::text::Note;
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::Global;
+use crate::error::Result;
+use crate::ledger;
+use crate::place;
+use crate::ui::Ui;
+
+#[derive(Debug, Args)]
+pub(crate) struct HandoverArgs {
+    /// Why, and from where to where
+    #[arg(long, value_parser = Note::typed)]
+    reason: Note,
+}
+
+pub(crate) fn run(args: &HandoverArgs, global: &Global, ui: Ui) -> Result {
+    let place = Place::new(place::ledger(global)?, place::state_folder()?);
+    let question = "Take over the right to write? Nothing may write to any other copy of this ledger from then on.";
+    if !ui.confirm(question)? {
+        return ui.line("Nothing was changed.");
+    }
+    let mut context = AppendContext::new(ledger::system_actor());
+    context.allow_time_jump = global.accept_clock;
+    let store = Store::hand_over(place.options(), context, args.reason.clone())?;
+    ui.object(&json!({ "ledger_id": store.identity().ledger_id, "position": store.end()? }))?;
+    ui.done("This copy is the one that is written to from now on; that is recorded.")
+}
