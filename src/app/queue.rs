@@ -1,5 +1,6 @@
 //! The queue of events that wait for publication: how it stands, what is in it, what is tried again.
 
+use crate::config::NatsConfig;
 use crate::delivery::outbox::{Entry, Outbox, OutboxError, Parked};
 use crate::store::{OpenError, Store};
 
@@ -27,6 +28,12 @@ pub enum QueueError {
     /// The event is not parked.
     #[error("position {0} is not parked; `cim-keys queue list --parked` shows what is")]
     NotParked(u64),
+}
+
+/// The name under which an outbox remembers what it published with a configuration.
+#[must_use]
+pub fn stream(config: &NatsConfig) -> &str {
+    if config.enable_jetstream { config.stream_name.as_str() } else { "(core)" }
 }
 
 /// The cursor of the newest stream of a name: what the next publication goes on from.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
 use crate::commands;
 use crate::ui::Format;
@@ -25,7 +26,16 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The ledger's folder; without it the nearest one upward from the working directory
-    #[arg(long, global = true, value_name = "DIR", env = "CIM_KEYS_LEDGER", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CIM_KEYS_LEDGER",
+        hide_env_values = true,
+        value_hint = ValueHint::DirPath,
+        // Unlike the parser for paths this one takes an empty variable, which names nothing.
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub(crate) ledger: Option<PathBuf>,
     /// Text for people, or one JSON object a line for programs
     #[arg(

@@ -71,6 +71,11 @@ pub(crate) fn state_folder() -> Result<PathBuf> {
 
 /// The configuration: defaults, the ledger's `config.toml`, `CIM_KEYS_*`, in this order.
 pub(crate) fn config(ledger: Option<&Path>) -> Result<Resolved> {
+    config_with(ledger, &[])
+}
+
+/// The configuration, with flags (their name, the key, the value) above all else.
+pub(crate) fn config_with(ledger: Option<&Path>, flags: &[(&str, &str, String)]) -> Result<Resolved> {
     let mut layers = Layers::new();
     if let Some(path) = ledger.map(|folder| folder.join(CONFIG_FILE)) {
         match fs::read_to_string(&path) {
@@ -81,6 +86,9 @@ pub(crate) fn config(ledger: Option<&Path>) -> Result<Resolved> {
     }
     let pairs: Vec<(OsString, OsString)> = env::vars_os().collect();
     layers.variables(pairs);
+    for (flag, key, value) in flags {
+        layers.flag(flag, key, value);
+    }
     layers.resolve().map_err(|error| invalid_config(&error))
 }
 

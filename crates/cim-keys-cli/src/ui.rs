@@ -122,7 +122,8 @@ impl Ui {
             return Ok(true);
         }
         if !self.can_ask() {
-            return Err(CliError::refused(format!("{question} There is no terminal to ask at"))
+            return Err(CliError::refused("this has to be confirmed, and there is no terminal to ask at")
+                .detail(question)
                 .hint("run it again with --yes, if that is what you want"));
         }
         self.ask(question)

@@ -14,9 +14,12 @@ use crate::custody::{self, SecretBytes};
 use crate::events::{KeyAlgorithm, KeyGenerated, KeyPurpose, Link, ManifestApplied, NkeyKind};
 use crate::ids::{CorrelationId, KeyId, LedgerId};
 use crate::ipld_support::cid_of_blob;
-use crate::ledger::{Command, EntityRef, Facts, Kind, NameKey, Refusal, State, View, ViewError, decide_all};
-use crate::store::{AppendError, AppendedEvent, Listing, ReadError, Store};
+use crate::ledger::{Command, EntityRef, Facts, Kind, Refusal, State, View, ViewError, decide_all};
+use crate::store::{AppendError, AppendedEvent, Listing, ReadError, Store, Which};
 use crate::text::{Label, Name};
+
+/// How many names of files a ledger remembers for `apply`; those beyond are looked past.
+const MANIFESTS: usize = 10_000;
 
 /// How often a plan is made again when somebody else writes in between.
 const TRIES: usize = 5;
@@ -136,14 +139,7 @@ impl From<ViewError> for ApplyError {
 pub fn prepare(store: &Store, request: Request) -> Result<Prepared, ApplyError> {
     let newest = store.events(Listing::newest(1))?.pop();
     let position = newest.as_ref().map_or(0, |newest| newest.position);
-    let found = store.view(|view| last_applied(view, &request))??;
-    let base = match found {
-        Some(cid) => {
-            let block = store.blob(&cid)?.ok_or_else(|| PlanError::Damaged(format!("the block {cid} is missing")))?;
-            Some(Base::from_block(&block).map_err(PlanError::Damaged)?)
-        }
-        None => None,
-    };
+    let base = last_applied(store, &request)?;
     let mut prepared = store.view(|view| prepare_on(view, request, base.as_ref()))??;
     prepared.position = position;
     prepared.head = newest.map(|newest| newest.cid);
@@ -175,21 +171,37 @@ fn prepare_on(view: &dyn View, request: Request, base: Option<&Base>) -> Result<
     Ok(Prepared { plan, position: 0, request, acts, block, remembers, head: None, ledger_id: None })
 }
 
-/// What was applied last: under this name, or else for an organisation of the same name.
-fn last_applied(view: &dyn View, request: &Request) -> Result<Option<Cid>, ViewError> {
-    let manifest = |entity: crate::ledger::Entity| match entity.facts {
-        Facts::Manifest(facts) => Some(facts.manifest),
-        _ => None,
-    };
-    if let Some(entity) = view.get(EntityRef::manifest(&request.name))? {
-        return Ok(manifest(entity));
+/// What was applied last to the organisation of a file, whatever the name of the file was then: the newest manifest of an
+/// organisation that has, or had then, the name that the file gives it; else the newest under this file's name.
+fn last_applied(store: &Store, request: &Request) -> Result<Option<Base>, ApplyError> {
+    let found = store.view(|view| view.list(Kind::Manifest, None, MANIFESTS))??;
+    let mut manifests = Vec::new();
+    for entity in found {
+        if let Facts::Manifest(facts) = entity.facts {
+            manifests.push((store.event(&Which::Cid(entity.last))?.position, facts));
+        }
     }
-    let key = NameKey::name(Kind::Organization, None, &request.manifest.organization.name);
-    if view.find(&key, 1)?.is_empty() {
-        return Ok(None);
+    manifests.sort_by_key(|(position, _)| std::cmp::Reverse(*position));
+    let organization = &request.manifest.organization.name;
+    let mut of_this_file = None;
+    for (_, facts) in manifests {
+        let cid = facts.manifest;
+        let block = store.blob(&cid)?.ok_or_else(|| PlanError::Damaged(format!("the block {cid} is missing")))?;
+        let base = Base::from_block(&block).map_err(PlanError::Damaged)?;
+        let now = match base.ids.get("organization") {
+            Some(id) => store.view(|view| view.get(EntityRef::new(Kind::Organization, *id)))??,
+            None => None,
+        };
+        let name_now = now.as_ref().and_then(|entity| entity.facts.name());
+        let same = |name: &Name| name.folded() == organization.folded();
+        if same(&base.manifest.organization.name) || name_now.is_some_and(same) {
+            return Ok(Some(base));
+        }
+        if of_this_file.is_none() && facts.name == request.name {
+            of_this_file = Some(base);
+        }
     }
-    let all = view.list(Kind::Manifest, None, 2)?;
-    Ok(if all.len() == 1 { all.into_iter().find_map(manifest) } else { None })
+    Ok(of_this_file)
 }
 
 impl Prepared {

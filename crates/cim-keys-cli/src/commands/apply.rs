@@ -103,10 +103,11 @@ fn saved(args: &ApplyArgs, text: &str, global: &Global, ui: Ui) -> Result {
 fn carry_out(mut session: Session, mut prepared: Prepared, saved: Option<SavedPlan>, ui: Ui) -> Result {
     let ends = prepared.plan.count(Action::End);
     // A saved plan was reviewed: applying it is the confirmation.
-    if ends > 0 && saved.is_none() {
+    let shown = ends > 0 && saved.is_none();
+    if shown {
         show_plan(&prepared.plan, ui)?;
-        let what = if ends == 1 { "entry ends".to_owned() } else { format!("{ends} entries end") };
-        if !ui.confirm(&format!("{what} with this. Apply it?"))? {
+        let what = if ends == 1 { "1 entry ends".to_owned() } else { format!("{ends} entries end") };
+        if !ui.confirm(&format!("{what}. Apply this?"))? {
             return ui.line("Nothing was applied.");
         }
     }
@@ -123,7 +124,7 @@ fn carry_out(mut session: Session, mut prepared: Prepared, saved: Option<SavedPl
         answer => answer,
     };
     let applied = answer?;
-    tell(&session, &applied, ui)?;
+    tell(&session, &applied, !shown, ui)?;
     if applied.events.is_empty() {
         super::queue::tell_waiting(&session, ui)
     } else {
@@ -146,7 +147,9 @@ fn plan_only(args: &ApplyArgs, prepared: &Prepared, exists: bool, ui: Ui) -> Res
         ui.line("There is no ledger yet: it would be made first.")?;
     }
     show_plan(&prepared.plan, ui)?;
-    ui.line("")?;
+    if prepared.plan != Plan::default() {
+        ui.line("")?;
+    }
     match &args.save_plan {
         Some(path) => ui.line(format_args!(
             "The plan for position {} is in {}; `cim-keys apply {}` carries it out, and nothing else.",
@@ -222,7 +225,7 @@ impl Paint {
 }
 
 /// Says what was done, and how to look at it.
-fn tell(session: &Session, applied: &Applied, ui: Ui) -> Result {
+fn tell(session: &Session, applied: &Applied, with_plan: bool, ui: Ui) -> Result {
     let folder = session.place().folder();
     let position = session.store().end()?;
     if ui.is_json() {
@@ -237,15 +240,18 @@ fn tell(session: &Session, applied: &Applied, ui: Ui) -> Result {
             "events": events,
         }));
     }
-    show_plan(&applied.plan, ui)?;
-    if applied.events.is_empty() {
-        ui.done("Nothing changed: the ledger is what the file says.")?;
-    } else {
-        let first = applied.events.first().map_or(0, |event| event.position);
-        ui.line("")?;
-        ui.done(format_args!("Applied: {} events, positions {first} to {position}.", applied.events.len()))?;
-        ui.line(format_args!("All of them bear the correlation id {}.", applied.correlation_id))?;
+    if with_plan {
+        show_plan(&applied.plan, ui)?;
     }
+    if applied.events.is_empty() {
+        let plan = &applied.plan;
+        let agrees = plan.proposed.is_empty() && plan.kept_out.is_empty() && plan.kept.is_empty();
+        return ui.done(if agrees { "Nothing changed: the ledger is what the file says." } else { "Nothing changed." });
+    }
+    let first = applied.events.first().map_or(0, |event| event.position);
+    ui.line("")?;
+    ui.done(format_args!("Applied: {} events, positions {first} to {position}.", applied.events.len()))?;
+    ui.line(format_args!("All of them bear the correlation id {}.", applied.correlation_id))?;
     ui.line("")?;
     let place = visible(&folder.display().to_string()).into_owned();
     ui.line("Look at it:")?;

@@ -45,8 +45,8 @@ fn show(args: &ShowArgs, global: &Global, ui: Ui) -> Result {
     let ledger = place::ledger_or_new(global)?;
     let resolved = place::config(ledger.as_deref())?;
     for setting in resolved.settings() {
+        let mut object = serde_json::json!({ "key": setting.key, "value": setting.value.as_deref().map(json) });
         let value = setting.value.unwrap_or_else(|| "(not set)".into());
-        let mut object = serde_json::json!({ "key": setting.key, "value": value });
         if args.origin {
             object["origin"] = setting.origin.to_string().into();
             ui.line(format_args!("{} = {}  # {}", setting.key, value, setting.origin))?;
@@ -56,4 +56,11 @@ fn show(args: &ShowArgs, global: &Global, ui: Ui) -> Result {
         ui.object(&object)?;
     }
     Ok(())
+}
+
+/// A value as TOML writes it, as JSON.
+fn json(value: &str) -> serde_json::Value {
+    let table = format!("value = {value}").parse::<toml::Table>().ok();
+    let value = table.and_then(|mut table| serde_json::to_value(table.remove("value")?).ok());
+    value.unwrap_or_default()
 }

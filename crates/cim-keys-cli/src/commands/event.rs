@@ -137,13 +137,9 @@ fn tell(event: &Recorded, prefix: &SubjectPrefix, ui: Ui) -> Result {
     let envelope = event.envelope()?;
     let time = envelope.occurred_at.get(..19).unwrap_or(envelope.occurred_at);
     let (event_type, name) = (visible(envelope.event_type), subject_of(event));
-    ui.line(format_args!(
-        "{:>6}  {}Z  {event_type:<28}  {}  {}",
-        event.position,
-        visible(time),
-        event.cid,
-        visible(&name)
-    ))
+    let line =
+        format!("{:>6}  {}Z  {event_type:<28}  {}  {}", event.position, visible(time), event.cid, visible(&name));
+    ui.line(line.trim_end())
 }
 
 /// What an event is about, in a few words: the name in its data, where there is one.

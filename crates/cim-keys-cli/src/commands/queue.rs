@@ -20,7 +20,7 @@ pub(crate) enum QueueCommand {
     /// List the events that wait, and those that are parked with the reason
     List(ListArgs),
     /// Publish what waits, and come back when it is done
-    Flush,
+    Flush(super::publish::ServerArgs),
     /// Try parked events again with the next publication
     Retry(RetryArgs),
 }
@@ -49,7 +49,7 @@ pub(crate) fn run(command: QueueCommand, global: &Global, ui: Ui) -> Result {
     match command {
         QueueCommand::Status => status(global, ui),
         QueueCommand::List(args) => list(&args, global, ui),
-        QueueCommand::Flush => super::publish::flush(global, ui),
+        QueueCommand::Flush(server) => super::publish::flush(&server, global, ui),
         QueueCommand::Retry(args) => retry(&args, global, ui),
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn run(command: QueueCommand, global: &Global, ui: Ui) -> Result {
 fn status(global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
     let config = place::config(Some(session.place().folder()))?.config.nats;
-    let standing = queue::standing(session.store(), config.stream_name.as_str())?;
+    let standing = queue::standing(session.store(), queue::stream(&config))?;
     let answers = if config.enabled { probe::server(&config) } else { None };
     let (connected, server) = (answers.is_some(), answers.unwrap_or_else(|| config.url.to_string()));
     ui.object(&json!({
@@ -86,16 +86,26 @@ fn status(global: &Global, ui: Ui) -> Result {
     }
 }
 
+/// How the queue of a ledger stands.
+pub(crate) fn standing(session: &Session) -> Result<queue::Standing> {
+    let config = place::config(Some(session.place().folder()))?.config.nats;
+    Ok(queue::standing(session.store(), queue::stream(&config))?)
+}
+
 /// Says how many events wait, and how they get out; nothing when none does.
 pub(crate) fn tell_waiting(session: &Session, ui: Ui) -> Result {
     let config = place::config(Some(session.place().folder()))?.config.nats;
-    let standing = queue::standing(session.store(), config.stream_name.as_str())?;
-    match (standing.queued, config.enabled) {
-        (0, _) => Ok(()),
-        (queued, true) => ui.line(format_args!(
-            "{queued} events wait for publication, in order; `cim-keys sync` publishes them when a server can be reached."
+    let standing = queue::standing(session.store(), queue::stream(&config))?;
+    let waiting = match standing.queued {
+        0 => return Ok(()),
+        1 => "1 event waits".to_owned(),
+        queued => format!("{queued} events wait"),
+    };
+    match config.enabled {
+        true => ui.line(format_args!(
+            "{waiting} for publication; `cim-keys sync` publishes, in order, whenever a server can be reached."
         )),
-        (queued, false) => ui.line(format_args!("{queued} events wait: publishing is off (nats.enabled = false).")),
+        false => ui.line(format_args!("{waiting}: publishing is off (nats.enabled = false).")),
     }
 }
 
@@ -112,7 +122,7 @@ fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
         rows.push(vec![it.position.to_string(), "parked".into(), cid, it.reason.clone()]);
     }
     if !args.parked {
-        for it in queue::waiting(session.store(), config.stream_name.as_str(), args.limit)? {
+        for it in queue::waiting(session.store(), queue::stream(&config), args.limit)? {
             let cid = it.cid.to_string();
             ui.object(&json!({
                 "position": it.position, "cid": cid, "state": "queued", "type": it.event_type,
@@ -124,7 +134,7 @@ fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
         return ui.line(if args.parked { "No event is parked." } else { "The queue is empty." });
     }
     ui.table(&["POSITION", "STATE", "CID", "TYPE OR REASON"], &rows)?;
-    let standing = queue::standing(session.store(), config.stream_name.as_str())?;
+    let standing = queue::standing(session.store(), queue::stream(&config))?;
     if !args.parked && standing.queued > args.limit as u64 {
         ui.line(format_args!("and {} more that wait; --limit shows more.", standing.queued - args.limit as u64))?;
     }

@@ -2,7 +2,7 @@
 
 use cim_keys::app::session::Session;
 
-use super::SyncArgs;
+use super::{ServerArgs, SyncArgs};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ui::Ui;
@@ -12,7 +12,7 @@ fn without() -> CliError {
         .hint("publish with a build that has it; the events wait in the ledger until then")
 }
 
-pub(crate) fn flush(_: &Global, _: Ui) -> Result {
+pub(crate) fn flush(_: &ServerArgs, _: &Global, _: Ui) -> Result {
     Err(without())
 }
 

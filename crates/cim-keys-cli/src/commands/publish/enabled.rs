@@ -1,0 +1,300 @@
+//! Publishing, in a build that has the feature `nats-client`.
+
+use std::time::Duration;
+
+use cim_keys::adapters::NatsClientAdapter;
+use cim_keys::adapters::nats_client::{ConnectError, FlushError, NewAdapterError, Status};
+use cim_keys::app::session::Session;
+use cim_keys::config::NatsConfig;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::{ServerArgs, SyncArgs};
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::place;
+use crate::probe;
+use crate::ui::Ui;
+
+/// How long a command that recorded something publishes before it leaves the rest to `sync`.
+const ON_THE_WAY_OUT: Duration = Duration::from_secs(5);
+
+/// How long `sync` pauses after a failure before it looks again; the publisher itself goes on trying meanwhile.
+const PAUSE: Duration = Duration::from_secs(1);
+
+pub(crate) fn flush(server: &ServerArgs, global: &Global, ui: Ui) -> Result {
+    let (session, config) = open(server, global)?;
+    runtime()?.block_on(async {
+        let adapter = adapter(&session, config)?;
+        let answer = once(&adapter, server, ui).await;
+        shut_down(&adapter).await;
+        answer
+    })
+}
+
+pub(crate) fn sync(args: &SyncArgs, global: &Global, ui: Ui) -> Result {
+    if args.once {
+        return flush(&args.server, global, ui);
+    }
+    let (session, config) = open(&args.server, global)?;
+    runtime()?.block_on(async {
+        let adapter = adapter(&session, config)?;
+        let answer = until_interrupted(&adapter, &args.server, ui).await;
+        let status = adapter.status().borrow().clone();
+        shut_down(&adapter).await;
+        answer?;
+        let standing = super::super::queue::standing(&session)?;
+        ui.object(&report("stopped", &status, standing.queued))?;
+        ui.line(format_args!("Stopped: {} published, {} wait.", events(status.published), events(standing.queued)))
+    })
+}
+
+/// Publishes what was recorded, when a server answers at once; else says how many events wait.
+pub(crate) fn after(session: &Session, ui: Ui) -> Result {
+    let config = place::config(Some(session.place().folder()))?.config.nats;
+    if config.enabled && probe::server(&config).is_some() {
+        let published: Result<Option<Status>> = runtime()?.block_on(async {
+            let adapter = adapter(session, config)?;
+            let answer = tokio::time::timeout(ON_THE_WAY_OUT, adapter.flush_queue()).await;
+            let status = adapter.status().borrow().clone();
+            shut_down(&adapter).await;
+            match answer {
+                Ok(Ok(_)) => Ok(Some(status)),
+                Ok(Err(error)) => {
+                    ui.warn(format_args!(
+                        "not everything is published: {}",
+                        cim_keys::text::visible(&error.to_string())
+                    ));
+                    Ok(None)
+                }
+                Err(_) => Ok(None),
+            }
+        });
+        match published {
+            Ok(Some(status)) => {
+                let server = status.server.unwrap_or_default();
+                ui.line(format_args!("Published to {server}: {}; the queue is empty.", events(status.published)))?;
+                return tell_parked(status.parked, ui);
+            }
+            Ok(None) => {}
+            // What was recorded is recorded: that the rest did not work is a remark.
+            Err(error) => ui.warn(format_args!("not published: {error}")),
+        }
+    }
+    super::super::queue::tell_waiting(session, ui)
+}
+
+fn open(server: &ServerArgs, global: &Global) -> Result<(Session, NatsConfig)> {
+    let session = ledger::write(global)?;
+    let config = place::config_with(Some(session.place().folder()), &server.flags())?.config.nats;
+    Ok((session, config))
+}
+
+fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| CliError::failed("cannot start the publisher").because(&error))
+}
+
+fn adapter(session: &Session, config: NatsConfig) -> Result<NatsClientAdapter> {
+    let outbox = session.store().outbox()?;
+    NatsClientAdapter::with_ledger(config, Box::new(outbox)).map_err(|error| match error {
+        NewAdapterError::Config(error) => place::invalid_config(&error),
+        other => CliError::failed("cannot start the publisher").because(&other),
+    })
+}
+
+/// What is not published stays in the ledger: a publisher that does not end well loses nothing.
+async fn shut_down(adapter: &NatsClientAdapter) {
+    let _ = adapter.shutdown().await;
+}
+
+async fn begin(adapter: &NatsClientAdapter, server: &ServerArgs) -> Result {
+    if let Some(position) = server.from {
+        let asked = adapter.from(position).await;
+        asked.map_err(|error| CliError::failed("cannot go on at that position").because(&error))?;
+    }
+    Ok(())
+}
+
+async fn once(adapter: &NatsClientAdapter, server: &ServerArgs, ui: Ui) -> Result {
+    begin(adapter, server).await?;
+    let spinner = ui.spinner("publishing");
+    let answer = tokio::select! {
+        answer = adapter.flush_queue() => answer,
+        () = interrupted() => {
+            spinner.finish_and_clear();
+            return ui.line("Interrupted: what is not published yet waits in the ledger.");
+        }
+    };
+    spinner.finish_and_clear();
+    let status = adapter.status().borrow().clone();
+    answer.map_err(cannot)?;
+    ui.object(&report("drained", &status, 0))?;
+    ui.done(drained(&status, status.published))?;
+    tell_parked(status.parked, ui)
+}
+
+/// Publishes until interrupted: reports each connection, each drained queue, and each new problem once.
+async fn until_interrupted(adapter: &NatsClientAdapter, server: &ServerArgs, ui: Ui) -> Result {
+    begin(adapter, server).await?;
+    ui.note("Publishing what is recorded; Ctrl-C ends it.");
+    let mut status = adapter.status();
+    let mut told = Told::default();
+    loop {
+        let next = async {
+            match adapter.flush_queue().await {
+                Ok(_) => {
+                    told.drained(&status.borrow_and_update().clone(), ui)?;
+                    wait_for_news(&mut status).await;
+                    told.connection(&status.borrow_and_update().clone(), ui)
+                }
+                Err(FlushError::Stopped(stop)) => Err(cannot(FlushError::Stopped(stop))),
+                Err(error @ FlushError::Connect(ConnectError::Disabled | ConnectError::CredentialsFile { .. })) => {
+                    Err(cannot(error))
+                }
+                Err(error) => {
+                    told.problem(&error.to_string(), &status.borrow_and_update().clone(), ui)?;
+                    tokio::time::sleep(PAUSE).await;
+                    Ok(())
+                }
+            }
+        };
+        tokio::select! {
+            answer = next => answer?,
+            () = interrupted() => return Ok(()),
+        }
+    }
+}
+
+/// Waits until something more was published, or the connection is gone, or something is wrong.
+async fn wait_for_news(status: &mut watch::Receiver<Status>) {
+    let before = status.borrow_and_update().clone();
+    let news = |now: &Status| {
+        now.published != before.published || now.connected != before.connected || now.last_error.is_some()
+    };
+    // The sender lives as long as the adapter.
+    let _ = status.wait_for(news).await;
+}
+
+/// What was said already.
+#[derive(Default)]
+struct Told {
+    connected: Option<bool>,
+    published: Option<u64>,
+    problem: Option<String>,
+}
+
+impl Told {
+    fn drained(&mut self, status: &Status, ui: Ui) -> Result {
+        self.problem = None;
+        self.connection(status, ui)?;
+        if self.published == Some(status.published) {
+            return Ok(());
+        }
+        let new = status.published - self.published.unwrap_or(0);
+        self.published = Some(status.published);
+        ui.object(&report("drained", status, 0))?;
+        ui.line(drained(status, new))?;
+        tell_parked(status.parked, ui)?;
+        ui.flush()
+    }
+
+    fn connection(&mut self, status: &Status, ui: Ui) -> Result {
+        if self.connected == Some(status.connected) {
+            return Ok(());
+        }
+        let first = self.connected.is_none();
+        self.connected = Some(status.connected);
+        let server = status.server.clone().unwrap_or_default();
+        match (status.connected, first) {
+            (true, _) => {
+                ui.object(&report("connected", status, status.queued))?;
+                ui.line(format_args!("Connected to {server}."))?;
+            }
+            (false, true) => {}
+            (false, false) => {
+                ui.object(&report("disconnected", status, status.queued))?;
+                ui.line("The connection is lost; it is made again by itself.")?;
+            }
+        }
+        ui.flush()
+    }
+
+    fn problem(&mut self, text: &str, status: &Status, ui: Ui) -> Result {
+        self.connection(status, ui)?;
+        if self.problem.as_deref() == Some(text) {
+            return Ok(());
+        }
+        self.problem = Some(text.to_owned());
+        let mut object = report("waiting", status, status.queued);
+        object["problem"] = text.into();
+        ui.object(&object)?;
+        ui.line(format_args!("Waiting: {}", cim_keys::text::visible(text)))?;
+        ui.flush()
+    }
+}
+
+fn report(what: &str, status: &Status, queued: u64) -> Value {
+    json!({
+        "event": what,
+        "connected": status.connected,
+        "server": status.server,
+        "queued": queued,
+        "parked": status.parked,
+        "published": status.published,
+        "last_published": status.last_published.map(|last| last.position),
+    })
+}
+
+fn drained(status: &Status, published: u64) -> String {
+    let end = status.last_published.map(|last| format!(", up to position {}", last.position)).unwrap_or_default();
+    match published {
+        0 => format!("Everything is published{end}; the queue is empty."),
+        some => format!("Published {}{end}; the queue is empty.", events(some)),
+    }
+}
+
+fn events(count: u64) -> String {
+    if count == 1 { "1 event".into() } else { format!("{count} events") }
+}
+
+fn tell_parked(parked: u64, ui: Ui) -> Result {
+    match parked {
+        0 => Ok(()),
+        _ => ui.line(format_args!(
+            "Parked, because the server refuses them: {}; see `cim-keys queue list --parked`.",
+            events(parked)
+        )),
+    }
+}
+
+/// Why publishing ended, with its exit code.
+fn cannot(error: FlushError) -> CliError {
+    let waits = "what is not published yet waits in the ledger; `cim-keys sync` goes on by itself";
+    match &error {
+        FlushError::Connect(ConnectError::Disabled | ConnectError::CredentialsFile { .. }) => {
+            CliError::usage("cannot publish").because(&error)
+        }
+        FlushError::Connect(_) => CliError::unreachable("cannot publish").because(&error).hint(waits),
+        FlushError::Stopped(_) => CliError::failed("publishing has stopped").because(&error),
+        _ => CliError::failed("cannot publish everything").because(&error).hint(waits),
+    }
+}
+
+/// Waits for Ctrl-C, or for being asked to end.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
