@@ -45,6 +45,12 @@ fn main() {
 type Run<'a> = &'a dyn Fn(&Path, usize) -> f64;
 
 fn pair(name: &str, events: usize, ours: Run<'_>, bare: Run<'_>) {
+    // A text among the arguments chooses: `cargo xtask bench append -- 20000 grouped`.
+    let chosen = |argument: &String| argument.parse::<usize>().is_ok() || argument.starts_with('-');
+    let words: Vec<String> = std::env::args().skip(1).filter(|argument| !chosen(argument)).collect();
+    if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
+        return;
+    }
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         for (run, seconds) in [(ours, &mut first), (bare, &mut second)] {

@@ -10,7 +10,7 @@ use super::error::{AppendError, DatabaseError, ReadError};
 use super::gate::Gate;
 use super::read::{Listing, Log};
 use super::schema;
-use super::tables::{TableError, Tables};
+use super::tables::{Cache, TableError, Tables};
 use super::tree::read_edge;
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId};
@@ -155,6 +155,7 @@ impl Writer {
             self.version = Some(version);
         }
         let mut tip = self.tip.clone();
+        let cache = Cache::default();
         let alone = work.len() == 1;
         let mut answers = Vec::with_capacity(work.len());
         for work in work {
@@ -162,7 +163,8 @@ impl Writer {
                 execute(&transaction, "SAVEPOINT one").map_err(failed)?;
             }
             let before = (!alone).then(|| tip.clone());
-            let mut session = Session { connection: &transaction, path: &path, tip: &mut tip, clock: &clock };
+            let mut session =
+                Session { connection: &transaction, path: &path, tip: &mut tip, clock: &clock, cache: &cache };
             let answer = work(&mut session);
             if let (Err(AppendError::Database(error)), true) = (&answer, transaction.is_autocommit()) {
                 // SQLite itself rolled everything back, as it does when the disk is full.
@@ -175,6 +177,7 @@ impl Writer {
                     if answer.is_err() {
                         execute(&transaction, "ROLLBACK TO one").map_err(failed)?;
                         tip = before;
+                        cache.clear();
                     }
                     execute(&transaction, "RELEASE one").map_err(failed)?;
                 }
@@ -206,6 +209,7 @@ pub(super) struct Session<'a> {
     path: &'a std::path::Path,
     tip: &'a mut Tip,
     clock: &'a Clock,
+    cache: &'a Cache,
 }
 
 impl Session<'_> {
@@ -216,7 +220,7 @@ impl Session<'_> {
         decide: impl FnOnce(&dyn View) -> Result<Vec<EventDraft>, Refusal>,
     ) -> Result<Vec<AppendedEvent>, AppendError> {
         self.expect(context.expected_position)?;
-        let drafts = decide(&Tables::new(self.connection))?;
+        let drafts = decide(&self.tables())?;
         let mut appended = Vec::with_capacity(drafts.len());
         self.write_drafts(context, drafts, &mut appended)?;
         Ok(appended)
@@ -231,7 +235,7 @@ impl Session<'_> {
         self.expect(context.expected_position)?;
         let mut appended = Vec::with_capacity(commands.len());
         for command in commands {
-            let drafts = decide(&Tables::new(self.connection), command)?;
+            let drafts = decide(&self.tables(), command)?;
             self.write_drafts(context, drafts, &mut appended)?;
         }
         Ok(appended)
@@ -318,7 +322,8 @@ impl Session<'_> {
 
     /// Makes the tables of entities anew.
     pub(super) fn rebuild(&mut self) -> Result<(), AppendError> {
-        let tables = Tables::new(self.connection);
+        let tables = self.tables();
+        self.cache.clear();
         tables.clear().map_err(|error| self.failed(error))?;
         let log = Log { connection: self.connection, path: self.path };
         let mut next = 1;
@@ -336,6 +341,10 @@ impl Session<'_> {
     /// Writes a value of the table `meta`.
     pub(super) fn set_meta(&self, key: &str, value: &str) -> Result<(), AppendError> {
         schema::set_meta(self.connection, key, value).map_err(|error| self.failed(error))
+    }
+
+    fn tables(&self) -> Tables<'_> {
+        Tables::cached(self.connection, self.cache)
     }
 
     /// Writes a checkpoint, in the place of an earlier copy of the same size.
@@ -372,7 +381,7 @@ impl Session<'_> {
         let cid = event.cid;
         self.write_row(position, &event, aggregate).map_err(|error| self.failed(error))?;
         self.tip.time = Some(event.event.occurred_at);
-        Tables::new(self.connection).fold(&event.event, position, cid).map_err(|error| self.misapplied(error))?;
+        self.tables().fold(&event.event, position, cid).map_err(|error| self.misapplied(error))?;
         Ok(AppendedEvent { position, cid, event: event.event, is_new: true })
     }
 

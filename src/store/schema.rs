@@ -149,6 +149,8 @@ fn set_up(connection: &mut Connection, access: Access, wait: Duration) -> rusqli
     connection.busy_timeout(wait)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // Plans that do not look at bound values: otherwise each lookup with another LIMIT is prepared anew.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     if access == Access::Create {

@@ -1,6 +1,7 @@
 //! The entities in tables: the same lookups and changes as in memory.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -15,17 +16,51 @@ pub(super) struct Tables<'a> {
     connection: &'a Connection,
     /// Where the log is: the same, but in a replay.
     log: &'a Connection,
+    /// What was read and written within one transaction, where there is one that writes.
+    cache: Option<&'a Cache>,
+}
+
+/// Entities as they are in the tables at this moment of a transaction, those that are not there too. An append looks the
+/// same ones up again and again: whether an identifier is free, and the organisation that everything belongs to.
+#[derive(Default)]
+pub(super) struct Cache(RefCell<HashMap<EntityRef, Option<Entity>>>);
+
+impl Cache {
+    /// The most that is held.
+    const MOST: usize = 4_096;
+
+    /// Forgets everything: after a rollback the tables are others.
+    pub(super) fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    fn get(&self, reference: EntityRef) -> Option<Option<Entity>> {
+        self.0.borrow().get(&reference).cloned()
+    }
+
+    fn set(&self, reference: EntityRef, entity: Option<Entity>) {
+        let mut entities = self.0.borrow_mut();
+        if entities.len() >= Self::MOST {
+            entities.clear();
+        }
+        entities.insert(reference, entity);
+    }
 }
 
 impl<'a> Tables<'a> {
     /// The entities of a ledger.
     pub(super) const fn new(connection: &'a Connection) -> Self {
-        Self { connection, log: connection }
+        Self { connection, log: connection, cache: None }
+    }
+
+    /// The entities of a ledger, within a transaction that writes.
+    pub(super) const fn cached(connection: &'a Connection, cache: &'a Cache) -> Self {
+        Self { connection, log: connection, cache: Some(cache) }
     }
 
     /// Entities that are made anew from the log of a ledger.
-    pub(super) const fn replay(connection: &'a Connection, log: &'a Connection) -> Self {
-        Self { connection, log }
+    pub(super) const fn replay(connection: &'a Connection, log: &'a Connection, cache: &'a Cache) -> Self {
+        Self { connection, log, cache: Some(cache) }
     }
 
     /// Applies an event that stands at a position.
@@ -47,6 +82,9 @@ impl<'a> Tables<'a> {
                 Change::Put(entity) => Some(entity),
                 Change::Remove(_) => None,
             };
+            if let Some(cache) = self.cache {
+                cache.set(reference, after.cloned());
+            }
             self.rename(reference, before.as_ref(), after)?;
             self.refer(reference, before.as_ref(), after)?;
             match after {
@@ -83,6 +121,16 @@ impl<'a> Tables<'a> {
     }
 
     fn read(&self, reference: EntityRef) -> Result<Option<Entity>, TableError> {
+        let Some(cache) = self.cache else { return self.read_row(reference) };
+        if let Some(known) = cache.get(reference) {
+            return Ok(known);
+        }
+        let entity = self.read_row(reference)?;
+        cache.set(reference, entity.clone());
+        Ok(entity)
+    }
+
+    fn read_row(&self, reference: EntityRef) -> Result<Option<Entity>, TableError> {
         let body = self
             .connection
             .prepare_cached("SELECT body FROM entity WHERE kind = ?1 AND id = ?2")?

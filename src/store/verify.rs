@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::read::{Log, read_cid};
 use super::schema;
-use super::tables::{Tables, reference_of};
+use super::tables::{Cache, Tables, reference_of};
 use super::tree::{node_count, push_stored, read_edge};
 use crate::events::{EventData, KeyEvent, Link};
 use crate::ipld_support::{Envelope, cid_of_blob, decode_block, verify_block};
@@ -80,6 +80,7 @@ pub(super) fn verify(log: &Log<'_>, progress: &mut dyn FnMut(u64, u64)) -> Repor
         log,
         report: &mut report,
         scratch: scratch.as_ref(),
+        cache: Cache::default(),
         end,
         last: 0,
         time: None,
@@ -147,6 +148,7 @@ struct Walk<'a, 'b> {
     log: &'a Log<'b>,
     report: &'a mut Report,
     scratch: Option<&'a Connection>,
+    cache: Cache,
     end: u64,
     /// The last position that was looked at.
     last: u64,
@@ -376,7 +378,7 @@ impl Walk<'_, '_> {
             _ => {}
         }
         if let Some(scratch) = self.scratch
-            && let Err(error) = Tables::replay(scratch, self.log.connection).fold(event, position, cid)
+            && let Err(error) = Tables::replay(scratch, self.log.connection, &self.cache).fold(event, position, cid)
         {
             self.report.add(Some(position), Some(cid), format!("it can't be replayed: {error}"));
         }
