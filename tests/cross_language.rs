@@ -15,7 +15,7 @@ use cim_keys::adapters::message::MessageWriter;
 use cim_keys::config::{NatsConfig, Payload};
 use cim_keys::delivery::outbox::Entry;
 use cim_keys::events::{EventData, KeyEvent, UnknownEvent};
-use cim_keys::ipld_support::ContentAddressedEvent;
+use cim_keys::ipld_support::{ContentAddressedEvent, append_message_body};
 use cim_keys::text::Label;
 use cim_keys_testkit::check::Contents;
 use cim_keys_testkit::nats_server::NatsServer;
@@ -142,6 +142,42 @@ async fn what_a_server_delivers_has_the_same_identifiers() {
             assert_eq!(answers.len(), expected.len());
             for (answer, cid) in answers.iter().zip(&expected) {
                 assert!(answer.iter().all(|said| said == cid), "{answer:?} and not {cid}");
+            }
+        }
+    }
+}
+
+/// The program that `docs/NATS_INTEGRATION.md` gives to readers of messages.
+#[test]
+fn the_documented_check_accepts_events_and_refuses_changed_ones() {
+    let Some(python) = tool(PYTHON) else { return };
+    let guide = include_str!("../docs/NATS_INTEGRATION.md");
+    let (_, rest) = guide.split_once("<!-- check.py -->\n```python\n").unwrap();
+    let program = rest.split_once("\n```").unwrap().0;
+    for event in
+        samples::events().into_iter().filter(|event| ["KeyGenerated", "EventAttested"].contains(&event.event_type()))
+    {
+        let event = ContentAddressedEvent::new(event).unwrap();
+        let mut body = Vec::new();
+        append_message_body(&event.cid, event.block(), &mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let changed = body.replacen("\"schema\":1", "\"schema\":2", 1);
+        assert_ne!(body, changed);
+        for (text, fits) in [(&body, true), (&changed, false)] {
+            let mut child = Command::new(&python)
+                .args(["-c", program])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.success(), fits, "{}", String::from_utf8_lossy(&output.stderr));
+            if fits {
+                assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), event.cid.to_string());
+            } else {
+                assert!(String::from_utf8_lossy(&output.stderr).contains("not the event that was published"));
             }
         }
     }
