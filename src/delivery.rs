@@ -34,6 +34,14 @@
 //!
 //! Of the events of one source: none lost, none twice, in order of position (an event that was parked and retried
 //! comes when it is retried); and every run ends, either with an empty outbox or with a [`Stop`] that says what to do.
+//!
+//! # Where the promise ends
+//!
+//! A stream that loses messages which it had acknowledged, as after a power failure, gives their sequences to others.
+//! What it lost is noticed and sent again. But a batch that was sent before the loss and arrives only after it could meet
+//! the sequences that it expects by chance. And where other writers keep moving the stream's last sequence, so that it is
+//! not expected any more, two drainers of one log can't tell a batch of the other that tore a moment ago. Each needs
+//! several rare faults at once; the simulator leaves exactly these out.
 
 mod head;
 mod machine;

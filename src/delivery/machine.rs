@@ -475,6 +475,10 @@ impl Machine {
                     self.pause(out);
                 }
             }
+            Refusal::Contended => {
+                self.moved_at = Some((self.head, self.position));
+                self.pause(out);
+            }
             Refusal::Full | Refusal::Busy | Refusal::Unknown => self.pause(out),
             Refusal::Never => self.stop(Stop::Refused { code, reason }, out),
         }

@@ -13,6 +13,9 @@ pub enum Refusal {
     Broken,
     /// The stream is full. Wait; never park, never split: a smaller later event would overtake.
     Full,
+    /// Another message was being stored at that moment, so that the stream's last sequence can't be what was expected.
+    /// Wait a moment, then read the stream.
+    Contended,
     /// The server lacks something for now: a leader, memory, room for one more open batch. Wait.
     Busy,
     /// The server will not take this however often it is sent. Stop, and say so.
@@ -42,11 +45,26 @@ pub enum Refusal {
 pub const fn classify(code: u64) -> Refusal {
     match code {
         10071 => Refusal::Moved,
+        10164 => Refusal::Contended,
         10054 => Refusal::Event,
         10176 => Refusal::Broken,
         10077 => Refusal::Full,
-        10002 | 10008 | 10009 | 10023 | 10028 | 10047 | 10158 | 10164 | 10210 | 429 | 503 => Refusal::Busy,
+        10002 | 10008 | 10009 | 10023 | 10028 | 10047 | 10158 | 10210 | 429 | 503 => Refusal::Busy,
         10060 | 10174 | 10199 | 10201 => Refusal::Never,
         _ => Refusal::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_about_one_event_can_park_it() {
+        let parks: Vec<u64> = (0..20_000).filter(|code| classify(*code) == Refusal::Event).collect();
+        assert_eq!(parks, [10054]);
+        // A full stream is waited for: to park or split would let later events overtake.
+        assert_eq!(classify(10077), Refusal::Full);
+        assert_eq!(classify(0), Refusal::Unknown);
     }
 }
