@@ -86,6 +86,7 @@ impl Global {
 
 /// The commands, each in a file of its own.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one a run
 pub(crate) enum Command {
     /// Make a ledger, with custody and a key of its own
     Init(commands::init::InitArgs),

@@ -1,6 +1,6 @@
 //! `policy`: policy documents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cim_keys::app::policies;
 use cim_keys::events::PolicyFormat;
@@ -62,7 +62,7 @@ pub(crate) struct UpdateArgs {
     validity: super::ValidityArgs,
 }
 
-fn read(path: &PathBuf) -> Result<Document> {
+fn read(path: &Path) -> Result<Document> {
     let text = super::read_text(path, 1024 * 1024)?;
     Document::new(&text)
         .map_err(|error| CliError::usage(format!("{} can't be a policy", path.display())).because(&error))
@@ -80,7 +80,7 @@ pub(crate) fn run(command: PolicyCommand, global: &Global, ui: Ui) -> Result {
             })
         }
         PolicyCommand::Update(args) => {
-            let document = args.document.as_ref().map(read).transpose()?;
+            let document = args.document.as_deref().map(read).transpose()?;
             let validity = args.validity.given()?;
             record(&|view| {
                 let (name, format, document) = (args.name.clone(), args.format, document.clone());
