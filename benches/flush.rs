@@ -17,6 +17,7 @@ use cim_keys::delivery::outbox::Outbox;
 use cim_keys::events::KeyEvent;
 use cim_keys::ipld_support::ContentAddressedEvent;
 use cim_keys::queue::{FileQueue, MAX_APPEND};
+use cim_keys::time::Timestamp;
 use cim_keys_testkit::{NatsServer, ServerOptions, samples};
 use futures_util::StreamExt as _;
 
@@ -213,7 +214,9 @@ async fn flush(server: &NatsServer, adapter: NatsClientAdapter, backlog: u64) ->
 fn ledger(folder: &Path, events: u64) -> cim_keys::store::Store {
     use cim_keys::events::{Actor, LedgerCreated};
     use cim_keys::store::{AppendContext, ReadyEvent, Store, StoreOptions};
-    let options = StoreOptions::new(folder.join("ledger.db"), folder.join("tokens"));
+    // The samples' times are fixed, and nothing may come before what is there.
+    let before: Timestamp = "2026-01-01T00:00:00.000000Z".parse().unwrap();
+    let options = StoreOptions::new(folder.join("ledger.db"), folder.join("tokens")).with_clock(move || before);
     let created = samples::data().into_iter().find_map(|data| match data {
         cim_keys::events::EventData::LedgerCreated(created) => Some(created),
         _ => None,
