@@ -68,40 +68,6 @@ fn the_configuration_that_is_shown_loads() {
     assert_eq!(config.nats.credentials_file, Some(PathBuf::from("/path/to/nats.creds")));
 }
 
-#[test]
-#[cfg(feature = "nats-client")]
-fn the_python_that_is_shown_checks_a_message() {
-    use std::io::Write as _;
-    use std::process::{Command, Stdio};
-    let Some(python) = cim_keys_testkit::tools::tool(cim_keys_testkit::tools::PYTHON) else { return };
-    let text = std::fs::read_to_string(path()).unwrap();
-    let script = fenced(section(&text, "check.py"));
-    let check = |body: &[u8]| {
-        let mut child = Command::new(&python)
-            .args(["-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(body).unwrap();
-        let output = child.wait_with_output().unwrap();
-        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
-    };
-    for event in cim_keys_testkit::samples::events().iter().step_by(9) {
-        let event = cim_keys::ipld_support::ContentAddressedEvent::new(event.clone()).unwrap();
-        let mut body = Vec::new();
-        cim_keys::ipld_support::append_message_body(&event.cid, event.block(), &mut body).unwrap();
-        let (good, said) = check(&body);
-        assert!(good && said.trim() == event.cid.to_string(), "{said}");
-    }
-    let event = cim_keys::ipld_support::ContentAddressedEvent::new(cim_keys_testkit::samples::typical()).unwrap();
-    let mut body = Vec::new();
-    cim_keys::ipld_support::append_message_body(&event.cid, event.block(), &mut body).unwrap();
-    let tampered = String::from_utf8(body).unwrap().replace("issuing", "is5uing");
-    assert!(!check(tampered.as_bytes()).0, "a tampered event passes");
-}
-
 #[cfg(feature = "nats-client")]
 mod permissions {
     //! The publisher, with the permissions of the table and no others.
