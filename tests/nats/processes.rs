@@ -87,7 +87,7 @@ async fn our_own_process_killed_fifty_times_loses_and_doubles_nothing() {
         acknowledged.extend(said);
         // Numbers are skipped, never used twice: the last event may be in the queue without having been said.
         next += 2_000;
-        assert!(began.elapsed() < Duration::from_secs(120), "only {kill} kills in two minutes");
+        assert!(began.elapsed() < Duration::from_secs(300), "only {kill} kills in five minutes");
     }
 
     let publisher = Publisher::on(config(&server.url()), &queue);
