@@ -182,7 +182,7 @@ fn child_that_appends() {
         let answers = queue.append(&events(end + 1, 1 + end % 13)).unwrap();
         let end = answers.last().unwrap().position;
         writeln!(out, "acked {end}").unwrap();
-        if end % 5 == 0 {
+        if end.is_multiple_of(5) {
             queue.set_cursor(&stream, Cursor { position: end, head_sequence: end }).unwrap();
             writeln!(out, "published {end}").unwrap();
         }

@@ -93,4 +93,5 @@ fn is_data(path: &Path) -> bool {
     name == "Cargo.lock"
         || name.to_string_lossy().starts_with("LICENSE")
         || path.components().any(|part| part.as_os_str() == "vectors")
+        || path.starts_with("fuzz/seeds")
 }

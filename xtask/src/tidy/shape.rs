@@ -123,6 +123,7 @@ fn orphans(files: &[File], findings: &mut Vec<Finding>) {
             parent.text.lines().any(|line| {
                 let line = line.trim();
                 line == format!("mod {module};")
+                    || (line.starts_with("#[") && line.contains("path = \"") && line.contains(&format!("{name}\"")))
                     || (line.ends_with(&format!(" mod {module};")) && !line.starts_with("//"))
             })
         });

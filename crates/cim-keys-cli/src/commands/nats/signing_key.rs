@@ -15,6 +15,7 @@ use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one is made in a run of the program")]
 pub(crate) enum SigningKeyCommand {
     /// Give an account a signing key; with --role its users may do what the flags below say, and nothing else
     Add(AddArgs),
