@@ -59,14 +59,14 @@ const MIGRATIONS: &[&str] = &["
         key   TEXT NOT NULL,
         held  INTEGER NOT NULL,
         id    BLOB NOT NULL,
-        PRIMARY KEY (kind, idx, scope, key, held, id)
+        PRIMARY KEY (key, kind, idx, scope, held, id)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE reference (
         to_kind TEXT NOT NULL,
         to_id   BLOB NOT NULL,
         kind    TEXT NOT NULL,
         id      BLOB NOT NULL,
-        PRIMARY KEY (to_kind, to_id, kind, id)
+        PRIMARY KEY (to_id, to_kind, kind, id)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE mark (
         position INTEGER NOT NULL,
