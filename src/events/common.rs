@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use cid::Cid;
+use cid::serde::CID_SERDE_PRIVATE_IDENTIFIER;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -13,8 +14,7 @@ use crate::text::{InvalidText, Label, borrowed_or_owned};
 use crate::time::Timestamp;
 
 /// A CIDv1 in the one profile that events use: codec dag-cbor (0x71) or raw (0x55), multihash sha2-256 (0x12), 32 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Link(Cid);
 
 /// A content identifier outside the profile of [`Link`].
@@ -55,6 +55,15 @@ impl fmt::Display for Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Link({})", self.0)
+    }
+}
+
+/// As [`Cid`] serialises itself, without its two allocations.
+impl Serialize for Link {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = [0; 36];
+        self.0.write_bytes(&mut bytes[..]).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_newtype_struct(CID_SERDE_PRIVATE_IDENTIFIER, serde_bytes::Bytes::new(&bytes))
     }
 }
 

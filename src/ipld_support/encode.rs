@@ -4,6 +4,7 @@
 //! buffer that is kept for the thread; a map that came in order is not touched again.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 
 use cid::serde::CID_SERDE_PRIVATE_IDENTIFIER;
@@ -247,7 +248,13 @@ impl Collection<'_> {
             && let Some(last) = encoder.entries.last()
             && self.sorted
         {
-            self.sorted = last.key(&encoder.out) < entry.key(&encoder.out);
+            let (last, key) = (last.key(&encoder.out), entry.key(&encoder.out));
+            // The first byte holds the length of a short key, and decides most comparisons.
+            self.sorted = match last.first().cmp(&key.first()) {
+                Ordering::Less => true,
+                Ordering::Equal => last < key,
+                Ordering::Greater => false,
+            };
         }
         if encoder.event && entry.key(&encoder.out) == b"\x61/" {
             return Err(EncodeError::NotForEvents("the map key \"/\""));

@@ -24,35 +24,56 @@ pub(super) fn sort_entries(
     scratch: &mut Vec<u8>,
 ) -> Result<(), Vec<u8>> {
     let Some(first) = entries.first().map(|entry| entry.start as usize) else { return Ok(()) };
-    let mut few = [(Entry::default(), 0u32); 24];
+    let mut few = [Span::default(); 24];
     let mut many = Vec::new();
     let spans = match few.get_mut(..entries.len()) {
         Some(few) => few,
         None => {
-            many.resize(entries.len(), (Entry::default(), 0));
+            many.resize(entries.len(), Span::default());
             &mut many[..]
         }
     };
+    let all_keys = keys.unwrap_or(buffer);
     // Buffers stay below 4 GiB: see the limits.
     let mut end = buffer.len() as u32;
     for (span, entry) in spans.iter_mut().zip(entries).rev() {
-        *span = (*entry, end);
+        *span = Span { prefix: prefix(entry.key(all_keys)), entry: *entry, end };
         end = entry.start;
     }
-    let all_keys = keys.unwrap_or(buffer);
-    spans.sort_unstable_by(|a, b| a.0.key(all_keys).cmp(b.0.key(all_keys)));
+    spans.sort_unstable_by(|a, b| {
+        a.prefix.cmp(&b.prefix).then_with(|| a.entry.key(all_keys).cmp(b.entry.key(all_keys)))
+    });
     for pair in spans.windows(2) {
         if let [a, b] = pair
-            && a.0.key(all_keys) == b.0.key(all_keys)
+            && a.prefix == b.prefix
+            && a.entry.key(all_keys) == b.entry.key(all_keys)
         {
-            return Err(a.0.key(all_keys).to_vec());
+            return Err(a.entry.key(all_keys).to_vec());
         }
     }
     scratch.clear();
-    for (entry, end) in spans.iter() {
-        scratch.extend_from_slice(buffer.get(entry.start as usize..*end as usize).unwrap_or_default());
+    for span in spans.iter() {
+        let bytes = buffer.get(span.entry.start as usize..span.end as usize);
+        scratch.extend_from_slice(bytes.unwrap_or_default());
     }
     buffer.truncate(first);
     buffer.extend_from_slice(scratch);
     Ok(())
+}
+
+/// An entry while it is sorted: where it ends, and the beginning of its key, which decides most comparisons.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    prefix: u64,
+    entry: Entry,
+    end: u32,
+}
+
+/// The first eight bytes of a key as a number that orders as they do; a shorter key is filled with zeros.
+fn prefix(key: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(key) {
+        *to = *from;
+    }
+    u64::from_be_bytes(first)
 }
