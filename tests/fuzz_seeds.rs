@@ -1,9 +1,9 @@
 //! The fuzz targets begin with what is real: every sample event, as a block and as DAG-JSON.
 //!
-//! After a new type of event: `CIM_KEYS_WRITE_SEEDS=1 cargo test --workspace --test fuzz_seeds`, and commit `fuzz/seeds`.
+//! `cargo xtask fuzz` names a folder in `CIM_KEYS_FUZZ_SEEDS`; without it they are written to a temporary one.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cim_keys::delivery::{Head, ParkedEvent};
 use cim_keys::ipld_support::{ContentAddressedEvent, canonical_bytes, generate_cid, to_dag_json};
@@ -12,7 +12,9 @@ use cim_keys_testkit::samples;
 
 #[test]
 fn every_sample_is_a_seed() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let temporary = tempfile::tempdir().unwrap();
+    let named = std::env::var_os("CIM_KEYS_FUZZ_SEEDS").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| temporary.path().to_owned());
     let mut seeds = Vec::new();
     for event in samples::events() {
         let block = canonical_bytes(&event).unwrap();
@@ -24,13 +26,14 @@ fn every_sample_is_a_seed() {
     seeds.push(("head/plain".to_owned(), head()));
     for (name, content) in seeds {
         let seed = folder.join(&name);
-        if std::env::var_os("CIM_KEYS_WRITE_SEEDS").is_some() {
-            std::fs::create_dir_all(seed.parent().unwrap()).unwrap();
-            std::fs::write(&seed, content).unwrap();
-        } else {
-            let there = std::fs::read(&seed).unwrap_or_default();
-            assert!(there == content, "fuzz/seeds/{name} is missing or old: CIM_KEYS_WRITE_SEEDS=1 writes it");
-        }
+        std::fs::create_dir_all(seed.parent().unwrap()).unwrap();
+        std::fs::write(&seed, content).unwrap();
+    }
+    // A folder of seeds that no target is called like would never be read.
+    let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(targets.join(format!("{name}.rs")).exists(), "there is no fuzz target {name}");
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) fn fuzz(seconds: u32, only: Option<&str>) -> Result {
         return Err(format!("there is no fuzz target {}", only.unwrap_or("in fuzz/fuzz_targets")));
     }
     let host = host()?;
+    let seeds = target().join("fuzz-seeds");
+    run(cargo(&["test", "--quiet", "--workspace", "--test", "fuzz_seeds"]).env("CIM_KEYS_FUZZ_SEEDS", &seeds))?;
     for name in names {
         let corpus = folder.join("corpus").join(&name);
         let artifacts = folder.join("artifacts").join(&name);
@@ -35,7 +37,7 @@ pub(crate) fn fuzz(seconds: u32, only: Option<&str>) -> Result {
         command.arg(format!("-artifact_prefix={}/", artifacts.display()));
         command.args(["-max_len=8192", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
         command.arg(corpus);
-        let seeds = folder.join("seeds").join(&name);
+        let seeds = seeds.join(&name);
         if seeds.is_dir() {
             command.arg(seeds);
         }

@@ -93,5 +93,4 @@ fn is_data(path: &Path) -> bool {
     name == "Cargo.lock"
         || name.to_string_lossy().starts_with("LICENSE")
         || path.components().any(|part| part.as_os_str() == "vectors")
-        || path.starts_with("fuzz/seeds")
 }
