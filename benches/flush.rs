@@ -83,7 +83,9 @@ fn message() {
 }
 
 fn addressed(count: u64) -> impl Iterator<Item = ContentAddressedEvent<KeyEvent>> {
-    samples::numbered(count).map(|event| ContentAddressedEvent::new(event).unwrap())
+    // A ledger takes no cause that it does not hold, and the samples' causes are made up.
+    let without_causes = |event| KeyEvent { causes: Vec::new(), ..event };
+    samples::numbered(count).map(move |event| ContentAddressedEvent::new(without_causes(event)).unwrap())
 }
 
 fn fill(queue: &mut FileQueue, count: u64) {
