@@ -1,4 +1,13 @@
-//! The offline-first key ledger.
+//! The offline-first key ledger: content-addressed events about people, roles, policies and keys, kept on disk and
+//! published to NATS JetStream exactly once.
+//!
+//! Data runs one way: a [`ledger`] command is decided upon and becomes [`events`]; `ipld_support` gives each its canonical
+//! bytes and content identifier; `store` (SQLite) or `queue` (a JSON-lines file) keeps it; [`delivery`] says how it reaches a
+//! stream, and `adapters` takes it there. Private keys are made by `acts` and live in `custody`, and nowhere else.
+//!
+//! Where to begin: `app` for whole use cases, as the command line has them; `adapters::NatsClientAdapter` for publishing from a
+//! program of one's own; `manual` for ceremonies, recovery, defaults and threats. Nothing in this crate reads the
+//! environment, a home folder or a terminal.
 
 #[cfg(feature = "custody")]
 pub mod acts;

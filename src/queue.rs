@@ -156,7 +156,8 @@ impl FileQueue {
     pub fn waiting(&self) -> u64 {
         let done = self.index.latest.as_ref().and_then(|stream| self.index.cursors.get(stream));
         let done = done.map_or(0, |cursor| cursor.position).max(self.index.base.position);
-        self.index.end.saturating_sub(done) + self.index.retries.len() as u64
+        let parked = self.index.parked.range(done + 1..).count() as u64;
+        self.index.end.saturating_sub(done + parked) + self.index.retries.len() as u64
     }
 
     /// Where the queue is.

@@ -160,7 +160,10 @@ impl NatsClientAdapter {
         let position = self.status.borrow().last_published.map_or(0, |last| last.position);
         let waiting = move |kept: &mut Kept| match kept {
             Kept::Queue(queue) => Ok(queue.waiting()),
-            Kept::Ledger(outbox) => Ok(outbox.end()?.saturating_sub(position) + outbox.retries()?.len() as u64),
+            Kept::Ledger(outbox) => {
+                let parked = outbox.parked()?.iter().filter(|parked| parked.position > position).count() as u64;
+                Ok(outbox.end()?.saturating_sub(position + parked) + outbox.retries()?.len() as u64)
+            }
         };
         let waiting: u64 = self.keep(waiting).await?;
         Ok(usize::try_from(waiting).unwrap_or(usize::MAX))

@@ -49,11 +49,11 @@ fn published(store: &Store, stream: &str) -> Result<Option<u64>, QueueError> {
 pub fn standing(store: &Store, stream: &str) -> Result<Standing, QueueError> {
     let outbox = store.outbox_read_only()?;
     let last_published = published(store, stream)?;
-    Ok(Standing {
-        queued: outbox.end()?.saturating_sub(last_published.unwrap_or(0)),
-        parked: outbox.parked()?.len() as u64,
-        last_published,
-    })
+    let (parked, done) = (outbox.parked()?, last_published.unwrap_or(0));
+    // What is parked does not wait, but for what is to be tried again.
+    let aside = parked.iter().filter(|parked| parked.position > done).count() as u64;
+    let queued = outbox.end()?.saturating_sub(done + aside) + outbox.retries()?.len() as u64;
+    Ok(Standing { queued, parked: parked.len() as u64, last_published })
 }
 
 /// The first events that wait for a stream, at most `limit`.

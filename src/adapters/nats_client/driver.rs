@@ -266,13 +266,16 @@ impl Driver {
                 Kept::Ledger(_) => None,
             };
             let outbox = kept.outbox();
-            Ok::<_, OutboxError>((outbox.end()?, outbox.retries()?, outbox.parked()?.len() as u64, waiting))
+            Ok::<_, OutboxError>((outbox.end()?, outbox.retries()?, outbox.parked()?, waiting))
         });
         match seen.await {
             Some(Ok((end, retries, parked, waiting))) => {
                 let position = self.machine.position();
+                let aside = parked.iter().filter(|parked| parked.position > position).count() as u64;
+                let parked = parked.len() as u64;
                 self.status.send_if_modified(|status| {
-                    let queued = waiting.unwrap_or_else(|| end.saturating_sub(position) + retries.len() as u64);
+                    let behind = end.saturating_sub(position + aside);
+                    let queued = waiting.unwrap_or(behind + retries.len() as u64);
                     let changed = (status.queued, status.parked) != (queued, parked);
                     (status.queued, status.parked) = (queued, parked);
                     changed
