@@ -14,7 +14,19 @@ fuzz_target!(|bytes: &[u8]| {
     validate(&block).unwrap();
     let text = to_dag_json(&block).unwrap();
     assert_eq!(from_dag_json(text.as_bytes()).as_ref(), Ok(&block));
-    // Our own text is what the other library reads, with the same value.
+    // Our own text is what the other library reads, with the same value; but it takes integers below 64 bits for floats.
+    if below_64_bits(&serde_ipld_dagcbor::from_slice(&block).unwrap()) {
+        return;
+    }
     let theirs: Ipld = serde_ipld_dagjson::from_slice(text.as_bytes()).unwrap();
     assert_eq!(serde_ipld_dagcbor::to_vec(&theirs).unwrap(), block);
 });
+
+fn below_64_bits(value: &Ipld) -> bool {
+    match value {
+        Ipld::Integer(integer) => *integer < i128::from(i64::MIN),
+        Ipld::List(items) => items.iter().any(below_64_bits),
+        Ipld::Map(map) => map.values().any(below_64_bits),
+        _ => false,
+    }
+}

@@ -291,7 +291,8 @@ impl PrivateKey {
     }
 
     /// The key as Ed25519, if it is one and no nkey: login keys sign what a server chooses, and nothing else.
-    pub(crate) const fn as_ed25519(&self) -> Option<&ed25519_dalek::SigningKey> {
+    #[must_use]
+    pub const fn as_ed25519(&self) -> Option<&ed25519_dalek::SigningKey> {
         match &self.0 {
             Inner::Ed25519(key) => Some(key),
             _ => None,

@@ -11,7 +11,7 @@ use support::{Place, ROOT, Run};
 /// Runs a command on a terminal of its own, gives the answers one by one where a line ends with a colon or a bracket and
 /// waits, and prints what was shown.
 const ON_A_TERMINAL: &str = r#"
-import json, os, pty, sys
+import json, os, pty, sys, termios, time
 answers, command = json.loads(sys.argv[1]), sys.argv[2:]
 child, terminal = pty.fork()
 if child == 0:
@@ -26,6 +26,10 @@ while True:
         break
     shown += chunk
     if shown[asked:].endswith((b": ", b"] ")) and answers:
+        # A person does not type a secret before the terminal hides it, which comes just after the prompt.
+        deadline = time.monotonic() + 10
+        while shown.endswith(b": ") and termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < deadline:
+            time.sleep(0.005)
         os.write(terminal, answers.pop(0).encode() + b"\n")
         asked = len(shown)
 sys.stdout.buffer.write(shown)
