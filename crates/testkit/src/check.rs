@@ -4,8 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::GetStreamErrorKind;
 use cid::Cid;
 use cid::multihash::Multihash;
 use cim_keys::delivery::outbox::Outbox;
@@ -14,6 +18,9 @@ use ipld_core::ipld::Ipld;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
+
+/// How long a server may take to answer, on a busy machine.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// An event as it stands in a stream.
 #[derive(Debug, Clone)]
@@ -59,33 +66,53 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Reads a whole stream. A stream that is not there holds nothing.
+    /// Reads a whole stream. A stream that is not there holds nothing. A cluster that has just lost a member answers late or
+    /// not at all: it is asked again.
     ///
     /// # Panics
-    /// When the stream can't be read, or holds a message that is neither an event nor a head.
+    /// When the stream can't be read for long, or holds a message that is neither an event nor a head.
     pub async fn read(client: &async_nats::Client, stream: &str) -> Self {
-        let mut contents = Self::default();
-        let Ok(mut stream) = jetstream::new(client.clone()).get_stream(stream).await else { return contents };
-        if stream.info().await.expect("the stream's state").state.messages == 0 {
-            return contents;
-        }
-        let all = jetstream::consumer::pull::OrderedConfig::default();
-        let consumer = stream.create_consumer(all).await.expect("a consumer of the stream");
-        let mut messages = consumer.messages().await.expect("the stream's messages");
-        while let Some(message) = messages.next().await {
-            let message = message.expect("a message of the stream");
-            let info = message.info().expect("a stored message's place");
-            contents.take(&message.message, info.stream_sequence);
-            if info.pending == 0 {
-                break;
+        let until = Instant::now() + READ_WITHIN;
+        let mut contents = loop {
+            match Self::try_read(client, stream).await {
+                Ok(contents) => break contents,
+                Err(error) => assert!(Instant::now() < until, "the stream {stream} can't be read: {error}"),
             }
-        }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
         for event in &mut contents.events {
             if let Some(block) = linked_object(client, &event.body).await {
                 event.body = block;
             }
         }
         contents
+    }
+
+    async fn try_read(client: &async_nats::Client, stream: &str) -> Result<Self, async_nats::Error> {
+        let mut contents = Self::default();
+        let mut stream = match jetstream::new(client.clone()).get_stream(stream).await {
+            Ok(stream) => stream,
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    return Ok(contents);
+                }
+                _ => return Err(error.into()),
+            },
+        };
+        if stream.info().await?.state.messages == 0 {
+            return Ok(contents);
+        }
+        let consumer = stream.create_consumer(OrderedConfig::default()).await?;
+        let mut messages = consumer.messages().await?;
+        while let Some(message) = messages.next().await {
+            let message = message?;
+            let info = message.info()?;
+            contents.take(&message.message, info.stream_sequence);
+            if info.pending == 0 {
+                break;
+            }
+        }
+        Ok(contents)
     }
 
     /// Adds a message, as an event or as a head.
