@@ -91,6 +91,7 @@ fn files() -> Result<Vec<File>> {
 fn is_data(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     name == "Cargo.lock"
+        || name == "go.sum"
         || name.to_string_lossy().starts_with("LICENSE")
         || path.components().any(|part| part.as_os_str() == "vectors")
 }

@@ -1,4 +1,4 @@
-//! What the tests need besides Rust: NATS servers of two ages, and other people's IPLD libraries.
+//! What the tests need besides Rust: NATS servers of two ages, NATS' own command lines, and other people's IPLD libraries.
 //!
 //! Each is looked for first and fetched only when it is missing, by its ordinary client, into the target folder. What can't
 //! be had is named with `SKIPPED`, and the tests that need it say so too; with `CI=true` it is a failure.
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Result;
-use crate::shell::{program, read, strict, target};
+use crate::shell::{program, read, root, strict, target};
 
 /// The first server release with atomic batches.
 const ATOMIC_BATCHES: (u32, u32) = (2, 12);
@@ -70,6 +70,11 @@ pub(crate) fn fetch() -> Result<Tools> {
     tools.take("CIM_KEYS_PYTHON", "Python with dag-cbor, libipld and cryptography", python(&folder));
     tools.take("CIM_KEYS_NODE_MODULES", "JavaScript with @ipld/dag-cbor and @ipld/car", node(&folder));
     tools.take("CIM_KEYS_AGE", "the age program", age(&folder));
+    let built = go_tools(&folder);
+    for (variable, name) in [("CIM_KEYS_NSC", "nsc"), ("CIM_KEYS_NATS", "nats")] {
+        let tool = built.clone().map(|folder| folder.join(name).with_extension(std::env::consts::EXE_EXTENSION));
+        tools.take(variable, &format!("the {name} program"), tool);
+    }
     match tools.missing.len() {
         0 => Ok(tools),
         missing if strict() => Err(format!("{missing} of the tests' tools are missing, and CI must skip nothing")),
@@ -126,6 +131,31 @@ fn age(folder: &Path) -> Result<PathBuf> {
     }
     debian_package(&folder, "age")?;
     if works(&age) { Ok(age) } else { Err("Debian's age does not run here".to_owned()) }
+}
+
+/// The folder with `nsc` and `nats`, built with Go from the versions that `xtask/tools/go.mod` pins, once for each change
+/// of it.
+fn go_tools(folder: &Path) -> Result<PathBuf> {
+    let module = root().join("xtask/tools");
+    let pinned = read_file(&module.join("go.mod"))?;
+    let folder = folder.join("go");
+    let stamp = folder.join("built-from");
+    if read_file(&stamp).is_ok_and(|built| built == pinned) {
+        return Ok(folder);
+    }
+    let go = on_path("go").ok_or("there is no Go here")?;
+    fresh(&folder)?;
+    let place = format!("{}{}", folder.display(), std::path::MAIN_SEPARATOR);
+    let packages = ["github.com/nats-io/nsc/v2", "github.com/nats-io/natscli/nats"];
+    let mut build = program(go, &["build", "-buildvcs=false", "-mod=readonly", "-o", &place]);
+    // A Go that is too old says so, and fetches no other.
+    read(build.args(packages).current_dir(&module).env("GOTOOLCHAIN", "local"))?;
+    std::fs::write(&stamp, pinned).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    Ok(folder)
+}
+
+fn read_file(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Fetches a package of this distribution and unpacks it into a folder.

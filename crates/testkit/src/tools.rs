@@ -12,6 +12,10 @@ pub const PYTHON: &str = "CIM_KEYS_PYTHON";
 pub const NODE_MODULES: &str = "CIM_KEYS_NODE_MODULES";
 /// The age program.
 pub const AGE: &str = "CIM_KEYS_AGE";
+/// The `nsc` program.
+pub const NSC: &str = "CIM_KEYS_NSC";
+/// The `nats` program.
+pub const NATS: &str = "CIM_KEYS_NATS";
 
 /// A tool by its variable: as the environment says, else where `cargo xtask tools` puts it. `None`, and a line that says
 /// so, when it is nowhere; where nothing may be skipped, that fails the test.
@@ -23,6 +27,8 @@ pub fn tool(variable: &str) -> Option<PathBuf> {
         PYTHON => "python/bin/python3",
         NODE_MODULES => "node/node_modules",
         AGE => "age/usr/bin/age",
+        NSC => "go/nsc",
+        NATS => "go/nats",
         _ => "",
     };
     let given = std::env::var_os(variable).map(PathBuf::from);
