@@ -14,6 +14,7 @@ pub mod locations;
 pub mod log;
 pub mod lookup;
 pub mod nats;
+pub mod online_key;
 pub mod organizations;
 pub mod people;
 pub mod policies;

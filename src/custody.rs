@@ -46,6 +46,7 @@ use crate::text::Label;
 mod compartment;
 mod error;
 mod folder;
+pub mod lone;
 pub mod passphrase;
 mod sealed;
 

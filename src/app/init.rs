@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use super::online_key;
 use super::session::{Place, Session};
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::custody::{self, Custody, WorkFactor};
@@ -13,7 +14,7 @@ use crate::events::{Actor, CustodyRecipientAdded, KeyGenerated, KeyPurpose, Ledg
 use crate::ids::{KeyId, LedgerId};
 use crate::ledger::Command;
 use crate::store::{AppendContext, CreateError, Store};
-use crate::text::{InvalidText, Label, Name, Recipient};
+use crate::text::{InvalidText, Label, Name, Note, Recipient};
 
 /// What a new ledger is made of.
 pub struct NewLedger {
@@ -23,6 +24,8 @@ pub struct NewLedger {
     pub actor: Actor,
     /// The compartments of custody, each with its passphrase. `issuing` is among them: it takes the ledger's key.
     pub compartments: Vec<(Label, SecretString)>,
+    /// Whether the ledger's key lies open too, so that heads are signed with nobody at hand ([`super::online_key`]).
+    pub online_key: bool,
     /// How dear a guess at a passphrase is.
     pub work: WorkFactor,
     /// The text of `config.toml`.
@@ -53,6 +56,9 @@ pub enum InitError {
     /// Custody could not be made.
     #[error(transparent)]
     Custody(#[from] custody::CreateError),
+    /// The ledger's key could not be laid open.
+    #[error(transparent)]
+    OnlineKey(#[from] custody::FileError),
     /// The ledger's key could not be made.
     #[error(transparent)]
     Key(#[from] GenerateError),
@@ -78,6 +84,9 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
     if place.custody().exists() {
         return Err(InitError::CustodyExists(place.custody()));
     }
+    if new.online_key && place.online_key().exists() {
+        return Err(custody::FileError::Exists { path: place.online_key() }.into());
+    }
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| InitError::Io { path, source }
@@ -98,6 +107,9 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
             if !matches!(error, InitError::Create(CreateError::Exists(_))) {
                 let _ = fs::remove_dir_all(place.custody());
                 let _ = fs::remove_file(place.database());
+                if new.online_key {
+                    let _ = fs::remove_file(place.online_key());
+                }
             }
             if folder_is_new {
                 let _ = fs::remove_dir(place.folder());
@@ -113,6 +125,9 @@ fn make(place: &Place, new: &NewLedger) -> Result<Store, InitError> {
     let (key_id, public) = (KeyId::mint(), key.public());
     let compartment = Label::new(custody::ISSUING)?;
     custody.seal(&compartment, key_id, &key.secret())?;
+    if new.online_key {
+        online_key::create(place, &key.secret())?;
+    }
 
     let ledger =
         LedgerCreated { ledger_id: LedgerId::mint(), name: new.name.clone(), public_key: public.public_key.clone() };
@@ -137,6 +152,10 @@ fn make(place: &Place, new: &NewLedger) -> Result<Store, InitError> {
         validity: Validity::ALWAYS,
         location_id: None,
     }));
+    if new.online_key {
+        let reason = Note::new("kept in ledger.key, unencrypted, to sign heads with nobody at hand")?;
+        more.push(Command::ExportKey { key_id, recipient: None, reason });
+    }
     Ok(Store::create(place.options(), AppendContext::new(new.actor.clone()), ledger, more)?)
 }
 

@@ -99,6 +99,10 @@ impl LedgerKey {
 pub struct LedgerSecret(PrivateKey);
 
 impl LedgerSecret {
+    pub(super) const fn new(key: PrivateKey) -> Self {
+        Self(key)
+    }
+
     fn signer(&self, key: &VerifierKey) -> Result<&ed25519_dalek::SigningKey, CheckpointError> {
         self.0.as_ed25519().ok_or_else(|| CheckpointError::OtherSecret(key.to_string()))
     }

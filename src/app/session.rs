@@ -40,6 +40,12 @@ impl Place {
         self.folder.join("custody")
     }
 
+    /// The ledger's own key, where it lies open ([`crate::app::online_key`]).
+    #[must_use]
+    pub fn online_key(&self) -> PathBuf {
+        self.folder.join("ledger.key")
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> PathBuf {

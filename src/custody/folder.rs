@@ -82,20 +82,7 @@ impl Folder {
 
     /// Reads a whole file of at most `limit` bytes.
     pub(super) fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, FileError> {
-        let path = self.path.join(name);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|e| refused("open", &path, e))?;
-        let size = check(&fd, &path, FileType::RegularFile, FILE_MODE)?;
-        if size > limit {
-            return Err(FileError::TooLarge { path, limit });
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(64));
-        File::from(fd).take(limit + 1).read_to_end(&mut bytes).map_err(|source| FileError::Io {
-            act: "read",
-            path: path.clone(),
-            source,
-        })?;
-        if bytes.len() as u64 > limit { Err(FileError::TooLarge { path, limit }) } else { Ok(bytes) }
+        read_at(&self.fd, Path::new(name), self.path.join(name), limit)
     }
 
     /// Writes a file that must not be there yet.
@@ -261,6 +248,50 @@ pub(super) fn create_whole(
             Err(e)
         }
     }
+}
+
+/// Reads a whole file of at most `limit` bytes, of mode 0600 and of this user, which is not in custody's own folder.
+pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    read_at(CWD, path, path.to_owned(), limit)
+}
+
+/// Writes a file of mode 0600 that must not be there yet, which is not in custody's own folder. It appears whole or not at
+/// all: it is written under a name of its own, and linked to its place.
+pub(super) fn create_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = parent.join(unfinished_name(path)?);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(&temporary, flags, Mode::from_raw_mode(FILE_MODE as _))
+        .map_err(|e| refused("make", path, e))?;
+    let mut file = File::from(fd);
+    let placed = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|source| FileError::Io { act: "write", path: path.to_owned(), source })
+        .and_then(|()| rustix::fs::link(&temporary, path).map_err(|e| refused("make", path, e)));
+    let _ = rustix::fs::unlink(&temporary);
+    placed?;
+    crate::files::sync_folder(parent).map_err(|source| FileError::Io {
+        act: "write the folder",
+        path: parent.to_owned(),
+        source,
+    })
+}
+
+fn read_at(at: impl AsFd, name: &Path, path: PathBuf, limit: u64) -> Result<Vec<u8>, FileError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(at, name, flags, Mode::empty()).map_err(|e| refused("open", &path, e))?;
+    let size = check(&fd, &path, FileType::RegularFile, FILE_MODE)?;
+    if size > limit {
+        return Err(FileError::TooLarge { path, limit });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(64));
+    File::from(fd).take(limit + 1).read_to_end(&mut bytes).map_err(|source| FileError::Io {
+        act: "read",
+        path: path.clone(),
+        source,
+    })?;
+    if bytes.len() as u64 > limit { Err(FileError::TooLarge { path, limit }) } else { Ok(bytes) }
 }
 
 /// A name that nothing has yet, for what is not finished.

@@ -5,6 +5,7 @@ use cim_keys::app::custody::CheckError;
 use cim_keys::app::init::InitError;
 use cim_keys::app::keys::KeyError;
 use cim_keys::app::lookup::LookupError;
+use cim_keys::app::online_key::OnlineKeyError;
 use cim_keys::app::session::RecordError;
 use cim_keys::custody;
 use cim_keys::store::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
@@ -142,6 +143,12 @@ impl From<cim_keys::app::queue::QueueError> for CliError {
             QueueError::NotParked(_) => told(Self::usage, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }
+    }
+}
+
+impl From<OnlineKeyError> for CliError {
+    fn from(error: OnlineKeyError) -> Self {
+        told(Self::failed, &error.to_string())
     }
 }
 

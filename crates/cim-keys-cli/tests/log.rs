@@ -87,6 +87,49 @@ fn a_stranger_checks_what_a_ledger_signed() {
 }
 
 #[test]
+fn a_key_that_lies_open_signs_without_a_passphrase() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let said = ok(dir, &["init", "relay", "--online-ledger-key"]);
+    assert!(said.contains("relay/ledger.key"), "{said}");
+    let key = dir.join("relay/ledger.key");
+    let mode = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(std::fs::read_to_string(&key).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+    let unattended = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cim-keys"));
+        let command = command.env_clear().current_dir(dir).env("CIM_KEYS_STATE", dir.join("state")).args(arguments);
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let sign = ["log", "checkpoint", "--sign", "--ledger", "relay"];
+    assert_eq!(unattended(&sign), (0, String::new()));
+    // That it lies open is on record, and custody still has it.
+    assert!(ok(dir, &["event", "list", "--ledger", "relay"]).contains("KeyExported"));
+    ok(dir, &["custody", "check", "--ledger", "relay"]);
+
+    mode(0o640);
+    let (code, told) = unattended(&sign);
+    assert!(code == 1 && told.contains("chmod 0600 ") && told.contains("ledger.key"), "{code} {told}");
+    mode(0o600);
+    let own = std::fs::read(&key).unwrap();
+    ok(dir, &["init", "other", "--online-ledger-key"]);
+    std::fs::copy(dir.join("other/ledger.key"), &key).unwrap();
+    let (code, told) = unattended(&sign);
+    assert!(code == 1 && told.contains("another key than this ledger's"), "{code} {told}");
+    std::fs::write(&key, &own).unwrap();
+    assert_eq!(unattended(&sign).0, 0);
+
+    // Without the file it is a ledger as any other.
+    std::fs::remove_file(&key).unwrap();
+    ok(dir, &["organization", "add", "Acme", "--ledger", "relay"]);
+    let (code, told) = unattended(&sign);
+    assert!(code == 2 && told.contains("issuing"), "{code} {told}");
+    ok(dir, &sign);
+}
+
+#[test]
 fn an_archive_is_verified_and_mirrored() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();

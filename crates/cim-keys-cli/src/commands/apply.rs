@@ -74,7 +74,7 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
             // The plan is made first: a ledger is not made for a file that can't be applied.
             apply::prepare_new(request.clone())?;
             let organization = Some(request.manifest.organization.name.clone());
-            let session = init::make(&folder, organization, false, &args.custody, ui)?;
+            let session = init::make(&folder, organization, init::Manner::default(), &args.custody, ui)?;
             ui.done(format_args!("The ledger is made in {}.", visible(&folder.display().to_string())))?;
             ledger::as_actor(session, global)?
         }

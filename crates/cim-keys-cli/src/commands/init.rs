@@ -27,6 +27,10 @@ pub(crate) struct InitArgs {
     /// Refuse any server but those of this machine, from the start
     #[arg(long)]
     air_gapped: bool,
+    /// Keep the ledger's own key in a file (ledger.key, mode 0600) besides, so that heads are signed without a passphrase:
+    /// for relays, agents and embedded use
+    #[arg(long)]
+    online_ledger_key: bool,
     #[command(flatten)]
     custody: CustodyArgs,
 }
@@ -47,7 +51,8 @@ pub(crate) struct CustodyArgs {
 pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
     let named = global.ledger.as_ref().filter(|folder| !folder.as_os_str().is_empty());
     let dir = args.dir.clone().or_else(|| named.cloned()).unwrap_or_else(|| PathBuf::from("."));
-    let session = make(&dir, args.name.clone(), args.air_gapped, &args.custody, ui)?;
+    let manner = Manner { air_gapped: args.air_gapped, online_key: args.online_ledger_key };
+    let session = make(&dir, args.name.clone(), manner, &args.custody, ui)?;
     let identity = session.store().identity();
     ui.object(&json!({
         "ledger": dir,
@@ -56,20 +61,34 @@ pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
         "public_key": identity.public_key,
         "source": identity.source,
         "compartments": [ROOT, ISSUING],
+        "online_key": args.online_ledger_key,
     }))?;
     ui.done(format_args!("The ledger \"{}\" is made.", identity.name))?;
-    ui.facts(&[
+    let mut facts = vec![
         ("folder", dir.display().to_string()),
         ("ledger", identity.ledger_id.to_string()),
         ("public key", identity.public_key.to_string()),
         ("custody", format!("compartments {ROOT} and {ISSUING}")),
-    ])?;
+    ];
+    if args.online_ledger_key {
+        facts.push(("online key", session.place().online_key().display().to_string()));
+    }
+    ui.facts(&facts)?;
     ui.line("")?;
     ui.line("Next: `cim-keys apply FILE` declares an organisation; `cim-keys organization add NAME` begins by hand.")
 }
 
+/// What a new ledger is for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// Whether it refuses any server but those of this machine.
+    air_gapped: bool,
+    /// Whether its own key lies open, beside custody.
+    online_key: bool,
+}
+
 /// Makes a ledger, and shows the passphrases that were generated for it.
-pub(crate) fn make(dir: &Path, name: Option<Name>, air_gapped: bool, custody: &CustodyArgs, ui: Ui) -> Result<Session> {
+pub(crate) fn make(dir: &Path, name: Option<Name>, manner: Manner, custody: &CustodyArgs, ui: Ui) -> Result<Session> {
     let place = Place::new(dir, place::state_folder()?);
     if place.database().exists() {
         return Err(CliError::usage(format!("there is a ledger in {} already", dir.display()))
@@ -83,14 +102,21 @@ pub(crate) fn make(dir: &Path, name: Option<Name>, air_gapped: bool, custody: &C
         .ok_or_else(|| CliError::usage("the work factor is between 10 and 20; 18 is the default"))?;
     let compartments = [Label::new(ROOT)?, Label::new(ISSUING)?];
     let passphrases = Passphrases::new(&custody.passphrases)?.for_new(&compartments, custody.show_passphrase)?;
-    let config = match air_gapped {
+    let config = match manner.air_gapped {
         true => Config::example().replace("air_gapped = false", "air_gapped = true"),
         false => Config::example(),
     };
     let spinner = ui.spinner("making custody");
     let session = init(
         place,
-        NewLedger { name, actor: ledger::system_actor(), compartments: passphrases.passphrases.clone(), work, config },
+        NewLedger {
+            name,
+            actor: ledger::system_actor(),
+            compartments: passphrases.passphrases.clone(),
+            online_key: manner.online_key,
+            work,
+            config,
+        },
     )?;
     spinner.finish_and_clear();
     passphrases.show(ui);

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogError, Requirements};
+use cim_keys::app::online_key;
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
 use cim_keys::log::{Policy, SignedCheckpoint, Update, VerifierKey};
@@ -40,7 +41,8 @@ pub(crate) enum LogCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckpointArgs {
-    /// Sign the head of what is recorded now; asks for the passphrase of compartment "issuing"
+    /// Sign the head of what is recorded now; asks for the passphrase of compartment "issuing", where the ledger's key lies
+    /// in custody only
     #[arg(long)]
     sign: bool,
     /// Keep the signatures of witnesses that this copy of a checkpoint carries
@@ -181,6 +183,9 @@ fn with_ledger_key<T>(
     passphrases: &PassphraseArgs,
     act: impl FnOnce(&log::LedgerSecret) -> Result<T>,
 ) -> Result<T> {
+    if let Some(secret) = online_key::read(session.place(), session.store())? {
+        return act(&secret);
+    }
     let custody = session.custody().map_err(|error| CliError::failed("custody can't be opened").because(&error))?;
     let passphrases = Passphrases::new(passphrases)?;
     let key = log::ledger_key(session.store()).map_err(|error| told(&error))?;
