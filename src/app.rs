@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod archive;
+pub mod carry;
 pub mod custody;
 pub mod describe;
 pub mod init;
@@ -13,6 +14,8 @@ pub mod keys;
 pub mod locations;
 pub mod log;
 pub mod lookup;
+pub mod medium;
+pub mod mirrors;
 pub mod nats;
 pub mod online_key;
 pub mod organizations;
@@ -22,4 +25,5 @@ pub mod queue;
 pub mod relationships;
 pub mod roles;
 pub mod session;
+pub mod tokens;
 pub mod units;

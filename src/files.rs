@@ -23,6 +23,13 @@ impl NewFile {
         Ok(Self { place: place.to_owned(), aside, out: Some(BufWriter::with_capacity(1 << 18, file)) })
     }
 
+    /// Gives the file another name than it was begun with, in the same folder: one that follows from its content.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.place.set_file_name(name);
+        self
+    }
+
     /// Makes the file durable, and then visible under its name. What was there under that name is replaced.
     pub fn commit(mut self) -> io::Result<()> {
         let Some(out) = self.out.take() else { return Ok(()) };

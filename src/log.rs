@@ -30,6 +30,7 @@ mod policy;
 mod proof;
 mod tree;
 mod witness;
+mod words;
 
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use history::{History, HistoryError, HistoryProblem};
@@ -39,3 +40,4 @@ pub use policy::{InvalidPolicy, Policy, PolicyError};
 pub use proof::{LogProof, ProofFileError, Subject, Update};
 pub use tree::{Edge, NodeHash, ProofError, check_consistency, check_inclusion, leaf_hash};
 pub use witness::{DamagedMemory, Memory, WitnessError};
+pub use words::{InvalidWords, parse_words, words};

@@ -30,7 +30,7 @@ fn import(ledger: &Ledger, folder: &Path, bytes: &[u8]) -> Result<Imported, Impo
     let file = folder.with_extension("car");
     std::fs::write(&file, bytes).unwrap();
     let key = ledger.requirements().key;
-    archive::import(&place(folder), &file, Some(&key), &mut |_, _| {})
+    archive::import(&place(folder), &file, Held { key: Some(&key), against: None }, &mut |_, _| {})
 }
 
 fn place(folder: &Path) -> Place {

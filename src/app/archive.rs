@@ -355,15 +355,10 @@ pub struct Imported {
 
 /// Takes an archive into a mirror, which is made when it is absent. The whole archive is verified before anything is
 /// recorded; only what a head signed with the pinned key covers is taken. Doing it again changes nothing.
-pub fn import(
-    place: &Place,
-    file: &Path,
-    key: Option<&VerifierKey>,
-    progress: Progress<'_>,
-) -> Result<Imported, ImportError> {
+pub fn import(place: &Place, file: &Path, held: Held<'_>, progress: Progress<'_>) -> Result<Imported, ImportError> {
     let exists = place.database().exists();
     let mirror = if exists { Some(Mirror::open(place.options())?) } else { None };
-    let key = match (mirror.as_ref().map(Mirror::key), key) {
+    let key = match (mirror.as_ref().map(Mirror::key), held.key) {
         (Some(pinned), Some(given)) if pinned != given => {
             return Err(ImportError::OtherKey { pinned: pinned.to_string(), given: given.to_string() });
         }
@@ -371,7 +366,7 @@ pub fn import(
         (None, Some(given)) => given.clone(),
         (None, None) => return Err(ImportError::KeyNeeded),
     };
-    let held = Held { key: Some(&key), against: None };
+    let held = Held { key: Some(&key), ..held };
     let mut linked = HashSet::new();
     let mut last_error = None;
     let archive = verify(open(file)?, held, progress, |item| {

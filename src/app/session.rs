@@ -46,6 +46,12 @@ impl Place {
         self.folder.join("ledger.key")
     }
 
+    /// The file of restricted blocks: the texts of signed tokens.
+    #[must_use]
+    pub fn restricted(&self) -> PathBuf {
+        self.folder.join("restricted.db")
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> PathBuf {

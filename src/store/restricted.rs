@@ -105,6 +105,26 @@ impl RestrictedBlocks {
         Ok(transaction.commit().map_err(failed)?)
     }
 
+    /// Forgets all blocks but these, and writes over what they leave.
+    ///
+    /// # Errors
+    /// When the disk fails; then all of them are still kept.
+    pub fn keep_only(&mut self, wanted: &std::collections::HashSet<Cid>) -> Result<(), RestrictedError> {
+        let path = self.path.clone();
+        let failed = |error| DatabaseError::new("forgetting restricted blocks", &path, error);
+        self.connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
+        let transaction = self.connection.transaction().map_err(failed)?;
+        {
+            let mut all = transaction.prepare("SELECT cid FROM block").map_err(failed)?;
+            let all = all.query_map([], |row| row.get::<_, Vec<u8>>(0)).map_err(failed)?;
+            let all = all.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+            for cid in all.iter().filter(|cid| !Cid::try_from(cid.as_slice()).is_ok_and(|cid| wanted.contains(&cid))) {
+                transaction.execute("DELETE FROM block WHERE cid = ?1", [cid]).map_err(failed)?;
+            }
+        }
+        Ok(transaction.commit().map_err(failed)?)
+    }
+
     /// A block; `None` when it is not kept here, or no longer what it was.
     ///
     /// # Errors

@@ -141,6 +141,12 @@ pub(crate) enum Command {
     /// Take what another place recorded, after verifying it
     #[command(subcommand)]
     Import(commands::import::ImportCommand),
+    /// Read-only copies of a ledger, pinned to its key, for the connected side and for auditors
+    #[command(subcommand)]
+    Mirror(commands::mirror::MirrorCommand),
+    /// Bring what is public over removable media: archives and tokens out, requests and receipts in
+    #[command(subcommand)]
+    Carry(commands::carry::CarryCommand),
     /// Take over the right to write for this copy of a ledger
     Handover(commands::handover::HandoverArgs),
     /// Show, check and explain the configuration

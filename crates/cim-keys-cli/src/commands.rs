@@ -1,6 +1,7 @@
 //! The commands, one file each, and what several of them share.
 
 pub(crate) mod apply;
+pub(crate) mod carry;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod custody;
@@ -8,12 +9,14 @@ pub(crate) mod entities;
 pub(crate) mod event;
 pub(crate) mod export;
 pub(crate) mod handover;
+pub(crate) mod head_words;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod location;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod mirror;
 pub(crate) mod nats;
 pub(crate) mod organization;
 pub(crate) mod person;
@@ -65,6 +68,8 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Log(command) => log::run(command, global, ui),
         Command::Export(command) => export::run(command, global, ui),
         Command::Import(command) => import::run(command, global, ui),
+        Command::Mirror(command) => mirror::run(command, global, ui),
+        Command::Carry(command) => carry::run(command, global, ui),
         Command::Handover(args) => handover::run(&args, global, ui),
         Command::Config(command) => config::run(command, global, ui),
         Command::Completions(args) => completions::run(&args, ui),

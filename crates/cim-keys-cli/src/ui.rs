@@ -116,6 +116,18 @@ impl Ui {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
+    /// Asks for a line of text at the terminal; the caller has made sure that there is one.
+    pub(crate) fn prompt(self, question: &str) -> Result<String> {
+        {
+            let mut err = anstream::stderr().lock();
+            write!(err, "{} ", visible(question))?;
+            err.flush()?;
+        }
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        Ok(answer)
+    }
+
     /// Asks a question whose safe answer is no. `--yes` answers it; without a terminal it is an error that says so.
     pub(crate) fn confirm(self, question: &str) -> Result<bool> {
         if self.assume_yes {

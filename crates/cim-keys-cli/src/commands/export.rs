@@ -69,18 +69,10 @@ pub(crate) fn run(command: ExportCommand, global: &Global, ui: Ui) -> Result {
 
 fn car(args: &CarArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
-    let checkpoint: Option<SignedCheckpoint>;
-    let since = match args.since.as_deref().map(|text| (text, text.parse::<u64>())) {
-        None => Since::Position(0),
-        Some((_, Ok(position))) => Since::Position(position),
-        Some((path, Err(_))) => {
-            checkpoint = Some(read_checkpoint(Path::new(path))?);
-            checkpoint.as_ref().map_or(Since::Position(0), Since::Checkpoint)
-        }
-    };
+    let beginning = Beginning::read(args.since.as_deref())?;
     let mut file = create(&args.file)?;
     let bar = ui.progress("exporting", 0);
-    let exported = archive::export(session.store(), since, &mut file, &mut |done, all| {
+    let exported = archive::export(session.store(), beginning.since(), &mut file, &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
@@ -107,6 +99,30 @@ fn car(args: &CarArgs, global: &Global, ui: Ui) -> Result {
         ));
     }
     Ok(())
+}
+
+/// What `--since` names.
+pub(super) enum Beginning {
+    Position(u64),
+    Checkpoint(Box<SignedCheckpoint>),
+}
+
+impl Beginning {
+    /// A position, or the file of a checkpoint; without either everything is meant.
+    pub(super) fn read(text: Option<&str>) -> Result<Self> {
+        match text.map(|text| (text, text.parse::<u64>())) {
+            None => Ok(Self::Position(0)),
+            Some((_, Ok(position))) => Ok(Self::Position(position)),
+            Some((path, Err(_))) => Ok(Self::Checkpoint(Box::new(read_checkpoint(Path::new(path))?))),
+        }
+    }
+
+    pub(super) fn since(&self) -> Since<'_> {
+        match self {
+            Self::Position(position) => Since::Position(*position),
+            Self::Checkpoint(checkpoint) => Since::Checkpoint(checkpoint),
+        }
+    }
 }
 
 fn events(args: &EventsArgs, global: &Global, ui: Ui) -> Result {
@@ -155,7 +171,7 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> CliError {
     CliError::failed(format!("cannot write {}", path.display())).because(error)
 }
 
-fn told(error: &ExportError) -> CliError {
+pub(super) fn told(error: &ExportError) -> CliError {
     match error {
         ExportError::Nothing { .. } => CliError::refused(error.to_string()),
         ExportError::OtherHistory { .. } => CliError::verification(error.to_string()),

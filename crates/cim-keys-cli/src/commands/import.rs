@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cim_keys::app::archive::{self, ImportError, VerifyError};
+use cim_keys::app::archive::{self, Held, ImportError, VerifyError};
 use cim_keys::app::session::Place;
 use cim_keys::store::MirrorError;
 use clap::{Args, Subcommand};
@@ -45,7 +45,7 @@ fn car(args: &CarArgs, global: &Global, ui: Ui) -> Result {
     // A mirror gives no right to write, so nothing is kept outside of its folder.
     let mirror = Place::new(&folder, folder.join("tokens"));
     let bar = ui.progress("verifying", 0);
-    let imported = archive::import(&mirror, &args.file, key.as_ref(), &mut |done, all| {
+    let imported = archive::import(&mirror, &args.file, Held { key: key.as_ref(), against: None }, &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
@@ -68,7 +68,7 @@ fn car(args: &CarArgs, global: &Global, ui: Ui) -> Result {
     Ok(())
 }
 
-fn told(error: &ImportError) -> CliError {
+pub(super) fn told(error: &ImportError) -> CliError {
     match error {
         ImportError::KeyNeeded | ImportError::OtherKey { .. } => CliError::usage(error.to_string()),
         ImportError::Verify(VerifyError::Open { .. }) => CliError::usage(error.to_string()),

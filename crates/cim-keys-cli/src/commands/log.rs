@@ -172,7 +172,10 @@ fn show(signed: &SignedCheckpoint, unsigned: u64, ui: Ui) -> Result {
 }
 
 /// Unlocks the ledger's key and signs the head.
-fn sign(session: &cim_keys::app::session::Session, passphrases: &PassphraseArgs) -> Result<SignedCheckpoint> {
+pub(crate) fn sign(
+    session: &cim_keys::app::session::Session,
+    passphrases: &PassphraseArgs,
+) -> Result<SignedCheckpoint> {
     with_ledger_key(session, passphrases, |secret| {
         log::sign_head(session.store(), secret).map_err(|error| told(&error))
     })

@@ -124,8 +124,7 @@ impl From<NatsError> for CliError {
 
 /// The tokens of a ledger.
 fn restricted(session: &Session) -> Result<RestrictedBlocks> {
-    let path = session.place().folder().join("restricted.db");
-    RestrictedBlocks::open(&path).map_err(|error| CliError::failed(error.to_string()))
+    RestrictedBlocks::open(&session.place().restricted()).map_err(|error| CliError::failed(error.to_string()))
 }
 
 /// Does an act and records what it leads to, or nothing.
