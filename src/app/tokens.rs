@@ -123,7 +123,7 @@ pub fn read(input: impl Read, in_force: &HashSet<Cid>, restricted: &mut Restrict
             page.push(text.to_vec());
         }
         if page.len() == PAGE {
-            restricted.put(page.drain(..).collect::<Vec<_>>().iter().map(Vec::as_slice))?;
+            restricted.put(std::mem::take(&mut page).iter().map(Vec::as_slice))?;
         }
     }
     if seen != contents.tokens {
