@@ -3,5 +3,7 @@
 pub mod message;
 pub mod nats_client;
 pub mod object_store;
+#[cfg(feature = "store")]
+pub mod stream_reader;
 
 pub use nats_client::NatsClientAdapter;

@@ -25,5 +25,7 @@ pub mod queue;
 pub mod relationships;
 pub mod roles;
 pub mod session;
+#[cfg(feature = "nats-client")]
+pub mod stream;
 pub mod tokens;
 pub mod units;

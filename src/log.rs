@@ -6,6 +6,7 @@
 //! - [`LogProof`] proves that an event stands at a position, in one file, offline (C2SP tlog-proof);
 //! - [`Update`] proves that a later head continues an earlier one (C2SP tlog-witness);
 //! - [`Memory`] is what a **witness** keeps, which signs only what continues the last head it saw (C2SP tlog-cosignature);
+//! - [`PublishedHistory`] follows a history as a stream has it, by events and heads;
 //! - [`Policy`] says whose signatures are demanded (C2SP tlog-policy).
 //!
 //! Nothing here reads a file or a database: the store gives hashes, the caller gives texts and keys.
@@ -28,6 +29,7 @@ mod key;
 mod note;
 mod policy;
 mod proof;
+mod published;
 mod tree;
 mod witness;
 mod words;
@@ -38,6 +40,7 @@ pub use key::{InvalidKey, KeyKind, Verified, VerifierKey};
 pub use note::{KeyName, Note, NoteError, NoteSignature};
 pub use policy::{InvalidPolicy, Policy, PolicyError};
 pub use proof::{LogProof, ProofFileError, Subject, Update};
+pub use published::{Closed, Leaf, PublishedEvent, PublishedHistory, StreamFault, StreamProblem};
 pub use tree::{Edge, NodeHash, ProofError, check_consistency, check_inclusion, leaf_hash};
 pub use witness::{DamagedMemory, Memory, WitnessError};
 pub use words::{InvalidWords, parse_words, words};

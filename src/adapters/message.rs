@@ -15,6 +15,7 @@
 //! | `ce-datacontenttype` | of what kind the body is |
 //! | `Cim-Position` | the source's gap-free number of the event |
 //! | `traceparent` | W3C Trace Context, when a trace is active |
+//! | `Cim-Restored` | `true` on what `reconcile` puts back because the stream had lost it |
 //!
 //! **Body:** one of
 //!
@@ -25,6 +26,9 @@
 //! | `enable_ipld = false` | `application/json` | the event |
 //! | any, an event too large for a message | `application/vnd.ipld.dag-json` | `{"cid":{"/":"bafy…"},"object":{"bucket":"…","name":"bafy…"}}`; the object holds the canonical bytes |
 
+#[cfg(feature = "store")]
+mod incoming;
+
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
@@ -34,8 +38,14 @@ use crate::events;
 use crate::ipld_support::{BlockError, Envelope, ToJsonError, append_dag_json, append_message_body};
 use crate::text::SubjectPrefix;
 
+#[cfg(feature = "store")]
+pub use incoming::{BadMessage, Incoming, LinkedEvent, MessageProblem, MessageReader, StreamMessage};
+
 /// The position's header.
 pub const POSITION: &str = "Cim-Position";
+
+/// The header of what is put back because the stream had lost it; its value is `true`.
+pub const RESTORED: &str = "Cim-Restored";
 
 /// What is left free of the server's `max_payload` for the headers that a batch adds to a message.
 const RESERVE: usize = 512;

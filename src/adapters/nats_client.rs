@@ -30,11 +30,11 @@
 //! `$JS.API.STREAM.NAMES` is optional: with it, an error about the stream's subjects names the stream that has them.
 
 mod compose;
-mod connect;
+pub(in crate::adapters) mod connect;
 mod driver;
 mod errors;
 mod keeper;
-mod reads;
+pub(in crate::adapters) mod reads;
 mod send;
 mod status;
 

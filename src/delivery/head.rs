@@ -49,7 +49,7 @@ pub struct Head {
 pub type Checkpoint = String;
 
 /// The head before a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Previous {
     /// Its sequence in the stream.
     pub sequence: u64,

@@ -56,6 +56,7 @@ pub struct History {
     last_at: Option<Timestamp>,
     /// The first eight bytes of each digest: SHA-256 spreads them evenly, and two that agree only hide a missing cause.
     seen: HashSet<u64>,
+    forgets: bool,
 }
 
 impl History {
@@ -69,6 +70,13 @@ impl History {
     #[must_use]
     pub fn from_edge(edge: Edge) -> Self {
         Self { begun_at: edge.size(), edge, ..Self::default() }
+    }
+
+    /// The same, without remembering what stood before: in constant memory. Causes and repetitions are the caller's then.
+    #[must_use]
+    pub fn forgetful(mut self) -> Self {
+        self.forgets = true;
+        self
     }
 
     /// The tree as far as it was followed.
@@ -92,6 +100,7 @@ impl History {
             return Err(error(HistoryProblem::Earlier { at, before }));
         }
         if self.begun_at == 0
+            && !self.forgets
             && let Some(cause) =
                 envelope.causes.iter().find(|cause| cause.codec() == DAG_CBOR && !self.seen.contains(&short(cause)))
         {
@@ -100,10 +109,17 @@ impl History {
         if self.seen.contains(&short(cid)) {
             return Err(error(HistoryProblem::Twice));
         }
-        self.seen.insert(short(cid));
         self.last_at = Some(at);
-        self.edge.push(cid);
+        self.push_unread(cid);
         Ok(envelope)
+    }
+
+    /// Adds the next event by its content identifier alone, where its block is not to be had.
+    pub fn push_unread(&mut self, cid: &Cid) {
+        if !self.forgets {
+            self.seen.insert(short(cid));
+        }
+        self.edge.push(cid);
     }
 
     /// Whether a checkpoint of exactly this size has this root; `None` for one of another size.

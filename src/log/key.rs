@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
@@ -96,6 +96,16 @@ impl VerifierKey {
     #[must_use]
     pub fn bytes(&self) -> [u8; 32] {
         self.key.to_bytes()
+    }
+
+    /// The source under which a ledger with this key publishes: its SubjectPublicKeyInfo (RFC 8410) in the URL's alphabet of
+    /// base64, without padding.
+    #[must_use]
+    pub fn source(&self) -> crate::text::SubjectToken {
+        // What stands in front of the 32 bytes of an Ed25519 key (RFC 8410, section 4).
+        const PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        let text = BASE64_URL_SAFE_NO_PAD.encode([&PREFIX[..], self.key.as_bytes()].concat());
+        crate::text::SubjectToken::new(&text).expect("base64 in the URL's alphabet is a token")
     }
 
     /// The short identifier that stands in front of each signature: SHA-256 of name, newline, type and key, its first

@@ -15,7 +15,10 @@ use crate::text::visible;
 ///
 /// It is the only client of its driver for as long as that lives: what an abandoned client still holds would be sent
 /// whenever its server comes back.
-pub(super) async fn connect(config: &NatsConfig, events: UnboundedSender<Event>) -> Result<Client, ConnectError> {
+pub(in crate::adapters) async fn connect(
+    config: &NatsConfig,
+    events: UnboundedSender<Event>,
+) -> Result<Client, ConnectError> {
     let options = options(config, events).await?;
     let servers: Vec<String> = config.url.iter().map(crate::config::ServerUrl::reveal).collect();
     options.connect(servers).await.map_err(|error| failure(config, &error))
@@ -71,7 +74,7 @@ async fn options(config: &NatsConfig, events: UnboundedSender<Event>) -> Result<
 }
 
 /// A pause that doubles with each attempt, and is never the same for two publishers that lost one server.
-pub(super) fn pause(attempts: usize, first: Duration, longest: Duration) -> Duration {
+pub(in crate::adapters) fn pause(attempts: usize, first: Duration, longest: Duration) -> Duration {
     let exponent = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
     jitter(first.saturating_mul(1 << exponent).min(longest))
 }

@@ -258,7 +258,7 @@ impl Reader {
 }
 
 /// The JetStream context of a configuration.
-pub(super) fn context(client: &Client, config: &NatsConfig) -> jetstream::Context {
+pub(in crate::adapters) fn context(client: &Client, config: &NatsConfig) -> jetstream::Context {
     match &config.domain {
         Some(domain) => jetstream::with_domain(client.clone(), domain),
         None => jetstream::new(client.clone()),

@@ -1,0 +1,341 @@
+//! Reading a stream back: its messages in order, in pieces, across outages, without ever writing to it.
+//!
+//! The reader makes ordered consumers, which vanish by themselves. Where the connection or the server fails, it goes on
+//! behind the last message that it gave, for as long as its patience lasts; a stream that was made anew meanwhile is an
+//! error. What the messages are worth is for [`MessageReader`](super::message::MessageReader) and
+//! [`PublishedHistory`](crate::log::PublishedHistory) to say.
+//!
+//! # Permissions
+//!
+//! The user of the credentials needs to
+//! - publish to `$JS.API.STREAM.INFO.{stream_name}`, `$JS.API.STREAM.MSG.GET.{stream_name}`,
+//!   `$JS.API.CONSUMER.CREATE.{stream_name}.>` and `$JS.API.CONSUMER.MSG.NEXT.{stream_name}.>`,
+//! - the same for the stream `OBJ_{object_store_bucket}`, where events are larger than a message may be, and
+//!   `$JS.API.DIRECT.GET.OBJ_{object_store_bucket}.>`,
+//! - subscribe to `_INBOX.>`, or below the configured `inbox_prefix`.
+//!
+//! It may publish nothing else: a reader can't change what it reads.
+
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::{Client, jetstream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::io::AsyncReadExt as _;
+
+use super::message::StreamMessage;
+use super::nats_client::ConnectError;
+use super::nats_client::connect::{connect, pause};
+use super::nats_client::reads::context;
+use crate::config::NatsConfig;
+use crate::ipld_support::MAX_BLOCK_LEN;
+use crate::text::visible;
+
+/// Messages handed on together: few enough to stay in memory, many enough to be worth a hand-over.
+pub const CHUNK: usize = 256;
+
+/// How many messages are asked for by their sequences at once.
+const READ_AHEAD: usize = 64;
+
+/// How long nothing may come before the consumer is made anew.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Why a stream could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamReadError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The stream is not there.
+    #[error("there is no stream {0} on this server, or not in this account; name it with --stream or nats.stream_name")]
+    NoStream(String),
+    /// The server did not answer, however often it was asked.
+    #[error("the stream {stream} could not be read: {problem}; what was taken so far stays, try again")]
+    Failed {
+        /// The stream.
+        stream: String,
+        /// What was said last.
+        problem: String,
+    },
+    /// Another stream stands under the name.
+    #[error("the stream {0} was made anew while it was read: begin again")]
+    MadeAnew(String),
+}
+
+/// What is known of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamState {
+    /// When it was made, which tells one of its name from another.
+    pub created: String,
+    /// The first sequence that it holds.
+    pub first: u64,
+    /// Its last sequence.
+    pub last: u64,
+    /// How many messages it holds.
+    pub messages: u64,
+}
+
+/// Which messages are read.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// From this sequence on.
+    pub from: u64,
+    /// Only those of this subject; all where it is empty.
+    pub subject: String,
+    /// Without their bodies.
+    pub headers_only: bool,
+}
+
+/// Reads one stream.
+#[derive(Debug, Clone)]
+pub struct StreamReader {
+    client: Client,
+    config: NatsConfig,
+    patience: Duration,
+}
+
+impl StreamReader {
+    /// Connects to the server of a configuration.
+    ///
+    /// # Errors
+    /// When no server answers, or it refuses the user.
+    pub async fn connect(config: &NatsConfig) -> Result<Self, ConnectError> {
+        let (events, _) = tokio::sync::mpsc::unbounded_channel();
+        let client = connect(config, events).await?;
+        Ok(Self { client, config: config.clone(), patience: config.connection_timeout() * 3 })
+    }
+
+    /// Goes on for so long without an answer before it gives up.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The configuration that it reads with.
+    #[must_use]
+    pub const fn config(&self) -> &NatsConfig {
+        &self.config
+    }
+
+    /// The server that it is connected to.
+    #[must_use]
+    pub fn server(&self) -> String {
+        self.config.url.to_string()
+    }
+
+    /// What is known of the stream now.
+    ///
+    /// # Errors
+    /// When there is no such stream, or the server does not answer.
+    pub async fn state(&self) -> Result<StreamState, StreamReadError> {
+        self.persist(async || {
+            let mut stream = self.stream().await?;
+            let info = stream.info().await.map_err(|error| self.failed(&error))?;
+            let state = &info.state;
+            Ok(StreamState {
+                created: info.created.to_string(),
+                first: state.first_sequence,
+                last: state.last_sequence,
+                messages: state.messages,
+            })
+        })
+        .await
+    }
+
+    /// The newest message of a subject, from the stream's leader.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn newest(&self, subject: &str) -> Result<Option<StreamMessage>, StreamReadError> {
+        self.persist(async || {
+            let stream = self.handle().await?;
+            match stream.get_last_raw_message_by_subject(subject).await {
+                Ok(message) => Ok(Some(from_stored(message))),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+                Err(error) => Err(self.failed(&error)),
+            }
+        })
+        .await
+    }
+
+    /// The messages at these sequences that are there, in the given order.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn at(&self, sequences: &[u64]) -> Result<Vec<StreamMessage>, StreamReadError> {
+        self.persist(async || {
+            let stream = self.handle().await?;
+            let one = async |sequence: u64| match stream.get_raw_message(sequence).await {
+                Ok(message) => Ok(Some(from_stored(message))),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+                Err(error) => Err(self.failed(&error)),
+            };
+            let found: Vec<_> = futures_util::stream::iter(sequences)
+                .map(|sequence| one(*sequence))
+                .buffered(READ_AHEAD)
+                .try_collect()
+                .await?;
+            Ok(found.into_iter().flatten().collect())
+        })
+        .await
+    }
+
+    /// An object of a bucket, up to the size that an event may have.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub async fn object(&self, bucket: &str, name: &str) -> Result<Vec<u8>, String> {
+        let told = |error: &dyn std::error::Error| visible(&error.to_string()).into_owned();
+        let store = context(&self.client, &self.config).get_object_store(bucket).await;
+        let store = store.map_err(|error| told(&error))?;
+        let object = store.get(name).await.map_err(|error| told(&error))?;
+        let mut bytes = Vec::new();
+        object.take(MAX_BLOCK_LEN as u64 + 1).read_to_end(&mut bytes).await.map_err(|error| told(&error))?;
+        Ok(bytes)
+    }
+
+    /// Reads the selected messages up to the end that the stream has when all before were read, and hands them on in
+    /// chunks. `take` answers whether to go on. Each message comes once, whatever happens to the connection.
+    ///
+    /// # Errors
+    /// When the stream is gone or was made anew, or the server does not answer for longer than the patience lasts.
+    pub async fn read(
+        &self,
+        selection: &Selection,
+        mut take: impl AsyncFnMut(Vec<StreamMessage>) -> bool,
+    ) -> Result<(), StreamReadError> {
+        let created = self.state().await?.created;
+        let mut next = selection.from.max(1);
+        let mut since = Instant::now();
+        let mut attempts = 0;
+        loop {
+            let before = next;
+            match self.read_on(selection, &mut next, &mut take).await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    if next > before {
+                        (since, attempts) = (Instant::now(), 0);
+                    }
+                    attempts += 1;
+                    if since.elapsed() > self.patience {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(pause(attempts, Duration::from_millis(100), Duration::from_secs(2))).await;
+                    if self.state().await?.created != created {
+                        return Err(StreamReadError::MadeAnew(self.config.stream_name.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One consumer's life.
+    async fn read_on(
+        &self,
+        selection: &Selection,
+        next: &mut u64,
+        take: &mut impl AsyncFnMut(Vec<StreamMessage>) -> bool,
+    ) -> Result<(), StreamReadError> {
+        let config = OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: *next },
+            filter_subject: selection.subject.clone(),
+            headers_only: selection.headers_only,
+            replay_policy: ReplayPolicy::Instant,
+            ..OrderedConfig::default()
+        };
+        let consumer = self.handle().await?.create_consumer(config).await.map_err(|error| self.failed(&error))?;
+        if consumer.cached_info().num_pending == 0 {
+            return Ok(());
+        }
+        let mut messages = consumer.messages().await.map_err(|error| self.failed(&error))?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        loop {
+            let message = match tokio::time::timeout(SILENCE, messages.next()).await {
+                Ok(Some(Ok(message))) => message,
+                Ok(Some(Err(error))) => return Err(self.failed(&error)),
+                Ok(None) => return Err(self.failed_with("the consumer ended".into())),
+                Err(_) => return Err(self.failed_with(format!("nothing came for {} s", SILENCE.as_secs()))),
+            };
+            let (sequence, pending) = {
+                let info = message.info().map_err(|error| self.failed_with(error.to_string()))?;
+                (info.stream_sequence, info.pending)
+            };
+            // A consumer that the client made anew before its first message begins at the stream's beginning.
+            if sequence >= *next {
+                chunk.push(from_delivered(message, sequence));
+            }
+            if chunk.len() == CHUNK || pending == 0 {
+                if let Some(last) = chunk.last() {
+                    *next = last.sequence + 1;
+                }
+                if !take(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))).await || pending == 0 {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn stream(&self) -> Result<Stream, StreamReadError> {
+        let name = self.config.stream_name.as_str();
+        context(&self.client, &self.config).get_stream(name).await.map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(inner) if inner.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                StreamReadError::NoStream(name.to_owned())
+            }
+            _ => self.failed(&error),
+        })
+    }
+
+    async fn handle(&self) -> Result<jetstream::stream::Stream<()>, StreamReadError> {
+        let name = self.config.stream_name.as_str();
+        context(&self.client, &self.config).get_stream_no_info(name).await.map_err(|error| self.failed(&error))
+    }
+
+    /// Asks until there is an answer, or the patience ends.
+    async fn persist<T>(&self, mut ask: impl AsyncFnMut() -> Result<T, StreamReadError>) -> Result<T, StreamReadError> {
+        let since = Instant::now();
+        let mut attempts = 0;
+        loop {
+            match ask().await {
+                Err(StreamReadError::Failed { .. }) if since.elapsed() < self.patience => {
+                    attempts += 1;
+                    tokio::time::sleep(pause(attempts, Duration::from_millis(100), Duration::from_secs(2))).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn failed(&self, error: &dyn std::error::Error) -> StreamReadError {
+        self.failed_with(error.to_string())
+    }
+
+    fn failed_with(&self, problem: String) -> StreamReadError {
+        let problem = visible(&problem).into_owned();
+        StreamReadError::Failed { stream: self.config.stream_name.to_string(), problem }
+    }
+}
+
+fn from_stored(message: jetstream::message::StreamMessage) -> StreamMessage {
+    StreamMessage {
+        sequence: message.sequence,
+        subject: message.subject.into_string(),
+        headers: message.headers,
+        body: message.payload,
+    }
+}
+
+fn from_delivered(message: jetstream::Message, sequence: u64) -> StreamMessage {
+    let message = message.message;
+    StreamMessage {
+        sequence,
+        subject: message.subject.into_string(),
+        headers: message.headers.unwrap_or_default(),
+        body: message.payload,
+    }
+}
