@@ -143,7 +143,7 @@ fn a_signing_key_signs_until_it_is_retired() {
         holder: NatsHolder::Account(account.account_id),
         public_key: key.public_key.clone(),
         role: Some(name("device")),
-        compartment: key.compartment,
+        compartment: Some(key.compartment),
     };
     world.ok(Command::Nats(NatsCommand::AddSigningKey(signing)));
     let about = NatsParty::User(user.user_id);

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod creds;
 pub mod lookup;
+pub mod nsc;
 pub mod operators;
 pub mod server_config;
 pub mod signing_keys;

@@ -18,8 +18,9 @@ pub struct NatsSigningKeyGenerated {
     /// The scope's role, for a scoped key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Name>,
-    /// The custody compartment that holds the seed.
-    pub compartment: Label,
+    /// The custody compartment that holds the seed; absent when only the public half is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compartment: Option<Label>,
 }
 
 /// An nkey was made, and its seed sealed in custody.

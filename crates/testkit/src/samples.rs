@@ -409,7 +409,7 @@ pub fn data() -> Vec<EventData> {
             holder: party("account", 177),
             public_key: nkey('A'),
             role: Some(text("device")),
-            compartment: text("issuing"),
+            compartment: Some(text("issuing")),
         }
         .into(),
         NKeyGenerated {

@@ -115,7 +115,7 @@ pub fn add_signing_key(work: &mut Work<'_, '_>, operator_id: NatsOperatorId) -> 
         holder: NatsHolder::Operator(operator_id),
         public_key: key.public_key,
         role: None,
-        compartment: Label::new(ISSUING)?,
+        compartment: Some(Label::new(ISSUING)?),
     }))?;
     Ok(key.key_id)
 }

@@ -54,7 +54,7 @@ fn make(
         holder: NatsHolder::Account(account.account.account_id),
         public_key: made.public_key.clone(),
         role,
-        compartment: Label::new(compartment)?,
+        compartment: Some(Label::new(compartment)?),
     }))?;
     Ok(made)
 }
@@ -95,7 +95,7 @@ pub fn rotate(
         }
     }
     record_retirement(work, old, None, reason)?;
-    let made = make(work, account, old.role.clone(), old.compartment.as_str())?;
+    let made = make(work, account, old.role.clone(), old.compartment.as_ref().map_or(ISSUING, Label::as_str))?;
     accounts::edit(work, account, &|_| {}, &|claims| {
         for key in &mut claims.signing_keys {
             if key.public_key() == old.public_key.as_str() {

@@ -137,7 +137,17 @@ pub fn revoke(
 /// Records that a user is cut off, and its key revoked; the account's claims are the caller's to change.
 pub(super) fn record_revocation(work: &mut Work<'_, '_>, facts: &UserFacts, reason: &Note) -> Result<i64, NatsError> {
     let until = revocation_second(work, facts);
-    let user = &facts.user;
+    record_revocation_until(work, &facts.user, until, reason)?;
+    Ok(until)
+}
+
+/// The same up to a given second of the Unix epoch.
+pub(super) fn record_revocation_until(
+    work: &mut Work<'_, '_>,
+    user: &NatsUserCreated,
+    until: i64,
+    reason: &Note,
+) -> Result<(), NatsError> {
     let revoked_at = Timestamp::from_unix_micros(until.saturating_mul(1_000_000))
         .ok_or_else(|| NatsError::Usage("the clock is beyond the year 9999; set it right".to_owned()))?;
     work.run(NatsCommand::RevokeUser(NatsUserRevoked {
@@ -152,8 +162,7 @@ pub(super) fn record_revocation(work: &mut Work<'_, '_>, facts: &UserFacts, reas
         reason: RevocationReason::PrivilegeWithdrawn,
         note: Some(reason.clone()),
         invalid_since: None,
-    })?;
-    Ok(until)
+    })
 }
 
 /// The second up to which what was issued to a user is refused: now, or its last token's, if a clock was fast.

@@ -6,7 +6,8 @@ use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::app::custody::{SealedError, record_sealed};
 use crate::custody::{Custody, SealError, SecretBytes};
 use crate::events::{
-    JwtClaimsCreated, JwtKind, JwtSigned, Link, NKeyGenerated, NatsHolder, NatsParty, NkeyKind, Party,
+    JwtClaimsCreated, JwtKind, JwtSigned, KeyImported, KeyPurpose, Link, NKeyGenerated, NatsHolder, NatsParty,
+    NkeyKind, Party, Validity,
 };
 use crate::ids::KeyId;
 use crate::ipld_support::cid_of_blob;
@@ -18,7 +19,7 @@ use crate::nats::check::{Finding, SignedBy, check_account, check_operator, check
 use crate::nats::claims::{Account, Body, Claims, Operator, SigningKey, User};
 use crate::nats::jwt::{self, SignError};
 use crate::store::{AppendContext, AppendError, AppendedEvent, ReadError, RestrictedBlocks, RestrictedError, Store};
-use crate::text::{Document, InvalidText, Label, PublicKey};
+use crate::text::{Document, InvalidText, Label, Name, Note, PublicKey};
 
 /// Gives private keys out of custody: asks for passphrases, opens a compartment once.
 pub trait KeyAccess {
@@ -210,6 +211,42 @@ impl<'v, 'k> Work<'v, 'k> {
         Ok(made)
     }
 
+    /// Takes a key that was made elsewhere, with its secret where that is known. A key that is recorded already is left
+    /// as it is.
+    pub(super) fn take_key(
+        &mut self,
+        public_key: &PublicKey,
+        kind: NkeyKind,
+        purpose: KeyPurpose,
+        compartment: &str,
+        secret: Option<SecretBytes>,
+        origin: &Note,
+    ) -> Result<Made, NatsError> {
+        if let Some(Facts::Key(there)) = self.by_public_key(Kind::Key, public_key.as_str())?.map(|there| there.facts) {
+            return Ok(Made { key_id: there.key_id, public_key: there.public_key });
+        }
+        let (key_id, kind) = (KeyId::mint(), KeyKind::Nkey(kind));
+        let compartment = secret.as_ref().map(|_| Label::new(compartment)).transpose()?;
+        let was_plaintext = secret.is_some();
+        if let (Some(compartment), Some(secret)) = (compartment.clone(), secret) {
+            self.change.secrets.push((compartment, key_id, secret));
+        }
+        self.run_any(Command::ImportKey(KeyImported {
+            key_id,
+            name: Name::new(public_key.as_str())?,
+            algorithm: kind.algorithm(),
+            encoding: kind.encoding(),
+            public_key: public_key.clone(),
+            purpose,
+            owner: self.owner.clone(),
+            compartment,
+            validity: Validity::ALWAYS,
+            origin: origin.clone(),
+            was_plaintext,
+        }))?;
+        Ok(Made { key_id, public_key: public_key.clone() })
+    }
+
     /// The entity of a key in its role, by its public half.
     pub(super) fn by_public_key(&self, kind: Kind, key: &str) -> Result<Option<Entity>, NatsError> {
         let key = NameKey { kind, index: Index::PublicKey, scope: None, key: key.to_owned() };
@@ -340,13 +377,25 @@ impl<'v, 'k> Work<'v, 'k> {
         }
         let key = &self.opened[&signer.key_id];
         let token = jwt::sign(&mut claims, signer.public_key.as_str(), |bytes| key.sign(bytes))?;
+        self.keep(about, kind, &claims, signer, token)
+    }
+
+    /// Records a token that is signed already, and keeps its text.
+    pub(super) fn keep<B: Body>(
+        &mut self,
+        about: NatsParty,
+        kind: JwtKind,
+        claims: &Claims<B>,
+        signer: &Made,
+        token: String,
+    ) -> Result<(), NatsError> {
         let link = Link::new(cid_of_blob(token.as_bytes())).map_err(|e| NatsError::Usage(e.to_string()))?;
         let registered = &claims.registered;
         let jti = Label::new(&registered.jti)?;
         let (subject, issuer) = (PublicKey::new(&registered.sub)?, signer.public_key.clone());
         let issued_at = u64::try_from(registered.iat).unwrap_or_default();
         let expires_at = u64::try_from(registered.exp).ok().filter(|exp| *exp > 0);
-        let document = serde_json::to_string(&claims).map_err(SignError::from)?;
+        let document = serde_json::to_string(claims).map_err(SignError::from)?;
         let created = JwtClaimsCreated {
             jti: jti.clone(),
             kind,

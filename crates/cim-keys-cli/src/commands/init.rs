@@ -48,6 +48,13 @@ pub(crate) struct CustodyArgs {
     passphrases: PassphraseArgs,
 }
 
+impl CustodyArgs {
+    /// Where passphrases come from.
+    pub(crate) const fn passphrases(&self) -> &PassphraseArgs {
+        &self.passphrases
+    }
+}
+
 pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
     let named = global.ledger.as_ref().filter(|folder| !folder.as_os_str().is_empty());
     let dir = args.dir.clone().or_else(|| named.cloned()).unwrap_or_else(|| PathBuf::from("."));

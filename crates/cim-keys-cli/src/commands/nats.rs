@@ -3,6 +3,7 @@
 mod account;
 mod creds;
 mod flags;
+mod nsc;
 mod operator;
 mod server_config;
 mod signing_key;
@@ -16,7 +17,7 @@ use cim_keys::app::session::Session;
 use cim_keys::custody::{Custody, Unlocked};
 use cim_keys::events::Party;
 use cim_keys::ledger::{KeyFacts, View};
-use cim_keys::store::{AppendError, RestrictedBlocks};
+use cim_keys::store::{AppendError, AppendedEvent, RestrictedBlocks};
 use cim_keys::text::Label;
 use cim_keys::time::Timestamp;
 use clap::Subcommand;
@@ -46,6 +47,10 @@ pub(crate) enum NatsCommand {
     Creds(creds::CredsArgs),
     /// Write the part of a server's configuration that trusts the operator
     ServerConfig(server_config::ServerConfigArgs),
+    /// Take an operator over from nsc: keys, accounts, users, tokens as they are
+    Import(nsc::ImportArgs),
+    /// Write an nsc home that nsc goes on with
+    Export(nsc::ExportArgs),
 }
 
 pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
@@ -56,6 +61,8 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
         NatsCommand::SigningKey(command) => signing_key::run(command, global, ui),
         NatsCommand::Creds(args) => creds::run(&args, global, ui),
         NatsCommand::ServerConfig(args) => server_config::run(&args, global, ui),
+        NatsCommand::Import(args) => nsc::import(&args, global, ui),
+        NatsCommand::Export(args) => nsc::export(&args, global, ui),
     }
 }
 
@@ -134,38 +141,48 @@ fn act(
     ui: Ui,
     act: impl Fn(&mut Work<'_, '_>) -> std::result::Result<(), NatsError>,
 ) -> Result {
-    let mut session = ledger::write(global)?;
+    let (session, events, ()) = act_in(ledger::write(global)?, passphrases, ui, act)?;
+    recorded::tell(&events, session.place().folder(), ui)
+}
+
+/// The same in a ledger that is open, for acts that have something to tell.
+fn act_in<T>(
+    mut session: Session,
+    passphrases: &PassphraseArgs,
+    ui: Ui,
+    act: impl Fn(&mut Work<'_, '_>) -> std::result::Result<T, NatsError>,
+) -> Result<(Session, Vec<AppendedEvent>, T)> {
     let custody = session.custody()?;
     let mut keys = Keys::new(&custody, passphrases)?;
     let mut restricted = restricted(&session)?;
     let mut attempt = |session: &Session| -> std::result::Result<_, NatsError> {
         // What is decided here is only recorded on exactly what it was decided on.
         let position = session.store().end()?;
-        let change = session.store().view(|view| prepare(view, &mut keys, &act))??;
+        let (change, told) = session.store().view(|view| prepare(view, &mut keys, &act))??;
         let mut context = session.context();
         context.expected_position = Some(position);
-        nats::record(session.store(), &custody, &mut restricted, context, change)
+        Ok((nats::record(session.store(), &custody, &mut restricted, context, change)?, told))
     };
-    let events = match attempt(&session) {
+    let (events, told) = match attempt(&session) {
         Err(NatsError::Append(jump @ AppendError::TimeJump { .. })) => {
             ledger::confirm_clock(&mut session, ui, jump)?;
             attempt(&session)?
         }
         answer => answer?,
     };
-    recorded::tell(&events, session.place().folder(), ui)
+    Ok((session, events, told))
 }
 
-fn prepare(
+fn prepare<T>(
     view: &dyn View,
     keys: &mut Keys<'_>,
-    act: &dyn Fn(&mut Work<'_, '_>) -> std::result::Result<(), NatsError>,
-) -> std::result::Result<nats::Change, NatsError> {
+    act: &dyn Fn(&mut Work<'_, '_>) -> std::result::Result<T, NatsError>,
+) -> std::result::Result<(nats::Change, T), NatsError> {
     let now = u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default();
     let owner = Party::Service(Label::new("nats")?);
     let mut work = Work::new(view, keys, now, owner);
-    act(&mut work)?;
-    Ok(work.into_change())
+    let told = act(&mut work)?;
+    Ok((work.into_change(), told))
 }
 
 /// Looks something up in the ledger, for showing.

@@ -75,7 +75,13 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
                 let Facts::SigningKey(it) = &entity.facts else { return Vec::new() };
                 let of = entities::name_of(view, EntityRef::holder(&it.holder));
                 let role = it.role.as_ref().map_or("-".into(), ToString::to_string);
-                vec![of, role, it.public_key.to_string(), it.compartment.to_string(), entity.status().into()]
+                vec![
+                    of,
+                    role,
+                    it.public_key.to_string(),
+                    it.compartment.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    entity.status().into(),
+                ]
             })
         }
         SigningKeyCommand::Rotate(args) => super::act(&args.passphrases, global, ui, |work| {

@@ -1,0 +1,192 @@
+//! `nats import` and `nats export`: an nsc home becomes a ledger, and a ledger an nsc home.
+
+use std::path::PathBuf;
+
+use cim_keys::app::nats::nsc::{self, ExportError, Home, HomeError, Keyring, Seeds};
+use cim_keys::app::session::Session;
+use cim_keys::ledger::Command;
+use cim_keys::text::{Note, visible};
+use clap::Args;
+use serde_json::json;
+
+use super::Keys;
+use crate::cli::Global;
+use crate::commands::init;
+use crate::error::{CliError, Result};
+use crate::passphrase::PassphraseArgs;
+use crate::ui::Ui;
+use crate::{ledger, place};
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The nsc home: its data folder, the folder `stores` in it, or what `nsc --all-dirs` was given
+    #[arg(long, value_name = "DIR")]
+    nsc: PathBuf,
+    /// The folder with the seeds, where it is not `keys` in the home (nsc's NKEYS_PATH)
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// Which operator, where the home has several: a ledger has one
+    #[arg(long, value_name = "NAME")]
+    operator: Option<String>,
+    #[command(flatten)]
+    custody: init::CustodyArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The folder to write, which must not exist yet; `nsc --all-dirs DIR` opens it
+    #[arg(long, value_name = "DIR")]
+    nsc: PathBuf,
+    /// Write the private keys too, in plaintext as nsc keeps them; recorded for each
+    #[arg(long)]
+    with_seeds: bool,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+impl From<HomeError> for CliError {
+    fn from(error: HomeError) -> Self {
+        let told = Self::usage(error.to_string());
+        match error {
+            HomeError::Several(_) => told.hint("take each into a ledger of its own, with --operator NAME"),
+            HomeError::NoHome(_) => told.hint("`nsc env` tells where its stores are"),
+            HomeError::Io { .. } => Self::failed(error.to_string()),
+            _ => told,
+        }
+    }
+}
+
+impl From<ExportError> for CliError {
+    fn from(error: ExportError) -> Self {
+        let text = error.to_string();
+        match error {
+            ExportError::Nats(error) => error.into(),
+            ExportError::Exists(_) | ExportError::Name { .. } | ExportError::Path(_) => Self::usage(text),
+            _ => Self::failed(text),
+        }
+    }
+}
+
+pub(crate) fn import(args: &ImportArgs, global: &Global, ui: Ui) -> Result {
+    let home = Home::open(&args.nsc)?;
+    let name = home.choose(args.operator.as_deref())?.to_owned();
+    let mut skipped = Vec::new();
+    let stored = home.read(&name, &mut skipped)?;
+    let keys = args.keys.clone().unwrap_or_else(|| args.nsc.join("keys"));
+    let keyring = Keyring::open(&keys, home.folder(), &name);
+
+    let session = open_or_make(args, global, ui)?;
+    let (session, events, report) = super::act_in(session, args.custody.passphrases(), ui, |work| {
+        nsc::import(work, &home, &stored, &keyring, skipped.clone())
+    })?;
+    let shown = |paths: &[nsc::Skipped]| -> Vec<_> {
+        paths.iter().map(|one| json!({ "path": one.path, "reason": one.reason })).collect()
+    };
+    ui.object(&json!({
+        "operator": report.operator,
+        "accounts": report.accounts,
+        "users": report.users,
+        "signing_keys": report.signing_keys,
+        "seeds": report.seeds,
+        "events": events.len(),
+        "without_seed": report.without_seed,
+        "not_taken": shown(&report.skipped),
+        "warnings": report.warnings,
+        "orphans": report.orphans,
+    }))?;
+    for one in &report.skipped {
+        ui.line(format_args!("  ! not taken: {}: {}", visible(&one.path.to_string_lossy()), visible(&one.reason)))?;
+    }
+    for key in &report.without_seed {
+        ui.line(format_args!("  ! {key}: the home does not have its seed; only the public half is recorded"))?;
+    }
+    for warning in &report.warnings {
+        ui.line(format_args!("  ! {}", visible(warning)))?;
+    }
+    if !report.orphans.is_empty() {
+        ui.line(format_args!("  ! seeds that no operator of the home refers to, and that were not read:"))?;
+        report.orphans.iter().try_for_each(|key| ui.line(format_args!("      {key}")))?;
+    }
+    if events.is_empty() {
+        return ui.done("Nothing changed: all of it is recorded already.");
+    }
+    ui.done(format_args!(
+        "Operator {} with {} accounts, {} users and {} signing keys is taken: {} events, {} seeds sealed in custody.",
+        visible(&report.operator),
+        report.accounts,
+        report.users,
+        report.signing_keys,
+        events.len(),
+        report.seeds
+    ))?;
+    if report.seeds > 0 {
+        ui.line("These seeds lay in plaintext, and whoever read them has them. Rotate what matters:")?;
+        ui.line("  cim-keys nats operator rotate --reason …")?;
+        ui.line("  cim-keys nats signing-key rotate ACCOUNT ROLE --reason …")?;
+        ui.line("  cim-keys nats user rotate ACCOUNT/USER --reason …")?;
+        ui.line("and then remove the home's `keys` and `creds`; until then nsc can go on signing beside this ledger.")?;
+    }
+    crate::commands::publish::after(&session, ui)
+}
+
+/// The ledger that is meant; it is made when it is absent, as `apply` does.
+fn open_or_make(args: &ImportArgs, global: &Global, ui: Ui) -> Result<Session> {
+    let folder = place::ledger_or_new(global)?.ok_or_else(|| {
+        CliError::usage("no ledger was named, and there is none in this folder or above it")
+            .hint("name one with --ledger DIR; it is made when it is absent")
+    })?;
+    if folder.join(place::LEDGER_FILE).exists() {
+        return ledger::write(global);
+    }
+    let session = init::make(&folder, None, init::Manner::default(), &args.custody, ui)?;
+    ui.done(format_args!("The ledger is made in {}.", visible(&folder.display().to_string())))?;
+    ledger::as_actor(session, global)
+}
+
+pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
+    if args.nsc.symlink_metadata().is_ok() {
+        return Err(ExportError::Exists(args.nsc.clone()).into());
+    }
+    let seeds = if args.with_seeds { Seeds::Plaintext } else { Seeds::Without };
+    let session = ledger::write(global)?;
+    let custody = session.custody()?;
+    let restricted = super::restricted(&session)?;
+    if args.with_seeds && !ui.confirm("Write every private key of these identities in plaintext?")? {
+        return Err(CliError::refused("nothing was exported"));
+    }
+    let mut keys = Keys::new(&custody, &args.passphrases)?;
+    let home =
+        session.store().view(|view| nsc::export(view, &restricted, &mut keys, seeds).map_err(CliError::from))??;
+    if !home.keys.is_empty() {
+        // Nothing leaves unrecorded.
+        let reason = Note::typed("written into an nsc home, in plaintext")?;
+        let commands =
+            home.keys.iter().map(|&key_id| Command::ExportKey { key_id, recipient: None, reason: reason.clone() });
+        session.store().execute(session.context(), commands.collect())?;
+    }
+    home.write(&args.nsc)?;
+    let shown = visible(&args.nsc.to_string_lossy()).into_owned();
+    ui.object(&json!({
+        "nsc": shown,
+        "operator": home.operator,
+        "accounts": home.accounts,
+        "users": home.users,
+        "seeds": home.keys.len(),
+        "without_seed": home.without_seed,
+    }))?;
+    for key in &home.without_seed {
+        ui.line(format_args!("  ! {key}: its private half is not in custody, so nsc can't sign with it"))?;
+    }
+    ui.done(format_args!(
+        "Operator {}, {} accounts, {} users and {} seeds are in {shown}.",
+        visible(&home.operator),
+        home.accounts,
+        home.users,
+        home.keys.len()
+    ))?;
+    ui.line(format_args!("  nsc --all-dirs {shown} describe operator"))?;
+    if home.keys.is_empty() {
+        return ui.line("It holds no private keys, so nsc can't sign; --with-seeds writes them, in plaintext.");
+    }
+    ui.line("What nsc signs from now on is not in this ledger; `cim-keys nats import --nsc` takes it back.")
+}
