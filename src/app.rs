@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod archive;
+pub mod attest;
 pub mod carry;
 pub mod custody;
 pub mod describe;

@@ -363,6 +363,8 @@ aggregates! {
     Attestation = "attestation" {
         /// Someone signed an event's content identifier.
         EventAttested @ 1,
+        /// From here on, events of these types must be signed by whoever acts.
+        SignaturesRequired @ 1,
     }
 }
 

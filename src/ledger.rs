@@ -13,9 +13,11 @@
 //! An event of an unknown type or schema changes no facts. It marks the entities that its causes concern, and no decision
 //! is taken about an entity that bears such a mark.
 
+mod attestation;
 mod cid_text;
 mod command;
 mod decide;
+mod ended;
 mod entity;
 mod evolve;
 mod nats;
@@ -24,9 +26,11 @@ mod rehearsal;
 mod state;
 mod view;
 
+pub use attestation::{AttestationFacts, Standing, demand_signatures, may_be_required, standing};
 pub use command::{Cause, Command, EventDraft};
 pub use decide::decide;
-pub use entity::{Ended, Entity, EntityRef, Facts, How, KeyFacts, Kind, LedgerFacts, RecipientFacts, Revocation};
+pub use ended::{Ended, How};
+pub use entity::{Entity, EntityRef, Facts, KeyFacts, Kind, LedgerFacts, RecipientFacts, Revocation};
 pub use evolve::{concerns, evolve};
 pub use nats::{AccountFacts, NatsCommand, OperatorFacts, PushFacts, SignedFacts, TokenFacts, UserFacts};
 pub use refusal::Refusal;

@@ -34,7 +34,7 @@ use std::time::Duration;
 use cid::Cid;
 use rusqlite::Connection;
 
-pub use append::{AppendContext, AppendedEvent, Clock, ReadyEvent};
+pub use append::{ActSigner, AppendContext, AppendedEvent, Clock, ReadyEvent};
 pub use error::{
     AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, NotTheWriter, OpenError, ReadError,
 };

@@ -106,6 +106,8 @@ fn attributes(facts: &Facts) -> Map<String, Value> {
         Facts::User(it) => (object(it), ""),
         Facts::SigningKey(it) => (object(it), ""),
         Facts::Manifest(it) => (object(it), ""),
+        Facts::Attestation(it) => (object(it), ""),
+        Facts::SignatureRequirement(it) => (object(it), ""),
     };
     // A location's or relationship's own kind would hide what the object is.
     let renamed = |name: String| match (facts, name.as_str()) {

@@ -1,12 +1,14 @@
 //! An open ledger, with its folder and whoever acts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::attest::ActSecret;
 use super::lookup::LookupError;
 use crate::custody::{self, Custody};
 use crate::events::Actor;
 use crate::ledger::{Command, View};
-use crate::store::{AppendContext, AppendError, AppendedEvent, OpenError, ReadError, Store, StoreOptions};
+use crate::store::{ActSigner, AppendContext, AppendError, AppendedEvent, OpenError, ReadError, Store, StoreOptions};
 
 /// Where a ledger is: its folder, and the folder outside of it where this machine keeps its rights to write.
 #[derive(Debug, Clone)]
@@ -85,6 +87,7 @@ pub struct Session {
     place: Place,
     store: Store,
     actor: Actor,
+    signer: Option<Arc<dyn ActSigner>>,
     allow_time_jump: bool,
 }
 
@@ -95,7 +98,7 @@ impl Session {
     /// As [`Store::open`].
     pub fn open(place: Place, actor: Actor) -> Result<Self, OpenError> {
         let store = Store::open(place.options())?;
-        Ok(Self { place, store, actor, allow_time_jump: false })
+        Ok(Self::from_store(place, store, actor))
     }
 
     /// Opens a ledger for reading.
@@ -104,11 +107,11 @@ impl Session {
     /// As [`Store::open_read_only`].
     pub fn open_read_only(place: Place, actor: Actor) -> Result<Self, OpenError> {
         let store = Store::open_read_only(place.options())?;
-        Ok(Self { place, store, actor, allow_time_jump: false })
+        Ok(Self::from_store(place, store, actor))
     }
 
     pub(super) const fn from_store(place: Place, store: Store, actor: Actor) -> Self {
-        Self { place, store, actor, allow_time_jump: false }
+        Self { place, store, actor, signer: None, allow_time_jump: false }
     }
 
     /// Where the ledger is.
@@ -123,9 +126,16 @@ impl Session {
         &self.store
     }
 
-    /// Says who acts from here on.
+    /// Says who acts from here on, unsigned: the events only claim it.
     pub fn act_as(&mut self, actor: Actor) {
         self.actor = actor;
+        self.signer = None;
+    }
+
+    /// Lets a person act from here on who signs every event.
+    pub fn sign_as(&mut self, secret: ActSecret) {
+        self.actor = Actor::Person(secret.person());
+        self.signer = Some(Arc::new(secret));
     }
 
     /// Says that the clock is right, although it is more than a day away from the last event.
@@ -136,7 +146,8 @@ impl Session {
     /// The circumstances of a new command.
     #[must_use]
     pub fn context(&self) -> AppendContext {
-        AppendContext { allow_time_jump: self.allow_time_jump, ..AppendContext::new(self.actor.clone()) }
+        let signer = self.signer.clone();
+        AppendContext { allow_time_jump: self.allow_time_jump, signer, ..AppendContext::new(self.actor.clone()) }
     }
 
     /// The sealed secrets.

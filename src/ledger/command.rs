@@ -4,12 +4,12 @@ use cid::Cid;
 
 use super::nats::NatsCommand;
 use crate::events::{
-    CustodyRecipientAdded, CustodyRecipientRemoved, CustodyRekeyed, EventData, KeyGenerated, KeyImported,
+    CustodyRecipientAdded, CustodyRecipientRemoved, CustodyRekeyed, EventAttested, EventData, KeyGenerated, KeyImported,
     LedgerCreated, LedgerHandedOver, LedgerKeyRotated, LedgerLinked, LocationClosed, LocationCreated, LocationUpdated,
     ManifestApplied, OrganizationCreated, OrganizationUpdated, OrganizationalUnitCreated, OrganizationalUnitDissolved,
     OrganizationalUnitUpdated, PersonCreated, PersonDeactivated, PersonReactivated, PersonUpdated, PolicyCreated,
     PolicyUpdated, PolicyWithdrawn, RelationshipEnded, RelationshipEstablished, RevocationReason, RoleAssigned,
-    RoleCreated, RoleRetired, RoleUpdated,
+    RoleCreated, RoleRetired, RoleUpdated, SignaturesRequired,
 };
 use crate::ids::{KeyId, RoleAssignmentId};
 use crate::text::{Note, Recipient};
@@ -128,6 +128,16 @@ pub enum Command {
 
     /// Adds a recipient to a custody compartment.
     AddRecipient(CustodyRecipientAdded),
+    /// Records a signature over an event.
+    Attest {
+        /// The signature.
+        attestation: EventAttested,
+        /// When it is recorded.
+        at: Timestamp,
+    },
+    /// Demands signatures for types of events, or for none any more.
+    RequireSignatures(SignaturesRequired),
+
     /// Removes a recipient from a custody compartment.
     RemoveRecipient(CustodyRecipientRemoved),
     /// Records that a compartment was sealed anew.

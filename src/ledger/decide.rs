@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use cid::Cid;
 
 use super::command::{Cause, Command, EventDraft};
-use super::entity::{Entity, EntityRef, Facts, How, Kind};
+use super::ended::How;
+use super::entity::{Entity, EntityRef, Facts, Kind};
 use super::evolve::facts_of;
 use super::refusal::Refusal;
 use super::view::{Index, NameKey, View, each_referrer};
@@ -109,14 +110,17 @@ pub fn decide(view: &dyn View, command: &Command) -> Result<Vec<EventDraft>, Ref
         Command::AddRecipient(event) => {
             let reference = EntityRef::recipient(&event.compartment, &event.recipient);
             let before = view.get(reference)?;
-            if before.as_ref().is_some_and(Entity::is_active) {
+            let data = EventData::from(event.clone());
+            let same = |before: &Entity| before.is_active() && Some(&before.facts) == facts_of(&data).as_ref();
+            if before.as_ref().is_some_and(same) {
                 return Ok(Vec::new());
             }
-            let data = EventData::from(event.clone());
             let mut causes: Vec<Cid> = before.map(|entity| entity.last).into_iter().collect();
             causes.extend(references(view, facts_of(&data).iter().flat_map(Facts::refers_to))?);
             return Ok(vec![draft(data, causes)]);
         }
+        Command::Attest { attestation, at } => return super::attestation::attest(view, attestation, *at),
+        Command::RequireSignatures(event) => return super::attestation::require(view, event),
         Command::RemoveRecipient(event) => {
             let reference = EntityRef::recipient(&event.compartment, &event.recipient);
             keeps_a_recipient(view, &event.compartment, reference)?;
@@ -196,7 +200,7 @@ fn taken(key: &NameKey, holder: &Entity) -> Refusal {
         Index::Name => format!("the name \"{shown}\""),
         Index::Email => format!("the e-mail address {shown}"),
         Index::PublicKey => format!("the public key {shown}"),
-        Index::Pair => format!("this {}", key.kind),
+        Index::Pair | Index::Event => format!("this {}", key.kind),
     };
     Refusal::Taken { what, holder: holder.label(), id: holder.entity_ref().id }
 }

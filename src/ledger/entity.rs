@@ -7,14 +7,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::attestation::AttestationFacts;
 use super::cid_text;
+use super::ended::Ended;
 use super::nats::{AccountFacts, OperatorFacts, UserFacts};
 use super::view::{Index, NameKey};
 use crate::events::{
     KeyAlgorithm, KeyEncoding, KeyPurpose, LedgerRelation, LocationCreated, ManifestApplied, NatsAccountCreated,
     NatsOperatorCreated, NatsSigningKeyGenerated, NatsUserCreated, OrganizationCreated, OrganizationalUnitCreated,
     Party, PersonCreated, PolicyCreated, RelationshipEstablished, RevocationReason, RoleAssigned, RoleCreated,
-    Validity,
+    SignaturesRequired, Validity,
 };
 use crate::ids::{
     KeyId, LedgerId, LocationId, OrganizationId, PersonId, PolicyId, RelationshipId, RoleAssignmentId, RoleId, UnitId,
@@ -88,6 +90,10 @@ kinds! {
     Recipient = "recipient", "custody recipient";
     /// A declarative file that was applied.
     Manifest = "manifest", "applied file";
+    /// A signature over an event.
+    Attestation = "attestation", "attestation";
+    /// Which types of events must be signed.
+    SignatureRequirement = "signature_requirement", "requirement of signatures";
 }
 
 impl fmt::Display for Kind {
@@ -137,6 +143,18 @@ impl EntityRef {
     #[must_use]
     pub fn manifest(name: &Name) -> Self {
         Self::derived(Kind::Manifest, &[name.as_str()])
+    }
+
+    /// A key's signature over an event.
+    #[must_use]
+    pub fn attestation(event: &Cid, key: KeyId) -> Self {
+        Self::derived(Kind::Attestation, &[&event.to_string(), &key.to_string()])
+    }
+
+    /// What the ledger demands signatures for; there is one.
+    #[must_use]
+    pub fn signature_requirement() -> Self {
+        Self::derived(Kind::SignatureRequirement, &[])
     }
 
     /// The entity that a party is; `None` for a service, of which nothing is recorded.
@@ -201,70 +219,6 @@ pub struct Entity {
     pub unknown: Option<Cid>,
 }
 
-/// The end of an entity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// In which way.
-    pub how: How,
-    /// When.
-    pub at: Timestamp,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Note>,
-}
-
-/// In which way an entity ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum How {
-    /// A unit was dissolved.
-    Dissolved,
-    /// A location was closed.
-    Closed,
-    /// A person was deactivated.
-    Deactivated,
-    /// A role was retired.
-    Retired,
-    /// An assignment or a policy was withdrawn.
-    Withdrawn,
-    /// A relationship ended.
-    Ended,
-    /// A key was replaced by its successor.
-    Rotated,
-    /// A key was revoked.
-    Revoked,
-    /// A custody recipient was removed.
-    Removed,
-    /// A NATS account was deleted.
-    Deleted,
-}
-
-impl How {
-    /// The word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dissolved => "dissolved",
-            Self::Closed => "closed",
-            Self::Deactivated => "deactivated",
-            Self::Retired => "retired",
-            Self::Withdrawn => "withdrawn",
-            Self::Ended => "ended",
-            Self::Rotated => "rotated",
-            Self::Revoked => "revoked",
-            Self::Removed => "removed",
-            Self::Deleted => "deleted",
-        }
-    }
-}
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// What is known of an entity: the attributes of its last creating or updating event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -287,6 +241,8 @@ pub enum Facts {
     SigningKey(NatsSigningKeyGenerated),
     /// A link does not survive JSON as a CID, so it is kept as text beside the name.
     Manifest(ManifestFacts),
+    Attestation(AttestationFacts),
+    SignatureRequirement(SignaturesRequired),
 }
 
 /// What is known of a ledger.
@@ -403,6 +359,8 @@ impl Facts {
             Self::Key(facts) => facts.key_id.into(),
             Self::Recipient(facts) => EntityRef::recipient(&facts.compartment, &facts.recipient),
             Self::Manifest(facts) => EntityRef::manifest(&facts.name),
+            Self::Attestation(facts) => EntityRef::attestation(&facts.event, facts.key_id),
+            Self::SignatureRequirement(_) => EntityRef::signature_requirement(),
             Self::Operator(facts) => facts.operator.operator_id.into(),
             Self::Account(facts) => facts.account.account_id.into(),
             Self::User(facts) => facts.user.user_id.into(),
@@ -427,7 +385,11 @@ impl Facts {
             Self::Account(facts) => Some(&facts.account.name),
             Self::User(facts) => Some(&facts.user.name),
             Self::SigningKey(facts) => facts.role.as_ref(),
-            Self::Assignment(_) | Self::Relationship(_) | Self::Recipient(_) => None,
+            Self::Assignment(_)
+            | Self::Relationship(_)
+            | Self::Recipient(_)
+            | Self::Attestation(_)
+            | Self::SignatureRequirement(_) => None,
         }
     }
 
@@ -488,6 +450,8 @@ impl Facts {
                 let pair = format!("{} {} {scope}", facts.role_id, facts.person_id);
                 names.push((key(Index::Pair, None, pair), true));
             }
+            Self::Recipient(facts) => names.push((NameKey::compartment(&facts.compartment), false)),
+            Self::Attestation(facts) => names.push((NameKey::attested(&facts.event), false)),
             Self::Relationship(facts) => {
                 let pair = format!("{} {} {}", facts.kind, facts.subject, facts.object);
                 names.push((key(Index::Pair, None, pair), true));
@@ -537,7 +501,9 @@ impl Facts {
             | Self::Unit(_)
             | Self::Location(_)
             | Self::Policy(_)
-            | Self::Manifest(_) => {}
+            | Self::Manifest(_)
+            | Self::Attestation(_)
+            | Self::SignatureRequirement(_) => {}
         }
         let mut seen = std::collections::BTreeSet::new();
         refs.retain(|&reference| seen.insert(reference));

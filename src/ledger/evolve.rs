@@ -2,7 +2,8 @@
 
 use cid::Cid;
 
-use super::entity::{Ended, Entity, EntityRef, Facts, How, KeyFacts, Kind, LedgerFacts, RecipientFacts, Revocation};
+use super::ended::{Ended, How};
+use super::entity::{Entity, EntityRef, Facts, KeyFacts, Kind, LedgerFacts, RecipientFacts, Revocation};
 use super::view::{Change, View, ViewError, each_referrer};
 use crate::events::{
     EventData, KeyEvent, LocationCreated, LocationUpdated, OrganizationCreated, OrganizationUpdated,
@@ -44,6 +45,7 @@ pub fn concerns(data: &EventData) -> Vec<EntityRef> {
         EventData::KeyExported(event) => vec![event.key_id.into()],
         EventData::CustodyRecipientRemoved(event) => vec![EntityRef::recipient(&event.compartment, &event.recipient)],
         EventData::CustodyRekeyed(event) => vec![EntityRef::recipient(&event.compartment, &event.recipient)],
+        EventData::EventAttested(event) => vec![EntityRef::attestation(event.event.cid(), event.key_id)],
         _ => super::nats::concerns(data),
     }
 }
@@ -119,6 +121,7 @@ pub(super) fn facts_of(data: &EventData) -> Option<Facts> {
             recipient: event.recipient.clone(),
             holder: event.holder.clone(),
         }),
+        EventData::SignaturesRequired(event) => Facts::SignatureRequirement(event.clone()),
         _ => return super::nats::facts_of(data),
     })
 }
@@ -209,6 +212,10 @@ impl Evolution<'_> {
             EventData::CustodyRekeyed(event) => {
                 self.modify(EntityRef::recipient(&event.compartment, &event.recipient), |_| {})
             }
+            EventData::EventAttested(event) => match super::attestation::facts(self.view, event, self.event)? {
+                Some(facts) => self.replace(Facts::Attestation(facts)),
+                None => Ok(()),
+            },
             EventData::Unknown(_) => self.mark(),
             data => match super::nats::evolve(data, self.event.occurred_at) {
                 Some((entity, change)) => self.modify(entity, change),

@@ -153,6 +153,25 @@ pub enum Refusal {
         /// Whose token.
         what: String,
     },
+    /// A signature by a key that can't speak for its signer.
+    #[error("no act is signed with {key}: it {standing}; `cim-keys person enroll` makes a key that only its owner opens")]
+    CannotSign {
+        /// The key.
+        key: String,
+        /// Why not.
+        standing: &'static str,
+    },
+    /// Signatures demanded for what can't be signed.
+    #[error(
+        "no signature can be demanded for \"{}\": it is no type of event, or one that is recorded where nobody can sign; `cim-keys event types` lists types",
+        crate::text::visible(.0)
+    )]
+    NotToBeSigned(String),
+    /// An act without the signature that it needs.
+    #[error(
+        "this ledger demands that a {0} is signed by whoever acts, and nobody signs this one; say who with --as PERSON"
+    )]
+    SignatureNeeded(String),
     /// The entities could not be looked up.
     #[error(transparent)]
     View(#[from] ViewError),

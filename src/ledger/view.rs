@@ -30,6 +30,8 @@ pub enum Index {
     PublicKey,
     /// What it connects: `ROLE PERSON SCOPE` of an assignment, `KIND SUBJECT OBJECT` of a relationship.
     Pair,
+    /// The event that it is about.
+    Event,
 }
 
 impl Index {
@@ -41,6 +43,7 @@ impl Index {
             Self::Email => "email",
             Self::PublicKey => "public_key",
             Self::Pair => "pair",
+            Self::Event => "event",
         }
     }
 }
@@ -75,6 +78,18 @@ impl NameKey {
     #[must_use]
     pub fn public_key(key: &crate::text::PublicKey) -> Self {
         Self { kind: Kind::Key, index: Index::PublicKey, scope: None, key: key.as_str().to_owned() }
+    }
+
+    /// The recipients of a custody compartment.
+    #[must_use]
+    pub fn compartment(compartment: &crate::text::Label) -> Self {
+        Self { kind: Kind::Recipient, index: Index::Name, scope: None, key: compartment.as_str().to_owned() }
+    }
+
+    /// The signatures over an event.
+    #[must_use]
+    pub fn attested(event: &Cid) -> Self {
+        Self { kind: Kind::Attestation, index: Index::Event, scope: None, key: event.to_string() }
     }
 }
 

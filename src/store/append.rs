@@ -12,10 +12,10 @@ use super::read::{Listing, Log};
 use super::schema;
 use super::tables::{Cache, TableError, Tables};
 use super::tree::read_edge;
-use crate::events::{Actor, KeyEvent, Link};
+use crate::events::{Actor, EventAttested, EventData, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId};
 use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
-use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide};
+use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide, demand_signatures};
 use crate::log::{Edge, leaf_hash};
 use crate::time::Timestamp;
 
@@ -38,6 +38,17 @@ pub struct AppendContext {
     pub allow_time_jump: bool,
     /// Raw blocks that the events link to; recorded with them.
     pub blobs: Vec<Vec<u8>>,
+    /// Who signs what is recorded, where the actor does: a signature an event, in the same transaction.
+    pub signer: Option<Arc<dyn ActSigner>>,
+}
+
+/// Signs events in the name of a person. Called within the transaction: it must not wait for anybody.
+pub trait ActSigner: Send + Sync + std::fmt::Debug {
+    /// The signature over an event's content identifier.
+    ///
+    /// # Errors
+    /// Why there is none; nothing is recorded then.
+    fn attest(&self, event: Link) -> Result<EventAttested, String>;
 }
 
 impl AppendContext {
@@ -50,6 +61,7 @@ impl AppendContext {
             expected_position: None,
             allow_time_jump: false,
             blobs: Vec::new(),
+            signer: None,
         }
     }
 }
@@ -251,6 +263,7 @@ impl Session<'_> {
         if drafts.is_empty() {
             return Ok(());
         }
+        demand_signatures(&self.tables(), &drafts, context.signer.is_some())?;
         // All events of an append are of one moment.
         let occurred_at = match appended.last() {
             Some(earlier) => earlier.event.occurred_at,
@@ -261,11 +274,11 @@ impl Session<'_> {
                 self.write_blob(blob)?;
             }
         }
-        let base = appended.len();
+        let mut made = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let causes = draft.causes.into_iter().map(|cause| match cause {
                 Cause::Recorded(cid) => Some(cid),
-                Cause::Earlier(index) => appended.get(base + index).map(|earlier| earlier.cid),
+                Cause::Earlier(index) => made.get(index).copied(),
             });
             let link = |cid: Option<Cid>| {
                 let cid = cid.ok_or_else(|| AppendError::Encoding("a cause names a later event".into()))?;
@@ -281,9 +294,30 @@ impl Session<'_> {
             };
             let aggregate = event.aggregate().map_or("unknown", |aggregate| aggregate.as_str());
             let event = ContentAddressedEvent::new(event).map_err(|error| AppendError::Encoding(error.to_string()))?;
-            appended.push(self.write(event, aggregate)?);
+            let written = self.write(event, aggregate)?;
+            made.push(written.cid);
+            let to_be_signed = !matches!(written.event.data, EventData::EventAttested(_));
+            appended.push(written);
+            if let (Some(signer), true) = (&context.signer, to_be_signed) {
+                self.sign(context, signer.as_ref(), appended)?;
+            }
         }
         Ok(())
+    }
+
+    /// Records the actor's signature over the event that was recorded last.
+    fn sign(
+        &mut self,
+        context: &AppendContext,
+        signer: &dyn ActSigner,
+        appended: &mut Vec<AppendedEvent>,
+    ) -> Result<(), AppendError> {
+        let Some(act) = appended.last() else { return Ok(()) };
+        let (cid, at) = (act.cid, act.event.occurred_at);
+        let link = Link::new(cid).map_err(|error| AppendError::Encoding(error.to_string()))?;
+        let attestation = signer.attest(link).map_err(AppendError::Signature)?;
+        let drafts = decide(&self.tables(), &Command::Attest { attestation, at })?;
+        self.write_drafts(context, drafts, appended)
     }
 
     /// Records ready-made events as they are. One that is there already is left as it is.

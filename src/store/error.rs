@@ -291,6 +291,9 @@ pub enum AppendError {
     /// An event can't be made: it breaks the canonical form or its size limit.
     #[error("the event can't be encoded: {0}")]
     Encoding(String),
+    /// An event could not be signed.
+    #[error("the act could not be signed, so nothing was recorded: {0}")]
+    Signature(String),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -6,6 +6,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
 use crate::commands;
+use crate::passphrase::PassphraseArgs;
 use crate::ui::Format;
 
 /// The offline-first key ledger: people, roles, policies and keys of an organisation, recorded as content-addressed
@@ -51,7 +52,10 @@ pub(crate) struct Global {
     /// Answer yes to what would be asked
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
-    /// Who acts, as the events say it: person:UUID, service:NAME, system:NAME, or a person's e-mail address
+    /// Who acts and signs every event of the command with a key of their own: a person's name, e-mail address or identifier
+    #[arg(long = "as", global = true, value_name = "PERSON", env = "CIM_KEYS_AS", hide_env_values = true)]
+    pub(crate) signer: Option<String>,
+    /// Who acts, as the events only claim it, unsigned: person:UUID, service:NAME, system:NAME, or a person's e-mail address
     #[arg(long, global = true, value_name = "ACTOR", env = "CIM_KEYS_ACTOR", hide_env_values = true)]
     pub(crate) actor: Option<String>,
     /// Record with this machine's clock although it is more than a day away from the last event
@@ -60,6 +64,8 @@ pub(crate) struct Global {
     /// Say more on standard error; twice says even more
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) passphrases: PassphraseArgs,
 }
 
 impl Global {

@@ -5,6 +5,7 @@ pub(crate) mod carry;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod custody;
+pub(crate) mod enroll;
 pub(crate) mod entities;
 pub(crate) mod event;
 pub(crate) mod export;
@@ -26,6 +27,7 @@ pub(crate) mod queue;
 pub(crate) mod recorded;
 pub(crate) mod relationship;
 pub(crate) mod role;
+pub(crate) mod signatures;
 pub(crate) mod unit;
 pub(crate) mod verify;
 

@@ -1,14 +1,17 @@
 //! Opening the ledger that is meant, in the name of whoever acts, and recording in it.
 
+use cim_keys::app::attest::{self, ActSecret};
 use cim_keys::app::lookup::{self, LookupError};
 use cim_keys::app::session::{Place, RecordError, Session};
 use cim_keys::events::Actor;
 use cim_keys::ledger::{Command, View};
 use cim_keys::store::{AppendError, AppendedEvent};
 use cim_keys::text::Label;
+use cim_keys::time::Timestamp;
 
 use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::passphrase::Passphrases;
 use crate::place;
 use crate::ui::Ui;
 
@@ -22,12 +25,40 @@ pub(crate) fn read(global: &Global) -> Result<Session> {
 
 /// The ledger that is meant, for writing.
 pub(crate) fn write(global: &Global) -> Result<Session> {
-    let session = Session::open(Place::new(place::ledger(global)?, place::state_folder()?), system_actor())?;
-    session.store().writable().map_err(AppendError::from)?;
-    as_actor(session, global)
+    let mut session = as_actor(open(global)?, global)?;
+    if let Some(secret) = secret(&session, global)? {
+        session.sign_as(secret);
+    }
+    Ok(session)
 }
 
-/// A session in the name of whoever was named.
+/// As [`write`], and what whoever was named signs with: for commands whose events are signatures themselves.
+pub(crate) fn write_and_secret(global: &Global) -> Result<(Session, Option<ActSecret>)> {
+    let mut session = as_actor(open(global)?, global)?;
+    let secret = secret(&session, global)?;
+    if let Some(secret) = &secret {
+        session.act_as(Actor::Person(secret.person()));
+    }
+    Ok((session, secret))
+}
+
+fn open(global: &Global) -> Result<Session> {
+    let session = Session::open(Place::new(place::ledger(global)?, place::state_folder()?), system_actor())?;
+    session.store().writable().map_err(AppendError::from)?;
+    Ok(session)
+}
+
+/// The private key of whoever signs, out of custody. The passphrase is asked for before anything waits for it.
+pub(crate) fn secret(session: &Session, global: &Global) -> Result<Option<ActSecret>> {
+    let Some(who) = global.signer.as_ref().filter(|who| !who.is_empty()) else { return Ok(None) };
+    let key = session.store().view(|view| attest::act_key(view, who, Timestamp::now()))??;
+    let custody = session.custody()?;
+    let unlocked = Passphrases::new(&global.passphrases)?.unlock(&custody, &key.compartment)?;
+    let secret = key.reveal(&unlocked);
+    secret.map(Some).map_err(|error| CliError::failed("the key can't be used").because(&error))
+}
+
+/// A session in the name of whoever was named, unsigned.
 pub(crate) fn as_actor(mut session: Session, global: &Global) -> Result<Session> {
     if let Some(text) = global.actor.as_ref().filter(|text| !text.is_empty()) {
         let actor = match text.parse::<Actor>() {

@@ -1,5 +1,6 @@
 //! From the library's errors to what the user is told: each with its exit code.
 
+use cim_keys::app::attest::AttestError;
 use cim_keys::app::apply::{ApplyError, InvalidPlan, PlanError};
 use cim_keys::app::custody::CheckError;
 use cim_keys::app::init::InitError;
@@ -219,6 +220,18 @@ impl From<KeyError> for CliError {
             }
             KeyError::NoSuccessor(_) | KeyError::PublicOnly(_) => told(Self::refused, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
+impl From<AttestError> for CliError {
+    fn from(error: AttestError) -> Self {
+        match error {
+            AttestError::Lookup(error) => error.into(),
+            AttestError::Read(error) => error.into(),
+            AttestError::Append(error) => error.into(),
+            AttestError::WrongSignature(_) | AttestError::TooLong => told(Self::verification, &error.to_string()),
+            _ => told(Self::refused, &error.to_string()),
         }
     }
 }

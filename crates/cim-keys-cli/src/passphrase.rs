@@ -28,11 +28,11 @@ const ATTEMPTS: usize = 3;
 #[command(next_help_heading = "Passphrases")]
 pub(crate) struct PassphraseArgs {
     /// Read the passphrase from this file, which only you may read; COMPARTMENT=FILE for one compartment
-    #[arg(long, value_name = "[COMPARTMENT=]FILE")]
+    #[arg(long, global = true, value_name = "[COMPARTMENT=]FILE")]
     passphrase_file: Vec<String>,
 
     /// Read the passphrase from this open file descriptor; COMPARTMENT=FD for one compartment
-    #[arg(long, value_name = "[COMPARTMENT=]FD")]
+    #[arg(long, global = true, value_name = "[COMPARTMENT=]FD")]
     passphrase_fd: Vec<String>,
 }
 

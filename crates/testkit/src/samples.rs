@@ -488,6 +488,11 @@ pub fn data() -> Vec<EventData> {
             signature: Bytes::new(vec![7; 64]).expect("64 bytes fit"),
         }
         .into(),
+        SignaturesRequired {
+            event_types: [text("KeyRevoked"), text("PersonDeactivated")].into_iter().collect(),
+            reason: text("Agreed in the review of January."),
+        }
+        .into(),
     ]
 }
 

@@ -5,7 +5,8 @@ use crate::events::{
     EventData, JwtKind, KeyAlgorithm, KeyEncoding, KeyPurpose, NKeyGenerated, NatsAccountCreated, NatsAccountUpdated,
     NatsOperatorCreated, NatsOperatorUpdated, NatsUserCreated, NatsUserUpdated, NkeyKind, Validity,
 };
-use crate::ledger::entity::{Ended, Entity, EntityRef, Facts, How, KeyFacts};
+use crate::ledger::ended::{Ended, How};
+use crate::ledger::entity::{Entity, EntityRef, Facts, KeyFacts};
 use crate::text::{Name, Note};
 use crate::time::Timestamp;
 

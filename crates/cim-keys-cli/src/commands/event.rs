@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::recorded::subject_prefix;
+use super::signatures::{self, AttestArgs, Vouched};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -28,6 +29,10 @@ pub(crate) enum EventCommand {
     Watch(WatchArgs),
     /// Check one event: its content identifier, its canonical form, its place in the log
     Verify(ShowArgs),
+    /// Sign an event that is recorded already, as the person that --as names
+    Attest(AttestArgs),
+    /// List the types of events, and which of them must be signed
+    Types,
     /// Prove what one event says and when, in one file that `log check` verifies without a ledger
     ProofOf(ProofOfArgs),
 }
@@ -71,6 +76,9 @@ pub(crate) struct WatchArgs {
 }
 
 pub(crate) fn run(command: EventCommand, global: &Global, ui: Ui) -> Result {
+    if let EventCommand::Attest(args) = &command {
+        return signatures::attest(args, global, ui);
+    }
     let session = ledger::read(global)?;
     let prefix = subject_prefix(session.place().folder());
     match command {
@@ -78,6 +86,8 @@ pub(crate) fn run(command: EventCommand, global: &Global, ui: Ui) -> Result {
         EventCommand::Show(args) => show(&args, &session, &prefix, ui),
         EventCommand::Watch(args) => watch(&args, &session, &prefix, ui),
         EventCommand::Verify(args) => verify(&args, &session, ui),
+        EventCommand::Attest(_) => Ok(()),
+        EventCommand::Types => signatures::types(&session, ui),
         EventCommand::ProofOf(args) => {
             super::log::write_proof(session.store(), &args.event, Disclose::Event, args.out.as_deref(), ui)
         }
@@ -156,14 +166,17 @@ fn find(args: &ShowArgs, session: &Session) -> Result<Recorded> {
 
 fn show(args: &ShowArgs, session: &Session, prefix: &SubjectPrefix, ui: Ui) -> Result {
     let event = find(args, session)?;
-    let object = describe::recorded(&event, prefix)?;
+    let mut object = describe::recorded(&event, prefix)?;
+    let vouched = Vouched::of(session, &event)?;
+    vouched.add_to(&mut object);
     ui.object(&object)?;
     if ui.is_json() {
         return Ok(());
     }
     let mut facts = Vec::new();
     for name in ["position", "cid", "id", "type", "subject", "occurred_at", "actor", "correlation_id"] {
-        facts.push((name, plain(&object[name])));
+        let value = plain(&object[name]);
+        facts.push((name, if name == "actor" { format!("{value} ({})", vouched.standing()) } else { value }));
     }
     let causes = object["causes"].as_array().into_iter().flatten().map(plain).collect::<Vec<_>>();
     facts.push(("causes", if causes.is_empty() { "none".into() } else { causes.join("\n") }));
@@ -171,6 +184,10 @@ fn show(args: &ShowArgs, session: &Session, prefix: &SubjectPrefix, ui: Ui) -> R
         "verified",
         if event.verify() { "yes: the content identifier is that of the block" } else { "NO" }.into(),
     ));
+    let lines = vouched.lines();
+    if !lines.is_empty() {
+        facts.push(("signed by", lines));
+    }
     ui.facts(&facts)?;
     ui.line("")?;
     let data = serde_json::to_string_pretty(&object["data"]).unwrap_or_default();

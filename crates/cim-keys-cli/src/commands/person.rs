@@ -20,6 +20,8 @@ pub(crate) enum PersonCommand {
     Show(ShowArgs),
     /// Change what is recorded of a person
     Update(UpdateArgs),
+    /// Make a key with which a person signs acts, in a compartment that only that person opens
+    Enroll(super::enroll::EnrollArgs),
     /// Deactivate a person who leaves or is suspended: their roles end
     Deactivate(super::EndArgs),
     /// Bring a person back, without the roles of before
@@ -78,6 +80,7 @@ pub(crate) fn run(command: PersonCommand, global: &Global, ui: Ui) -> Result {
             let changes = people::PersonChanges { name: args.name.clone(), email, unit, location, title };
             Ok(vec![people::update(view, &args.who, changes)?])
         }),
+        PersonCommand::Enroll(args) => super::enroll::run(&args, global, ui),
         PersonCommand::Deactivate(args) => {
             let question = format!("Deactivate {}? Their roles end.", args.which);
             super::end(&question, global, ui, &|view| {

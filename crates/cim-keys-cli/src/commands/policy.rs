@@ -25,6 +25,8 @@ pub(crate) enum PolicyCommand {
     Update(UpdateArgs),
     /// Withdraw a policy
     Withdraw(super::EndArgs),
+    /// Demand that events of some types are signed by whoever acts (`event types` shows which are)
+    RequireSignatures(super::signatures::RequireArgs),
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +96,7 @@ pub(crate) fn run(command: PolicyCommand, global: &Global, ui: Ui) -> Result {
                 Ok(vec![policies::withdraw(view, &args.which, args.reason.clone())?])
             })
         }
+        PolicyCommand::RequireSignatures(args) => super::signatures::require(&args, global, ui),
         PolicyCommand::List(args) => {
             entities::list(Kind::Policy, &args, &["NAME", "FORMAT", "STATUS", "ID"], global, ui, |_, entity| {
                 let Facts::Policy(it) = &entity.facts else { return Vec::new() };

@@ -1,0 +1,111 @@
+//! `person enroll`: a key with which a person signs acts, in a compartment that only that person opens.
+
+use cim_keys::acts::keys::KeyKind;
+use cim_keys::app::attest::{self, Enrollment};
+use cim_keys::app::keys::KeyError;
+use cim_keys::app::lookup;
+use cim_keys::events::Validity;
+use cim_keys::ids::PersonId;
+use cim_keys::ledger::Kind;
+use cim_keys::store::AppendError;
+use cim_keys::text::{Label, Name};
+use cim_keys::time::Timestamp;
+use clap::Args;
+
+use super::recorded;
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::passphrase::Passphrases;
+use crate::ui::Ui;
+
+#[derive(Debug, Args)]
+pub(crate) struct EnrollArgs {
+    /// Who: name, e-mail address or identifier
+    who: String,
+    /// The algorithm: ed25519 or p256
+    #[arg(long, default_value = "ed25519", value_parser = kind)]
+    algorithm: KeyKind,
+    /// The compartment of the person's own, which is made; named after the person when absent
+    #[arg(long, value_name = "NAME")]
+    compartment: Option<Label>,
+    /// What the key is called; named after the person when absent
+    #[arg(long, value_parser = Name::typed)]
+    name: Option<Name>,
+    /// Until when it may be used
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_lenient)]
+    expires: Option<Timestamp>,
+    /// Write a generated passphrase to standard error, once, even when that is no terminal
+    #[arg(long)]
+    show_passphrase: bool,
+}
+
+fn kind(text: &str) -> std::result::Result<KeyKind, String> {
+    match text.parse() {
+        Ok(kind @ (KeyKind::Ed25519 | KeyKind::P256)) => Ok(kind),
+        _ => Err("acts are signed with ed25519 or p256".into()),
+    }
+}
+
+pub(crate) fn run(args: &EnrollArgs, global: &Global, ui: Ui) -> Result {
+    let mut session = ledger::write(global)?;
+    let entity = session.store().view(|view| lookup::entity(view, Kind::Person, &args.who))??;
+    let person = PersonId::from_uuid(entity.entity_ref().id);
+    let person_name = entity.facts.name().map(ToString::to_string).unwrap_or_default();
+    let new = Enrollment {
+        person,
+        name: match &args.name {
+            Some(name) => name.clone(),
+            None => Name::typed(&format!("{person_name} (acts)"))?,
+        },
+        kind: args.algorithm,
+        compartment: match &args.compartment {
+            Some(compartment) => compartment.clone(),
+            None => Label::new(&slug(&person_name)).map_err(|_| {
+                CliError::usage(format!("no compartment can be named after {}", entity.label()))
+                    .hint("name one with --compartment")
+            })?,
+        },
+        validity: Validity::new(None, args.expires).map_err(|error| CliError::usage(error.to_string()))?,
+    };
+    session.store().view(|view| attest::own_compartment(view, person, &new.compartment))??;
+    let mut custody = session.custody()?;
+    let there = custody.compartments().any(|(label, _)| *label == new.compartment);
+    let fresh = match there {
+        true => None,
+        false => {
+            let labels = std::slice::from_ref(&new.compartment);
+            Some(Passphrases::new(&global.passphrases)?.for_new(labels, args.show_passphrase)?)
+        }
+    };
+    for (compartment, passphrase) in fresh.iter().flat_map(|fresh| &fresh.passphrases) {
+        custody.add_compartment(compartment, passphrase)?;
+    }
+    if let Some(fresh) = &fresh {
+        fresh.show(ui);
+    }
+    let enroll = |session: &cim_keys::app::session::Session| {
+        attest::enroll(session.store(), &custody, session.context(), &new)
+    };
+    let events = match enroll(&session) {
+        Err(KeyError::Append(jump @ AppendError::TimeJump { .. })) => {
+            ledger::confirm_clock(&mut session, ui, jump)?;
+            enroll(&session)?
+        }
+        answer => answer?,
+    };
+    recorded::tell(&events, session.place().folder(), ui)?;
+    ui.done(format_args!(
+        "{} signs acts with --as from now on; the key lies in compartment {}.",
+        cim_keys::text::visible(&person_name),
+        new.compartment
+    ))?;
+    super::publish::after(&session, ui)
+}
+
+/// A person's name as the name of a compartment: lower-case letters, digits and single hyphens.
+fn slug(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").chars().take(48).collect()
+}
