@@ -30,3 +30,4 @@ pub mod session;
 pub mod stream;
 pub mod tokens;
 pub mod units;
+pub mod vouch;

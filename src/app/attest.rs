@@ -155,12 +155,6 @@ impl ActSecret {
     pub const fn key(&self) -> &KeyFacts {
         &self.key
     }
-
-    /// The key as Ed25519, if it is one.
-    #[must_use]
-    pub(super) const fn as_ed25519(&self) -> Option<&ed25519_dalek::SigningKey> {
-        self.secret.as_ed25519()
-    }
 }
 
 impl fmt::Debug for ActSecret {
@@ -297,6 +291,16 @@ pub fn signatures(store: &Store, event: &cid::Cid) -> Result<Vec<Signature>, Rea
     Ok(signatures)
 }
 
+/// What a signature is worth that is itself the event at hand; `None` for other events, and for one that only repeats an
+/// earlier signature of the same key.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn of_attestation(store: &Store, recorded: &Recorded) -> Result<Option<Signature>, ReadError> {
+    let EventData::EventAttested(attested) = recorded.event()?.data else { return Ok(None) };
+    Ok(signatures(store, attested.event.cid())?.into_iter().find(|it| it.cid == recorded.cid))
+}
+
 fn key_of(view: &dyn View, entity: &Entity) -> Result<Option<KeyFacts>, ViewError> {
     let Facts::Attestation(facts) = &entity.facts else { return Ok(None) };
     Ok(match view.get(EntityRef::from(facts.key_id))?.map(|key| key.facts) {
@@ -306,11 +310,7 @@ fn key_of(view: &dyn View, entity: &Entity) -> Result<Option<KeyFacts>, ViewErro
 }
 
 /// What one recorded signature is worth.
-pub(super) fn judge(
-    recorded: &Recorded,
-    facts: &AttestationFacts,
-    key: Option<&KeyFacts>,
-) -> Result<Signature, ReadError> {
+fn judge(recorded: &Recorded, facts: &AttestationFacts, key: Option<&KeyFacts>) -> Result<Signature, ReadError> {
     let event = recorded.event()?;
     let at = event.occurred_at;
     let EventData::EventAttested(attested) = &event.data else {
@@ -353,8 +353,7 @@ pub struct Enrollment {
 /// When it is somebody else's as well.
 pub fn own_compartment(view: &dyn View, person: PersonId, compartment: &Label) -> Result<(), AttestError> {
     let others = view.find(&NameKey::compartment(compartment), 256)?.into_iter().any(|entity| {
-        entity.is_active()
-            && !matches!(&entity.facts, Facts::Recipient(it) if it.holder == Some(Party::Person(person)))
+        entity.is_active() && !matches!(&entity.facts, Facts::Recipient(it) if it.holder == Some(Party::Person(person)))
     });
     if others { Err(AttestError::Shared(compartment.clone())) } else { Ok(()) }
 }

@@ -10,7 +10,7 @@ use super::cid_text;
 use super::command::EventDraft;
 use super::decide::{draft, known};
 use super::ended::How;
-use super::entity::{Entity, EntityRef, Facts, KeyFacts};
+use super::entity::{Entity, EntityRef, Facts, KeyFacts, Kind};
 use super::refusal::Refusal;
 use super::view::{NameKey, View, ViewError};
 use crate::events::{
@@ -172,7 +172,10 @@ pub(super) fn facts(
     event: &KeyEvent,
 ) -> Result<Option<AttestationFacts>, ViewError> {
     let before = view.get(EntityRef::attestation(attested.event.cid(), attested.key_id))?;
-    if matches!(before, Some(Entity { facts: Facts::Attestation(AttestationFacts { standing: Standing::Good, .. }), .. })) {
+    if matches!(
+        before,
+        Some(Entity { facts: Facts::Attestation(AttestationFacts { standing: Standing::Good, .. }), .. })
+    ) {
         return Ok(None);
     }
     let standing = match event.causes.contains(&attested.event) {
@@ -194,11 +197,7 @@ fn assess(view: &dyn View, attested: &EventAttested, at: Timestamp) -> Result<St
 }
 
 /// Decides on a signature: no event when the key signed that event before.
-pub(super) fn attest(
-    view: &dyn View,
-    attested: &EventAttested,
-    at: Timestamp,
-) -> Result<Vec<EventDraft>, Refusal> {
+pub(super) fn attest(view: &dyn View, attested: &EventAttested, at: Timestamp) -> Result<Vec<EventDraft>, Refusal> {
     let before = view.get(EntityRef::attestation(attested.event.cid(), attested.key_id))?;
     if matches!(before, Some(Entity { facts: Facts::Attestation(facts), .. }) if facts.standing.is_good()) {
         return Ok(Vec::new());
@@ -229,6 +228,30 @@ pub(super) fn require(view: &dyn View, event: &SignaturesRequired) -> Result<Vec
         return Ok(Vec::new());
     }
     Ok(vec![draft(event.clone(), before.map(|entity| entity.last))])
+}
+
+/// Keeps at least one key that can sign, while signatures are demanded: without one nothing that must be signed could be
+/// recorded ever again, the end of the demand included. `leaves` says which keys are about to end.
+pub(super) fn keep_a_signer(view: &dyn View, leaves: impl Fn(&KeyFacts) -> bool) -> Result<(), Refusal> {
+    let required = view.get(EntityRef::signature_requirement())?;
+    let Some(Facts::SignatureRequirement(it)) = required.map(|it| it.facts) else { return Ok(()) };
+    if it.event_types.is_empty() {
+        return Ok(());
+    }
+    let mut after = None;
+    loop {
+        let page = view.list(Kind::Key, after, 256)?;
+        let Some(last) = page.last() else { return Err(Refusal::LastSigner) };
+        after = Some(last.entity_ref().id);
+        for entity in page.into_iter().filter(Entity::is_active) {
+            let Facts::Key(key) = entity.facts else { continue };
+            let Party::Person(owner) = &key.owner else { continue };
+            let signs = key.purpose == KeyPurpose::ActSigning && !leaves(&key);
+            if signs && view.get((*owner).into())?.is_some_and(|owner| owner.is_active()) {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Whether signatures can be demanded for a type of event: for every type that is known, but not for signatures

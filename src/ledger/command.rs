@@ -4,12 +4,12 @@ use cid::Cid;
 
 use super::nats::NatsCommand;
 use crate::events::{
-    CustodyRecipientAdded, CustodyRecipientRemoved, CustodyRekeyed, EventAttested, EventData, KeyGenerated, KeyImported,
-    LedgerCreated, LedgerHandedOver, LedgerKeyRotated, LedgerLinked, LocationClosed, LocationCreated, LocationUpdated,
-    ManifestApplied, OrganizationCreated, OrganizationUpdated, OrganizationalUnitCreated, OrganizationalUnitDissolved,
-    OrganizationalUnitUpdated, PersonCreated, PersonDeactivated, PersonReactivated, PersonUpdated, PolicyCreated,
-    PolicyUpdated, PolicyWithdrawn, RelationshipEnded, RelationshipEstablished, RevocationReason, RoleAssigned,
-    RoleCreated, RoleRetired, RoleUpdated, SignaturesRequired,
+    CustodyRecipientAdded, CustodyRecipientRemoved, CustodyRekeyed, EventAttested, EventData, KeyGenerated,
+    KeyImported, LedgerCreated, LedgerHandedOver, LedgerKeyRotated, LedgerLinked, LocationClosed, LocationCreated,
+    LocationUpdated, ManifestApplied, OrganizationCreated, OrganizationUpdated, OrganizationalUnitCreated,
+    OrganizationalUnitDissolved, OrganizationalUnitUpdated, PersonCreated, PersonDeactivated, PersonReactivated,
+    PersonUpdated, PolicyCreated, PolicyUpdated, PolicyWithdrawn, RelationshipEnded, RelationshipEstablished,
+    RevocationReason, RoleAssigned, RoleCreated, RoleRetired, RoleUpdated, SignaturesRequired,
 };
 use crate::ids::{KeyId, RoleAssignmentId};
 use crate::text::{Note, Recipient};

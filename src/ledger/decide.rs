@@ -11,8 +11,8 @@ use super::evolve::facts_of;
 use super::refusal::Refusal;
 use super::view::{Index, NameKey, View, each_referrer};
 use crate::events::{
-    EventData, KeyExported, KeyGenerated, KeyRevoked, KeyRotated, LedgerRelation, RelationshipEstablished,
-    RelationshipKind, RoleAssigned, RoleWithdrawn,
+    EventData, KeyExported, KeyGenerated, KeyPurpose, KeyRevoked, KeyRotated, LedgerRelation, Party,
+    RelationshipEstablished, RelationshipKind, RoleAssigned, RoleWithdrawn,
 };
 use crate::ids::{KeyId, OrganizationId, RoleId};
 use crate::text::Label;
@@ -73,7 +73,11 @@ pub fn decide(view: &dyn View, command: &Command) -> Result<Vec<EventDraft>, Ref
             unused(view, event.location_id.into(), &[Kind::Location, Kind::Person])?;
             (event.location_id.into(), event.clone().into())
         }
-        Command::DeactivatePerson(event) => (event.person_id.into(), event.clone().into()),
+        Command::DeactivatePerson(event) => {
+            let who = Party::Person(event.person_id);
+            super::attestation::keep_a_signer(view, |it| it.owner == who)?;
+            (event.person_id.into(), event.clone().into())
+        }
         Command::ReactivatePerson(event) => return reactivate(view, event.person_id.into(), event.clone().into()),
         Command::RetireRole(event) => (event.role_id.into(), event.clone().into()),
         Command::AssignRole(event) => return assign(view, event),
@@ -91,6 +95,9 @@ pub fn decide(view: &dyn View, command: &Command) -> Result<Vec<EventDraft>, Ref
         Command::EndRelationship(event) => (event.relationship_id.into(), event.clone().into()),
         Command::RevokeKey { key_id, reason, note, invalid_since } => {
             let (key, public_key) = unrevoked(view, *key_id)?;
+            if matches!(&key.facts, Facts::Key(it) if it.purpose == KeyPurpose::ActSigning) {
+                super::attestation::keep_a_signer(view, |it| it.key_id == *key_id)?;
+            }
             let (reason, note) = (*reason, note.clone());
             let event = KeyRevoked { key_id: *key_id, public_key, reason, note, invalid_since: *invalid_since };
             return Ok(vec![draft(event, [key.last])]);

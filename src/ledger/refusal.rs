@@ -154,7 +154,9 @@ pub enum Refusal {
         what: String,
     },
     /// A signature by a key that can't speak for its signer.
-    #[error("no act is signed with {key}: it {standing}; `cim-keys person enroll` makes a key that only its owner opens")]
+    #[error(
+        "no act is signed with {key}: it {standing}; `cim-keys person enroll` makes a key that only its owner opens"
+    )]
     CannotSign {
         /// The key.
         key: String,
@@ -172,6 +174,11 @@ pub enum Refusal {
         "this ledger demands that a {0} is signed by whoever acts, and nobody signs this one; say who with --as PERSON"
     )]
     SignatureNeeded(String),
+    /// The last key that could sign, while signatures are demanded.
+    #[error(
+        "nobody could sign acts any more, and this ledger demands signatures; enroll somebody else first (`cim-keys person enroll`), or end the demand (`cim-keys policy require-signatures --none`)"
+    )]
+    LastSigner,
     /// The entities could not be looked up.
     #[error(transparent)]
     View(#[from] ViewError),

@@ -1,7 +1,7 @@
 //! From the library's errors to what the user is told: each with its exit code.
 
-use cim_keys::app::attest::AttestError;
 use cim_keys::app::apply::{ApplyError, InvalidPlan, PlanError};
+use cim_keys::app::attest::AttestError;
 use cim_keys::app::custody::CheckError;
 use cim_keys::app::init::InitError;
 use cim_keys::app::keys::KeyError;

@@ -84,9 +84,8 @@ pub(crate) fn run(args: &EnrollArgs, global: &Global, ui: Ui) -> Result {
     if let Some(fresh) = &fresh {
         fresh.show(ui);
     }
-    let enroll = |session: &cim_keys::app::session::Session| {
-        attest::enroll(session.store(), &custody, session.context(), &new)
-    };
+    let enroll =
+        |session: &cim_keys::app::session::Session| attest::enroll(session.store(), &custody, session.context(), &new);
     let events = match enroll(&session) {
         Err(KeyError::Append(jump @ AppendError::TimeJump { .. })) => {
             ledger::confirm_clock(&mut session, ui, jump)?;

@@ -55,7 +55,9 @@ pub(crate) fn attest(args: &AttestArgs, global: &Global, ui: Ui) -> Result {
             .hint("say --as PERSON, or give a signature that was made elsewhere with --key and --signature"));
     }
     let attempt = |session: &Session| match (&args.key, &bytes, &secret) {
-        (Some(key), Some(bytes), _) => attest::attest_with(session.store(), session.context(), &which, key, bytes.clone()),
+        (Some(key), Some(bytes), _) => {
+            attest::attest_with(session.store(), session.context(), &which, key, bytes.clone())
+        }
         (_, _, Some(secret)) => attest::attest(session.store(), session.context(), secret, &which),
         _ => Ok(Vec::new()),
     };
@@ -78,7 +80,9 @@ fn read_signature(path: &Path) -> Result<Vec<u8>> {
     } else {
         std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
     };
-    read.map_err(|error| CliError::usage(format!("cannot read the signature from {}", path.display())).because(&error))?;
+    read.map_err(|error| {
+        CliError::usage(format!("cannot read the signature from {}", path.display())).because(&error)
+    })?;
     Ok(bytes)
 }
 
@@ -129,8 +133,14 @@ pub(crate) struct Vouched {
 impl Vouched {
     pub(crate) fn of(session: &Session, event: &Recorded) -> Result<Self> {
         let signatures = attest::signatures(session.store(), &event.cid)?;
-        let actor = event.envelope()?.actor.parse::<Actor>().ok();
-        let signed = actor.is_some_and(|actor| signatures.iter().any(|it| it.vouches_for(&actor)));
+        let envelope = event.envelope()?;
+        // A signature vouches for whoever made it.
+        let own = match envelope.event_type {
+            "EventAttested" => attest::of_attestation(session.store(), event)?,
+            _ => None,
+        };
+        let actor = envelope.actor.parse::<Actor>().ok();
+        let signed = actor.is_some_and(|actor| signatures.iter().chain(&own).any(|it| it.vouches_for(&actor)));
         let names = session.store().view(|view| {
             let name = |it: &Signature| {
                 let key = entities::name_of(view, it.key_id.into());

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::archive::{self, Held, VerifyError};
+use cim_keys::app::attest::Signature;
 use cim_keys::app::log::{self, Anchor};
+use cim_keys::app::vouch::{self, Tally, Vouched};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::log::{read_checkpoint, read_key, told};
+use super::signatures;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -37,11 +40,17 @@ fn ledger(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
     let against = args.against.as_deref().map(read_checkpoint).transpose()?;
     let bar = ui.progress("verifying", 0);
-    let report = session.store().verify(&mut |done, all| {
+    let mut report = session.store().verify(&mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
+    // What is damaged is not asked who signed it.
+    let vouched =
+        if report.ok() { Some(vouch::vouched(session.store(), &mut |done| bar.set_position(done))?) } else { None };
     bar.finish_and_clear();
+    if let Some(vouched) = &vouched {
+        report.problems.extend(vouched.problems.iter().cloned());
+    }
     let problems: Vec<_> = report
         .problems
         .iter()
@@ -50,7 +59,7 @@ fn ledger(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
     // What is damaged may not tell what it is anchored to.
     let anchor = log::anchor(session.store()).ok();
     ui.object(&json!({ "ok": report.ok(), "events": report.events, "problems": problems,
-        "anchor": anchor.as_ref().map(anchor_json) }))?;
+        "anchor": anchor.as_ref().map(anchor_json), "acts": vouched.as_ref().map(acts_json) }))?;
     if report.ok() {
         if let Some(against) = &against {
             log::check_against(session.store(), against).map_err(|error| told(&error))?;
@@ -59,6 +68,9 @@ fn ledger(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
         ui.line("Content identifiers, order, times, causes, tree, signed heads and projections were checked.")?;
         if let Some(against) = &against {
             ui.line(format_args!("The history continues the checkpoint of {} events that was given.", against.size()))?;
+        }
+        if let Some(vouched) = &vouched {
+            tell_acts(vouched, ui)?;
         }
         return anchor.map_or(Ok(()), |anchor| tell_anchor(&anchor, ui));
     }
@@ -75,6 +87,38 @@ fn ledger(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
         error = error.detail("and more: --output json lists them");
     }
     Err(error.hint("go back to a backup, and keep this folder for whoever finds out what happened"))
+}
+
+fn acts_json(vouched: &Vouched) -> Value {
+    let actor = |it: &Tally| json!({ "actor": it.actor, "name": it.name, "signed": it.signed, "claimed": it.claimed });
+    let void = |it: &Signature| json!({ "position": it.position, "cid": it.cid.to_string(), "problem": signatures::problem(&it.verdict) });
+    json!({
+        "signed": vouched.signed(), "claimed": vouched.claimed(), "signatures": vouched.signatures,
+        "actors": vouched.actors.iter().map(actor).collect::<Vec<_>>(),
+        "void": vouched.void.iter().map(void).collect::<Vec<_>>(),
+    })
+}
+
+/// Says who signed what, and who is only said to have acted.
+fn tell_acts(vouched: &Vouched, ui: Ui) -> Result {
+    let (signed, claimed) = (vouched.signed(), vouched.claimed());
+    ui.line(format_args!(
+        "Of {} acts their actors have signed {signed}; {claimed} only claim their actor.",
+        signed + claimed
+    ))?;
+    if signed > 0 {
+        let row = |it: &Tally| {
+            let name = it.name.clone().unwrap_or_else(|| "-".into());
+            vec![it.actor.clone(), name, it.signed.to_string(), it.claimed.to_string()]
+        };
+        let rows: Vec<_> = vouched.actors.iter().map(row).collect();
+        ui.table(&["ACTOR", "NAME", "SIGNED", "CLAIMED"], &rows)?;
+    }
+    for void in vouched.void.iter().take(20) {
+        let problem = signatures::problem(&void.verdict).unwrap_or_default();
+        ui.line(format_args!("The signature at position {} does not count: {problem}.", void.position))?;
+    }
+    Ok(())
 }
 
 fn anchor_json(anchor: &Anchor) -> Value {

@@ -1,0 +1,193 @@
+//! Who vouches for a whole history: which acts their actors signed, which they only claim, and whether what had to be
+//! signed is.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cid::Cid;
+
+use super::attest::{Signature, Verdict, signatures};
+use crate::events::{Actor, EventData};
+use crate::ledger::{Entity, EntityRef, ViewError};
+use crate::store::{Problem, ReadError, Recorded, Store};
+
+/// What one actor did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// The actor, as the events say it.
+    pub actor: String,
+    /// The person's name, where it is a recorded person.
+    pub name: Option<String>,
+    /// The events that the actor signed.
+    pub signed: u64,
+    /// The events that only say so.
+    pub claimed: u64,
+}
+
+/// Who vouches for what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vouched {
+    /// Each actor, in the order of the first act. Signatures themselves are not counted as acts.
+    pub actors: Vec<Tally>,
+    /// How many signatures there are.
+    pub signatures: u64,
+    /// The signatures that do not count.
+    pub void: Vec<Signature>,
+    /// What is wrong: forged signatures, and events without the signature that the ledger demanded.
+    pub problems: Vec<Problem>,
+}
+
+impl Vouched {
+    /// How many events their actors signed.
+    #[must_use]
+    pub fn signed(&self) -> u64 {
+        self.actors.iter().map(|tally| tally.signed).sum()
+    }
+
+    /// How many events only claim their actor.
+    #[must_use]
+    pub fn claimed(&self) -> u64 {
+        self.actors.iter().map(|tally| tally.claimed).sum()
+    }
+}
+
+/// How many void signatures and problems are listed.
+const MOST: usize = 1_000;
+
+/// Follows the history once, and looks at every signature. What it takes from the tables of entities is only the key of
+/// each signature and what that key could speak for; that those follow from the log is for [`Store::verify`] to say.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn vouched(store: &Store, progress: &mut dyn FnMut(u64)) -> Result<Vouched, ReadError> {
+    let mut walk =
+        Walk { store, vouched: Vouched::default(), index: HashMap::new(), required: BTreeSet::new(), due: None };
+    for recorded in store.iter(1) {
+        let recorded = recorded?;
+        walk.event(&recorded)?;
+        if recorded.position.is_multiple_of(1_024) {
+            progress(recorded.position);
+        }
+    }
+    walk.overdue(None);
+    let mut vouched = walk.vouched;
+    name(store, &mut vouched.actors)?;
+    Ok(vouched)
+}
+
+struct Walk<'s> {
+    store: &'s Store,
+    vouched: Vouched,
+    /// Where each actor stands in the list.
+    index: HashMap<String, usize>,
+    /// The types that must be signed from here on.
+    required: BTreeSet<String>,
+    /// The event that the next one must be the signature of.
+    due: Option<Due>,
+}
+
+struct Due {
+    position: u64,
+    cid: Cid,
+    event_type: String,
+}
+
+impl Walk<'_> {
+    fn event(&mut self, recorded: &Recorded) -> Result<(), ReadError> {
+        let envelope = recorded.envelope()?;
+        match envelope.event_type {
+            "EventAttested" => return self.signature(recorded),
+            "SignaturesRequired" => {
+                self.demand(recorded, envelope.event_type);
+                if let EventData::SignaturesRequired(event) = recorded.event()?.data {
+                    self.required = event.event_types.iter().map(ToString::to_string).collect();
+                }
+            }
+            other if self.required.contains(other) => self.demand(recorded, other),
+            _ => self.overdue(None),
+        }
+        self.tally(envelope.actor).claimed += 1;
+        Ok(())
+    }
+
+    fn demand(&mut self, recorded: &Recorded, event_type: &str) {
+        self.overdue(None);
+        let (position, cid) = (recorded.position, recorded.cid);
+        self.due = Some(Due { position, cid, event_type: event_type.to_owned() });
+    }
+
+    /// The event that had to be signed is not, unless this is its signature.
+    fn overdue(&mut self, signed: Option<&Cid>) {
+        let Some(due) = self.due.take() else { return };
+        if signed != Some(&due.cid) {
+            let Due { position, cid, event_type } = due;
+            self.problem(position, cid, format!("a {event_type} had to be signed by whoever acted, and is not"));
+        }
+    }
+
+    fn signature(&mut self, recorded: &Recorded) -> Result<(), ReadError> {
+        self.vouched.signatures += 1;
+        let EventData::EventAttested(attested) = recorded.event()?.data else { return Ok(()) };
+        let of = attested.event.cid();
+        let act = self.store.event(&crate::store::Which::Cid(*of));
+        let (Ok(act), all) = (act, signatures(self.store, of)?) else {
+            self.overdue(None);
+            let what = format!("it signs {of}, which is not recorded");
+            self.problem(recorded.position, recorded.cid, what);
+            return Ok(());
+        };
+        let envelope = act.envelope()?;
+        let actor = envelope.actor.parse::<Actor>().ok();
+        let vouches = |it: &Signature| actor.as_ref().is_some_and(|actor| it.vouches_for(actor));
+        let this = all.iter().find(|it| it.cid == recorded.cid);
+        let good = this.is_some_and(vouches);
+        self.overdue(good.then_some(of));
+        if let Some(void) = this.filter(|it| it.verdict != Verdict::Good) {
+            if void.verdict == Verdict::Forged {
+                let what = format!("the signature is not one of key {} over {of}", attested.key_id);
+                self.problem(recorded.position, recorded.cid, what);
+            }
+            if self.vouched.void.len() < MOST {
+                self.vouched.void.push(void.clone());
+            }
+        }
+        // The first that vouches for its actor makes the act a signed one.
+        if good && all.iter().find(|it| vouches(it)).map(|it| it.cid) == Some(recorded.cid) {
+            let tally = self.tally(envelope.actor);
+            tally.claimed = tally.claimed.saturating_sub(1);
+            tally.signed += 1;
+        }
+        Ok(())
+    }
+
+    fn tally(&mut self, actor: &str) -> &mut Tally {
+        let index = match self.index.get(actor) {
+            Some(&index) => index,
+            None => {
+                let index = self.vouched.actors.len();
+                self.vouched.actors.push(Tally { actor: actor.to_owned(), name: None, signed: 0, claimed: 0 });
+                self.index.insert(actor.to_owned(), index);
+                index
+            }
+        };
+        &mut self.vouched.actors[index]
+    }
+
+    fn problem(&mut self, position: u64, cid: Cid, what: String) {
+        if self.vouched.problems.len() < MOST {
+            self.vouched.problems.push(Problem { position: Some(position), cid: Some(cid), what });
+        }
+    }
+}
+
+fn name(store: &Store, actors: &mut [Tally]) -> Result<(), ReadError> {
+    let named = store.view(|view| -> Result<(), ViewError> {
+        for tally in actors {
+            if let Ok(Actor::Person(id)) = tally.actor.parse() {
+                let person: Option<Entity> = view.get(EntityRef::from(id))?;
+                tally.name = person.and_then(|person| person.facts.name().map(ToString::to_string));
+            }
+        }
+        Ok(())
+    })?;
+    named.map_err(|error| ReadError::Damaged { position: 0, detail: error.to_string() })
+}
