@@ -155,6 +155,11 @@ impl ActSecret {
     pub const fn key(&self) -> &KeyFacts {
         &self.key
     }
+
+    /// The key as Ed25519, if it is one.
+    pub(super) const fn as_ed25519(&self) -> Option<&ed25519_dalek::SigningKey> {
+        self.secret.as_ed25519()
+    }
 }
 
 impl fmt::Debug for ActSecret {

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::attest::ActSecret;
 use crate::acts::keys::{PrivateKey, UseError};
 use crate::custody::Unlocked;
-use crate::events::{EventData, KeyEvent};
+use crate::events::{EventData, KeyAlgorithm, KeyEvent};
 use crate::files::write_durably;
 use crate::ids::KeyId;
 use crate::ipld_support::{DecodeError, decode_block};
-use crate::ledger::{Facts, NameKey, ViewError};
+use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
 use crate::log::{
     Checkpoint, CheckpointError, DamagedMemory, InvalidKey, LogProof, Memory, Policy, PolicyError, ProofError,
     ProofFileError, SignedCheckpoint, Subject, Update, VerifierKey, WitnessError,
@@ -41,6 +42,12 @@ pub enum LogError {
         "the ledger's own key is not among its keys, so custody can't be asked for it: this ledger was not made by `cim-keys init`"
     )]
     NoKey,
+    /// A witness's key of another algorithm.
+    #[error(
+        "heads are cosigned with Ed25519, and key \"{}\" is of another algorithm; make one with `cim-keys person enroll --algorithm ed25519`",
+        crate::text::visible(.0)
+    )]
+    NotEd25519(String),
     /// There is nothing to sign.
     #[error("the ledger has no events yet, so there is no head to sign")]
     Empty,
@@ -240,11 +247,41 @@ pub enum CosignError {
     Log(#[from] LogError),
 }
 
-/// As a witness, signs another log's head with this ledger's key, if it continues what was seen of that log before. What was
-/// seen is remembered in a file, durably, before the signature is given out.
+/// Who signs other ledgers' heads: a ledger, or a person.
+pub struct Witness<'s> {
+    key: VerifierKey,
+    secret: &'s ed25519_dalek::SigningKey,
+}
+
+impl<'s> Witness<'s> {
+    /// A ledger, under its own key.
+    pub fn ledger(store: &Store, secret: &'s LedgerSecret) -> Result<Self, LogError> {
+        let key = verifier_key(store)?.as_witness();
+        let secret = secret.signer(&key)?;
+        Ok(Self { key, secret })
+    }
+
+    /// A person, under the key that signs their acts; it must be an Ed25519 key.
+    pub fn person(secret: &'s ActSecret) -> Result<Self, LogError> {
+        let key = witness_key(secret.key())?;
+        let secret = secret.as_ed25519().ok_or_else(|| LogError::NotEd25519(secret.key().name.to_string()))?;
+        Ok(Self { key, secret })
+    }
+}
+
+/// The key under which a person signs heads as a witness: named after the key, and after the first 16 hexadecimal digits of
+/// the SHA-256 of its public half, as a ledger's.
+pub fn witness_key(key: &KeyFacts) -> Result<VerifierKey, LogError> {
+    if key.algorithm != KeyAlgorithm::Ed25519 {
+        return Err(LogError::NotEd25519(key.name.to_string()));
+    }
+    Ok(VerifierKey::of_ledger(&key.name, &key.public_key, &key.public_key)?.as_witness())
+}
+
+/// Signs another log's head, if it continues what this witness saw of that log before. What was seen is remembered in a
+/// file, durably, before the signature is given out.
 pub fn cosign(
-    store: &Store,
-    secret: &LedgerSecret,
+    witness: &Witness<'_>,
     memory: &Path,
     update: &Update,
     log: &VerifierKey,
@@ -256,9 +293,7 @@ pub fn cosign(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory::default(),
         Err(source) => return Err(io(source)),
     };
-    let key = verifier_key(store)?.as_witness();
-    let signer = secret.signer(&key).map_err(LogError::from)?;
-    let signed = seen.cosign(update, log, &key, signer, at)?;
+    let signed = seen.cosign(update, log, &witness.key, witness.secret, at)?;
     write_durably(memory, seen.to_string().as_bytes(), true).map_err(io)?;
     Ok(signed)
 }

@@ -138,6 +138,9 @@ pub(crate) enum Command {
     Sync(commands::publish::SyncArgs),
     /// Check everything that is recorded, in the ledger or in an archive: identifiers, order, tree, projections
     Verify(commands::verify::VerifyArgs),
+    /// Other ledgers that are known to this one
+    #[command(subcommand)]
+    Ledger(commands::ledgers::LedgerCommand),
     /// Signed heads of the history, proofs of what is in it, witnesses
     #[command(subcommand)]
     Log(commands::log::LogCommand),

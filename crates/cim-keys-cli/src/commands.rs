@@ -14,11 +14,13 @@ pub(crate) mod head_words;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod ledgers;
 pub(crate) mod location;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod mirror;
 pub(crate) mod nats;
+pub(crate) mod offboard;
 pub(crate) mod organization;
 pub(crate) mod person;
 pub(crate) mod policy;
@@ -67,6 +69,7 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Queue(command) => queue::run(command, global, ui),
         Command::Sync(args) => publish::sync(&args, global, ui),
         Command::Verify(args) => verify::run(&args, global, ui),
+        Command::Ledger(command) => ledgers::run(command, global, ui),
         Command::Log(command) => log::run(command, global, ui),
         Command::Export(command) => export::run(command, global, ui),
         Command::Import(command) => import::run(command, global, ui),
@@ -84,7 +87,11 @@ pub(crate) type Look<'l> = dyn Fn(&dyn View) -> std::result::Result<Vec<cim_keys
 
 /// Records what `look` leads to, and says so.
 pub(crate) fn record(look: &Look<'_>, global: &Global, ui: Ui) -> Result {
-    let session = ledger::write(global)?;
+    record_in(ledger::write(global)?, look, ui)
+}
+
+/// The same in a ledger that is open.
+pub(crate) fn record_in(session: cim_keys::app::session::Session, look: &Look<'_>, ui: Ui) -> Result {
     let (session, events) = ledger::record(session, ui, look)?;
     recorded::tell(&events, session.place().folder(), ui)?;
     if events.is_empty() { Ok(()) } else { publish::after(&session, ui) }

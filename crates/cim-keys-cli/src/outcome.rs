@@ -7,6 +7,7 @@ use cim_keys::app::init::InitError;
 use cim_keys::app::keys::KeyError;
 use cim_keys::app::lookup::LookupError;
 use cim_keys::app::online_key::OnlineKeyError;
+use cim_keys::app::revocation::RevocationError;
 use cim_keys::app::session::RecordError;
 use cim_keys::custody;
 use cim_keys::store::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
@@ -219,6 +220,19 @@ impl From<KeyError> for CliError {
                 told(Self::usage, &error.to_string())
             }
             KeyError::NoSuccessor(_) | KeyError::PublicOnly(_) => told(Self::refused, &error.to_string()),
+            _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
+impl From<RevocationError> for CliError {
+    fn from(error: RevocationError) -> Self {
+        match error {
+            RevocationError::Lookup(error) => error.into(),
+            RevocationError::Nats(error) => error.into(),
+            RevocationError::Read(error) => error.into(),
+            RevocationError::NotRevoked(_) => told(Self::refused, &error.to_string()),
+            RevocationError::Several { .. } => told(Self::usage, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }
     }

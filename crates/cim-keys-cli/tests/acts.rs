@@ -26,7 +26,9 @@ fn passphrase(place: &Place, of: &str) -> String {
 
 fn enroll(place: &Place, who: &str, compartment: &str, more: &[&str]) {
     let flag = passphrase(place, compartment);
-    place.run(&[&["person", "enroll", who, "--compartment", compartment, &flag], more].concat()).json();
+    place
+        .run(&[&["person", "enroll", who, "--compartment", compartment, "--work-factor", "10", &flag], more].concat())
+        .json();
 }
 
 fn signed_by(place: &Place, who: &str, compartment: &str, args: &[&str]) -> Run {
@@ -221,4 +223,107 @@ fn a_signature_that_was_made_elsewhere_is_recorded() {
     attest("signature").json();
     assert_eq!(show(&place, cid)["actor_signed"], true);
     assert_eq!(verified(&place)["acts"]["signed"], 1);
+}
+
+#[test]
+fn a_leaver_is_offboarded_in_one_act_and_it_is_proved_when() {
+    let place = place();
+    let (root, issuing) = place.passphrase_flags();
+    let both = [root.as_str(), issuing.as_str()];
+    let ok = |args: &[&str]| place.run(&[args, &both].concat()).json();
+    enroll(&place, ADA, "ada", &[]);
+    enroll(&place, "Bob Roe", "bob", &[]);
+    ok(&["role", "add", "Officer"]);
+    ok(&["role", "assign", "Officer", "Bob Roe"]);
+    ok(&["relationship", "add", "person:Bob Roe", "reports-to", &format!("person:{ADA}")]);
+    ok(&["custody", "holder", "issuing", "role:Officer"]);
+    ok(&["nats", "operator", "add", "ACME"]);
+    ok(&["nats", "account", "add", "ORDERS"]);
+    for name in ["ORDERS/bob", "ORDERS/bobs-laptop"] {
+        ok(&["nats", "user", "add", name, "--owner", "person:bob@acme.example"]);
+    }
+    ok(&["nats", "user", "add", "ORDERS/ada", "--owner", &format!("person:{ADA}")]);
+    place.run(&["event", "proof-of", "--revocation", "ORDERS/bob"]).fails(3, &["is not revoked"]);
+
+    let offboard = ["person", "offboard", "Bob Roe", "--reason", "left in March"];
+    let planned = place.run(&[&offboard[..], &["--dry-run"]].concat()).json().remove(0);
+    let names = |plan: &Value, of: &str| -> Vec<String> {
+        plan[of].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&planned, "roles"), ["role \"Officer\""]);
+    assert_eq!(names(&planned, "users"), ["NATS user \"ORDERS/bob\"", "NATS user \"ORDERS/bobs-laptop\""]);
+    assert!(names(&planned, "keys").contains(&"key \"Bob Roe (acts)\"".to_owned()), "{planned}");
+    assert_eq!(names(&planned, "relationships").len(), 1);
+    let rotate = planned["to_rotate"].as_array().unwrap();
+    assert!(
+        rotate.iter().any(|it| it["key"]["name"] == "key \"Ledger key\"" && it["compartment"] == "issuing"),
+        "{planned}"
+    );
+    assert_eq!(planned["unknown"], json!(["root"]));
+    place.run(&offboard).fails(3, &["--yes"]);
+
+    let done = ok(&[&offboard[..], &["--yes"]].concat());
+    let events = &done[1..];
+    assert!(events.iter().all(|event| event["correlation_id"] == events[0]["correlation_id"]));
+    let count = |of: &str| events.iter().filter(|event| event["type"] == of).count();
+    assert_eq!((count("NatsUserRevoked"), count("KeyRevoked"), count("RelationshipEnded")), (2, 3, 1));
+    // The account is signed anew once, and cuts both users off.
+    assert_eq!((count("JwtSigned"), count("PersonDeactivated")), (1, 1));
+    let claims = events.iter().find(|event| event["type"] == "JwtClaimsCreated").unwrap();
+    let claims: Value = serde_json::from_str(claims["data"]["claims"].as_str().unwrap()).unwrap();
+    assert_eq!(claims["nats"]["revocations"].as_object().unwrap().len(), 2);
+    let again = place.run(&[&offboard[..], &["--yes"]].concat()).json().remove(0);
+    assert_eq!((&again["deactivate"], &again["users"], &again["keys"]), (&false.into(), &json!([]), &json!([])));
+    signed_by(&place, "Bob Roe", "bob", &["role", "add", "X"]).fails(3, &["can't sign acts"]);
+
+    // The proof, with the signature of a person who watches, kept where the ledger's officer does not reach.
+    ok(&["log", "checkpoint", "--sign"]);
+    let text = |args: &[&str]| {
+        let run = place.run(&[args, &["--output", "text"], &both].concat());
+        assert_eq!(run.code, 0, "{run:?}");
+        run.stdout
+    };
+    place.file("key", text(&["log", "public-key"]).as_bytes());
+    place.file("ada.key", text(&["log", "public-key", "--witness", "--as", ADA]).as_bytes());
+    text(&["log", "consistency", "--out", "update"]);
+    let cosign = ["log", "cosign", "update", "--key", "key", "--memory", "elsewhere"];
+    place.run(&[&cosign[..], &["--as", "Bob Roe"]].concat()).fails(3, &["can't sign acts"]);
+    signed_by(&place, ADA, "ada", &[&cosign[..], &["--out", "cosigned"]].concat()).json();
+    assert!(std::fs::read_to_string(place.path("elsewhere")).unwrap().starts_with("acme/"));
+    ok(&["log", "checkpoint", "--add", "cosigned"]);
+    ok(&["event", "proof-of", "--revocation", "ORDERS/bob", "--out", "bob.proof"]);
+    ok(&["event", "proof-of", "--revocation", "Bob Roe (acts)", "--out", "bob-acts.proof"]);
+    let of_bob = place.run(&["event", "proof-of", "--revocation", "Bob Roe"]).json();
+    assert_eq!(of_bob, place.run(&["event", "proof-of", "--revocation", "Bob Roe (acts)"]).json());
+    place.run(&["event", "proof-of", "--revocation", "Ledger key"]).fails(3, &["is not revoked"]);
+    let check = |file: &str, before: &str| {
+        place.run(&["log", "check", file, "--key", "key", "--cosigned-by", "ada.key", "--before", before])
+    };
+    let checked = check("bob.proof", "2200-01-01").json().remove(0);
+    assert_eq!(checked["event"]["type"], "NatsUserRevoked");
+    assert!(checked["cosigned_by"][0]["name"].as_str().unwrap().starts_with("ada-lovelace"), "{checked}");
+    check("bob.proof", "2020-01-01").fails(4, &["not before"]);
+    assert_eq!(check("bob-acts.proof", "2200-01-01").json()[0]["event"]["type"], "KeyRevoked");
+    assert_eq!(verified(&place)["ok"], true);
+}
+
+#[test]
+fn other_ledgers_are_linked_by_their_keys() {
+    let place = place();
+    let other = Place::new();
+    let key = other.run(&["log", "public-key"]).json().remove(0)["key"].as_str().unwrap().to_owned();
+    place.run(&["ledger", "link", "Branch", "--key", "nonsense", "--relation", "peer"]).fails(2, &["no Ed25519 key"]);
+    place.run(&["ledger", "link", "Branch", "--key", &key, "--relation", "peer"]).json();
+    assert_eq!(
+        place.run(&["ledger", "link", "Branch", "--key", &key, "--relation", "peer"]).json(),
+        Vec::<Value>::new()
+    );
+    place.run(&["ledger", "link", "Branch", "--key", &key, "--relation", "child"]).json();
+    let ledgers = place.run(&["ledger", "list"]).json();
+    assert_eq!(ledgers.len(), 2);
+    let branch = ledgers.iter().find(|it| it["name"] == "Branch").unwrap();
+    assert_eq!(branch["relation"], "child");
+    let own = place.run(&["log", "public-key"]).json().remove(0)["key"].as_str().unwrap().to_owned();
+    place.run(&["ledger", "link", "Itself", "--key", &own, "--relation", "peer"]).fails(3, &["itself"]);
+    assert_eq!(verified(&place)["ok"], true);
 }

@@ -53,10 +53,11 @@ fn of_key(text: &[u8]) -> Vec<Vec<u8>> {
 fn nothing_outside_custody_holds_a_secret() {
     let place = Place::empty();
     let mut said: Vec<(String, Run)> = Vec::new();
-    let mut secrets: Vec<Vec<u8>> = [ROOT, ISSUING, "another passphrase", "not the passphrase"]
-        .iter()
-        .map(|passphrase| passphrase.as_bytes().to_vec())
-        .collect();
+    let mut secrets: Vec<Vec<u8>> =
+        [ROOT, ISSUING, "another passphrase", "not the passphrase", "a passphrase of Kim's own"]
+            .iter()
+            .map(|passphrase| passphrase.as_bytes().to_vec())
+            .collect();
     let mut run = |args: &[&str], input: &[u8]| {
         let run = place.run_with(args, input);
         said.push((args.join(" "), run));
@@ -87,6 +88,12 @@ fn nothing_outside_custody_holds_a_secret() {
     let recipient = Custody::open(&place.ledger().join("custody")).unwrap();
     let recipient = recipient.compartments().next().unwrap().1;
     run(&["key", "export", "the nkey-user", "--to", &recipient, "--out", "user.age", "--reason", "x", &issuing], b"");
+    let own = format!("--passphrase-file=kim={}", place.file("kim.pass", b"a passphrase of Kim's own"));
+    run(&["person", "add", "Kim Lee"], b"");
+    run(&["person", "enroll", "Kim Lee", "--compartment", "kim", "--work-factor", "10", &own], b"");
+    run(&["role", "add", "Signed", "--as", "Kim Lee", &own], b"");
+    run(&["event", "attest", "1", "--as", "Kim Lee", &own], b"");
+    run(&["role", "add", "Unsigned", "--as", "Kim Lee", &issuing], b"");
     let wrong = format!("--passphrase-file={}", place.file("wrong.pass", b"not the passphrase"));
     run(&["custody", "test", "root", &wrong], b"");
     run(&["custody", "test", "root", "--passphrase-fd", "0"], b"not the passphrase\nand a second line");
@@ -104,20 +111,24 @@ fn nothing_outside_custody_holds_a_secret() {
     }
     run(&["verify"], b"");
     let failed = said.iter().filter(|(_, run)| run.code != 0).count();
-    assert_eq!(failed, 6, "{said:#?}");
+    assert_eq!(failed, 7, "{said:#?}");
 
     // Every secret there is.
     let custody = Custody::open(&place.ledger().join("custody")).unwrap();
     let mut keys = 0;
     for (compartment, _) in custody.compartments() {
-        let passphrase = if compartment.as_str() == "root" { "another passphrase" } else { ISSUING };
+        let passphrase = match compartment.as_str() {
+            "root" => "another passphrase",
+            "kim" => "a passphrase of Kim's own",
+            _ => ISSUING,
+        };
         let unlocked = custody.unlock(compartment, passphrase.into()).unwrap();
         for key in custody.keys(compartment).unwrap() {
             secrets.extend(of_key(unlocked.reveal(key).unwrap().expose_secret()));
             keys += 1;
         }
     }
-    assert_eq!(keys, 1 + 8 + 1 + 1);
+    assert_eq!(keys, 1 + 8 + 1 + 1 + 1);
     secrets.extend(of_key(imported));
     secrets.push(b"AGE-SECRET-KEY-".to_vec());
 

@@ -1,12 +1,14 @@
 //! Users: made, edited, rotated, cut off.
 
+use std::collections::BTreeMap;
+
 use super::lookup;
 use super::work::{Made, NatsError, Work, read_claims};
 use crate::app::nats::accounts;
 use crate::custody::ISSUING;
 use crate::events::{NatsHolder, NatsUserCreated, NatsUserRevoked, NatsUserUpdated, NkeyKind, Party, RevocationReason};
-use crate::ids::NatsUserId;
-use crate::ledger::{AccountFacts, Command, Facts, NatsCommand, UserFacts};
+use crate::ids::{KeyId, NatsAccountId, NatsUserId};
+use crate::ledger::{AccountFacts, Command, Entity, EntityRef, Facts, Kind, NatsCommand, UserFacts};
 use crate::nats::claims::{Claims, Registered, SigningKey, User, UserPermissions};
 use crate::text::{Name, Note};
 use crate::time::Timestamp;
@@ -132,6 +134,36 @@ pub fn revoke(
     accounts::edit(work, account, &|_| {}, &|claims| {
         claims.revocations.insert(key.clone(), until);
     })
+}
+
+/// Cuts off every user that belongs to a party, and signs each account anew once. Gives the users' keys, which are revoked.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn revoke_owned(work: &mut Work<'_, '_>, owner: &Party, reason: &Note) -> Result<Vec<KeyId>, NatsError> {
+    let Some(reference) = EntityRef::party(owner) else { return Ok(Vec::new()) };
+    let mut accounts_of: BTreeMap<NatsAccountId, Vec<UserFacts>> = BTreeMap::new();
+    for entity in lookup::members(work.view(), reference, Kind::User)?.into_iter().filter(Entity::is_active) {
+        if let Facts::User(facts) = entity.facts
+            && facts.user.owner.as_ref() == Some(owner)
+        {
+            accounts_of.entry(facts.user.account_id).or_default().push(facts);
+        }
+    }
+    let mut keys = Vec::new();
+    for (account_id, users) in accounts_of {
+        let mut revocations = Vec::new();
+        for facts in users {
+            let until = record_revocation(work, &facts, reason)?;
+            keys.push(facts.user.key_id);
+            revocations.push((facts.user.public_key.to_string(), until));
+        }
+        let account = work.view().get(account_id.into())?.filter(Entity::is_active);
+        if let Some(Facts::Account(account)) = account.map(|account| account.facts) {
+            accounts::edit(work, &account, &|_| {}, &|claims| claims.revocations.extend(revocations.iter().cloned()))?;
+        }
+    }
+    Ok(keys)
 }
 
 /// Records that a user is cut off, and its key revoked; the account's claims are the caller's to change.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::app::custody::{SealedError, record_sealed};
+use crate::app::lookup::LookupError;
 use crate::custody::{Custody, SealError, SecretBytes};
 use crate::events::{
     JwtClaimsCreated, JwtKind, JwtSigned, KeyImported, KeyPurpose, Link, NKeyGenerated, NatsHolder, NatsParty,
@@ -105,6 +106,9 @@ pub enum NatsError {
     /// A text is not acceptable.
     #[error(transparent)]
     Text(#[from] InvalidText),
+    /// Something else that was named is not there.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// The ledger refuses.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -192,7 +196,7 @@ impl<'v, 'k> Work<'v, 'k> {
         self.run_any(Command::Nats(command))
     }
 
-    pub(super) fn run_any(&mut self, command: Command) -> Result<(), NatsError> {
+    pub(in crate::app) fn run_any(&mut self, command: Command) -> Result<(), NatsError> {
         if self.rehearsal.command(&command)? > 0 {
             self.change.commands.push(command);
         }

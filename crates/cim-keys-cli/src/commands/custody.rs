@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use cim_keys::app::custody::{self, Comparison};
+use cim_keys::app::lookup;
 use cim_keys::app::session::Session;
+use cim_keys::custody::UnlockError;
 use cim_keys::events::CustodyRecipientAdded;
 use cim_keys::ledger::Command;
 use cim_keys::text::{Label, Recipient, visible};
@@ -22,6 +24,8 @@ pub(crate) enum CustodyCommand {
     List,
     /// Make a compartment, with a passphrase of its own
     Add(AddArgs),
+    /// Record who opens a compartment: a person, or whoever holds a role
+    Holder(HolderArgs),
     /// Try whether a passphrase opens a compartment
     Test(TestArgs),
     /// Give a compartment another passphrase
@@ -34,11 +38,22 @@ pub(crate) enum CustodyCommand {
 pub(crate) struct AddArgs {
     /// Its name
     compartment: Label,
+    /// Who opens it: person:WHO, role:WHICH or unit:WHICH
+    #[arg(long, value_name = "PARTY")]
+    holder: Option<String>,
     /// Write a generated passphrase to standard error, once, even when that is no terminal
     #[arg(long)]
     show_passphrase: bool,
     #[command(flatten)]
     passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HolderArgs {
+    /// Which compartment
+    compartment: Label,
+    /// Who opens it: person:WHO, role:WHICH or unit:WHICH
+    holder: String,
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +89,7 @@ pub(crate) fn run(command: CustodyCommand, global: &Global, ui: Ui) -> Result {
     match command {
         CustodyCommand::List => list(global, ui),
         CustodyCommand::Add(args) => add(&args, global, ui),
+        CustodyCommand::Holder(args) => holder(&args, global, ui),
         CustodyCommand::Test(args) => test(&args, global, ui),
         CustodyCommand::Passphrase(args) => change(&args, global, ui),
         CustodyCommand::Check(args) => check(&args, global, ui),
@@ -93,6 +109,8 @@ fn list(global: &Global, ui: Ui) -> Result {
 
 fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::write(global)?;
+    let holder = args.holder.as_deref().map(|holder| session.store().view(|view| lookup::party(view, holder)));
+    let holder = holder.transpose()?.transpose()?;
     let mut custody = session.custody()?;
     let new =
         Passphrases::new(&args.passphrases)?.for_new(std::slice::from_ref(&args.compartment), args.show_passphrase)?;
@@ -103,9 +121,25 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let recipient =
         Recipient::new(&custody.recipient(&args.compartment).map_err(|e| CliError::failed(e.to_string()))?)?;
     let compartment = args.compartment.clone();
-    let announced = Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder: None });
+    let announced = Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder });
     let (session, events) = ledger::record(session, ui, |_| Ok(vec![announced.clone()]))?;
     recorded::tell(&events, session.place().folder(), ui)
+}
+
+/// Records who opens a compartment that is there.
+fn holder(args: &HolderArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::write(global)?;
+    let recipient = session.custody()?.recipient(&args.compartment).map_err(UnlockError::from)?;
+    let recipient = Recipient::new(&recipient)?;
+    super::record_in(
+        session,
+        &|view| {
+            let holder = Some(lookup::party(view, &args.holder)?);
+            let (compartment, recipient) = (args.compartment.clone(), recipient.clone());
+            Ok(vec![Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder })])
+        },
+        ui,
+    )
 }
 
 fn test(args: &TestArgs, global: &Global, ui: Ui) -> Result {

@@ -4,6 +4,7 @@ use cim_keys::acts::keys::KeyKind;
 use cim_keys::app::attest::{self, Enrollment};
 use cim_keys::app::keys::KeyError;
 use cim_keys::app::lookup;
+use cim_keys::custody::WorkFactor;
 use cim_keys::events::Validity;
 use cim_keys::ids::PersonId;
 use cim_keys::ledger::Kind;
@@ -38,6 +39,9 @@ pub(crate) struct EnrollArgs {
     /// Write a generated passphrase to standard error, once, even when that is no terminal
     #[arg(long)]
     show_passphrase: bool,
+    /// How dear a guess at a passphrase is, as a power of two; 18 is about a second
+    #[arg(long, value_name = "N", default_value_t = 18, hide = true)]
+    work_factor: u8,
 }
 
 fn kind(text: &str) -> std::result::Result<KeyKind, String> {
@@ -69,7 +73,9 @@ pub(crate) fn run(args: &EnrollArgs, global: &Global, ui: Ui) -> Result {
         validity: Validity::new(None, args.expires).map_err(|error| CliError::usage(error.to_string()))?,
     };
     session.store().view(|view| attest::own_compartment(view, person, &new.compartment))??;
-    let mut custody = session.custody()?;
+    let work = WorkFactor::new(args.work_factor)
+        .ok_or_else(|| CliError::usage("the work factor is between 10 and 20; 18 is the default"))?;
+    let mut custody = session.custody()?.with_work_factor(work);
     let there = custody.compartments().any(|(label, _)| *label == new.compartment);
     let fresh = match there {
         true => None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cim_keys::app::describe;
 use cim_keys::app::log::Disclose;
+use cim_keys::app::revocation::revocation;
 use cim_keys::app::session::Session;
 use cim_keys::store::{Listing, Recorded, Which};
 use cim_keys::text::{SubjectPrefix, visible};
@@ -40,7 +41,11 @@ pub(crate) enum EventCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ProofOfArgs {
     /// A content identifier, the beginning of one, or a position
-    event: String,
+    #[arg(required_unless_present = "revocation")]
+    event: Option<String>,
+    /// The revocation of this: a key, a person with one revoked key, or a NATS user as ACCOUNT/USER
+    #[arg(long, value_name = "WHAT", conflicts_with = "event")]
+    revocation: Option<String>,
     /// Write to this file and not to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -89,7 +94,14 @@ pub(crate) fn run(command: EventCommand, global: &Global, ui: Ui) -> Result {
         EventCommand::Attest(_) => Ok(()),
         EventCommand::Types => signatures::types(&session, ui),
         EventCommand::ProofOf(args) => {
-            super::log::write_proof(session.store(), &args.event, Disclose::Event, args.out.as_deref(), ui)
+            let event = match (&args.event, &args.revocation) {
+                (Some(event), _) => event.clone(),
+                (None, what) => {
+                    let what = what.as_deref().unwrap_or_default();
+                    revocation(session.store(), what)?.to_string()
+                }
+            };
+            super::log::write_proof(session.store(), &event, Disclose::Event, args.out.as_deref(), ui)
         }
     }
 }

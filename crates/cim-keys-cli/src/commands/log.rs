@@ -3,7 +3,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogError, Requirements};
+use cim_keys::app::attest;
+use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogError, Requirements, Witness};
 use cim_keys::app::online_key;
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
@@ -35,7 +36,8 @@ pub(crate) enum LogCommand {
     Check(CheckArgs),
     /// Prove that the newest signed head continues an earlier one
     Consistency(ConsistencyArgs),
-    /// As a witness, sign another ledger's head, if it continues what was seen of that ledger before
+    /// As a witness, sign another ledger's head, if it continues what was seen of that ledger before: with this ledger's
+    /// key, or with that of the person whom --as names
     Cosign(CosignArgs),
 }
 
@@ -54,7 +56,7 @@ pub(crate) struct CheckpointArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PublicKeyArgs {
-    /// The key under which this ledger signs as a witness of others
+    /// The key under which this ledger signs as a witness of others, or the person whom --as names
     #[arg(long)]
     witness: bool,
 }
@@ -115,6 +117,10 @@ pub(crate) struct CosignArgs {
     /// Write to this file and not to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Where it is remembered what was seen, if not in this ledger's folder: a witness that keeps it elsewhere can't be made
+    /// to forget by whoever has the folder
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
     #[command(flatten)]
     passphrases: PassphraseArgs,
 }
@@ -200,8 +206,17 @@ fn with_ledger_key<T>(
 
 fn public_key(args: &PublicKeyArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
-    let key = log::verifier_key(session.store()).map_err(|error| told(&error))?;
-    let key = if args.witness { key.as_witness() } else { key };
+    let key = match &global.signer {
+        Some(who) if args.witness => {
+            let key = session.store().view(|view| attest::act_key(view, who, Timestamp::now()))??;
+            log::witness_key(&key.key).map_err(|error| told(&error))?
+        }
+        Some(_) => return Err(CliError::usage("a person's key signs no heads of this ledger; add --witness")),
+        None => {
+            let key = log::verifier_key(session.store()).map_err(|error| told(&error))?;
+            if args.witness { key.as_witness() } else { key }
+        }
+    };
     ui.object(&json!({ "key": key.to_string(), "name": key.name().as_str() }))?;
     ui.line(&key)
 }
@@ -230,7 +245,7 @@ fn consistency(args: &ConsistencyArgs, global: &Global, ui: Ui) -> Result {
 }
 
 fn cosign(args: &CosignArgs, global: &Global, ui: Ui) -> Result {
-    let session = ledger::write(global)?;
+    let (session, person) = ledger::write_and_secret(global)?;
     let log_key = read_key(&args.key)?;
     let text = read(&args.file)?;
     let not_shown = |error: &dyn std::error::Error| CliError::verification(error.to_string());
@@ -241,11 +256,17 @@ fn cosign(args: &CosignArgs, global: &Global, ui: Ui) -> Result {
         // A checkpoint alone is enough the first time, and for the same head again.
         Update { old_size: 0, hashes: Vec::new(), checkpoint }
     };
-    let memory = session.place().folder().join("witnessed");
-    let signed = with_ledger_key(&session, &args.passphrases, |secret| {
-        log::cosign(session.store(), secret, &memory, &update, &log_key, Timestamp::now())
-            .map_err(|error| cosign_told(&error))
-    })?;
+    let memory = |file: String| args.memory.clone().unwrap_or_else(|| session.place().folder().join(file));
+    let cosign = |witness: std::result::Result<Witness<'_>, LogError>, memory: &Path| {
+        let witness = witness.map_err(|error| told(&error))?;
+        log::cosign(&witness, memory, &update, &log_key, Timestamp::now()).map_err(|error| cosign_told(&error))
+    };
+    let signed = match &person {
+        Some(secret) => cosign(Witness::person(secret), &memory(format!("witnessed-{}", secret.key().key_id)))?,
+        None => with_ledger_key(&session, &args.passphrases, |secret| {
+            cosign(Witness::ledger(session.store(), secret), &memory("witnessed".into()))
+        })?,
+    };
     let what = json!({ "checkpoint": signed.to_string(), "origin": signed.checkpoint().origin.as_str(), "size": signed.size() });
     write(&signed.to_string(), args.out.as_deref(), &what, ui)
 }
@@ -385,7 +406,7 @@ fn check_told(path: &Path, error: &CheckError) -> CliError {
 /// How an error of the log is told.
 pub(crate) fn told(error: &LogError) -> CliError {
     match error {
-        LogError::Empty | LogError::Unsigned { .. } => CliError::refused(error.to_string()),
+        LogError::Empty | LogError::Unsigned { .. } | LogError::NotEd25519(_) => CliError::refused(error.to_string()),
         LogError::OtherHistory { .. } | LogError::Keep(_) => CliError::verification(error.to_string()),
         _ => CliError::failed("the log could not be read or signed").because(error),
     }

@@ -120,6 +120,7 @@ impl From<NatsError> for CliError {
             }
             NatsError::Refused(_) => Self::refused(text),
             NatsError::Append(error) => error.into(),
+            NatsError::Lookup(error) => error.into(),
             NatsError::Key(error) => match error.into_inner().downcast::<Carried>() {
                 Ok(carried) => carried.0,
                 Err(other) => Self::failed(other.to_string()),
@@ -146,7 +147,7 @@ fn act(
 }
 
 /// The same in a ledger that is open, for acts that have something to tell.
-fn act_in<T>(
+pub(super) fn act_in<T>(
     mut session: Session,
     passphrases: &PassphraseArgs,
     ui: Ui,

@@ -22,6 +22,8 @@ pub(crate) enum PersonCommand {
     Update(UpdateArgs),
     /// Make a key with which a person signs acts, in a compartment that only that person opens
     Enroll(super::enroll::EnrollArgs),
+    /// End everything that a leaver has: roles, relationships, keys, NATS users; and name the keys that must be rotated
+    Offboard(super::offboard::OffboardArgs),
     /// Deactivate a person who leaves or is suspended: their roles end
     Deactivate(super::EndArgs),
     /// Bring a person back, without the roles of before
@@ -81,6 +83,7 @@ pub(crate) fn run(command: PersonCommand, global: &Global, ui: Ui) -> Result {
             Ok(vec![people::update(view, &args.who, changes)?])
         }),
         PersonCommand::Enroll(args) => super::enroll::run(&args, global, ui),
+        PersonCommand::Offboard(args) => super::offboard::run(&args, global, ui),
         PersonCommand::Deactivate(args) => {
             let question = format!("Deactivate {}? Their roles end.", args.which);
             super::end(&question, global, ui, &|view| {
