@@ -71,7 +71,9 @@ fn a_date_is_vouched_for_by_whoever_was_asked() {
     let update = log::consistency(&ledger.store, None).unwrap();
     let (key, witness_key) = (ledger.requirements().key, log::verifier_key(&witness.store).unwrap().as_witness());
     let now = Timestamp::now();
-    let cosigned = log::cosign(&witness.store, &witness.secret, &memory, &update, &key, now).unwrap();
+    let cosigned =
+        log::cosign(&log::Witness::ledger(&witness.store, &witness.secret).unwrap(), &memory, &update, &key, now)
+            .unwrap();
     assert!(std::fs::read_to_string(&memory).unwrap().contains(" 2 "));
     let kept = log::keep_cosigned(&ledger.store, &cosigned).unwrap();
     assert_eq!(kept.signatures().len(), signed.signatures().len() + 1);
@@ -84,8 +86,14 @@ fn a_date_is_vouched_for_by_whoever_was_asked() {
     log::check(&proof, &with(at(2_000_000), vec![witness_key.clone()])).unwrap();
     assert!(matches!(log::check(&proof, &with(at(-60_000_000), vec![])), Err(CheckError::Later { .. })));
     // The event says that it is older than the witness ever saw it.
-    let between =
-        log::cosign(&witness.store, &witness.secret, &memory, &update, &key, at(90_000_000).unwrap()).unwrap();
+    let between = log::cosign(
+        &log::Witness::ledger(&witness.store, &witness.secret).unwrap(),
+        &memory,
+        &update,
+        &key,
+        at(90_000_000).unwrap(),
+    )
+    .unwrap();
     log::keep_cosigned(&ledger.store, &between).unwrap();
     let proof = log::prove(&ledger.store, &Which::Position(2), Disclose::Event).unwrap().to_string();
     assert!(matches!(
