@@ -2,6 +2,7 @@
 
 pub mod message;
 pub mod nats_client;
+pub mod nats_system;
 pub mod object_store;
 #[cfg(feature = "store")]
 pub mod stream_reader;

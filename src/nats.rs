@@ -6,5 +6,6 @@
 pub mod check;
 pub mod claims;
 pub mod creds;
+pub mod held;
 pub mod jwt;
 pub mod subject;

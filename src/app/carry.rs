@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::archive::{self, ExportError, Held, Progress, Since, VerifyError};
 use super::medium::{self, Listed, Manifest, MediumError, Writing, io};
+use super::nats::receipt::{self, Receipt};
 use super::session::Session;
 use super::tokens::{self, TokensError};
 use crate::files::write_durably;
@@ -155,12 +156,22 @@ pub struct Kind {
 }
 
 /// The kinds of parcels: the one place where a new kind is registered.
-pub static KINDS: &[Kind] = &[Kind {
-    extension: "req",
-    is: |bytes| !bytes.is_empty(),
-    noun: "request",
-    take: |_, _| Ok(Taken::Waits("`cim-keys nats sign` shows what it asks for, and signs it")),
-}];
+pub static KINDS: &[Kind] = &[
+    Kind {
+        extension: "req",
+        is: |bytes| !bytes.is_empty(),
+        noun: "request",
+        take: |_, _| Ok(Taken::Waits("`cim-keys nats sign` shows what it asks for, and signs it")),
+    },
+    Kind { extension: "json", is: Receipt::is, noun: "push receipt", take: take_receipt },
+];
+
+fn take_receipt(session: &Session, bytes: &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(match receipt::record(session, &Receipt::parse(bytes)?)?.len() as u64 {
+        0 => Taken::Known,
+        some => Taken::Recorded(some),
+    })
+}
 
 /// A file that was found on a medium.
 #[derive(Debug, Clone)]

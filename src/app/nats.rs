@@ -5,10 +5,18 @@
 
 pub mod accounts;
 pub mod creds;
+pub mod deletion;
 pub mod lookup;
 pub mod nsc;
 pub mod operators;
+#[cfg(feature = "nats-client")]
+pub mod pull;
+#[cfg(feature = "nats-client")]
+pub mod push;
+pub mod receipt;
 pub mod server_config;
+#[cfg(feature = "nats-client")]
+pub mod servers;
 pub mod signing_keys;
 pub mod users;
 mod work;

@@ -4,6 +4,7 @@ mod account;
 mod creds;
 mod flags;
 mod nsc;
+mod online;
 mod operator;
 mod server_config;
 mod signing_key;
@@ -51,6 +52,12 @@ pub(crate) enum NatsCommand {
     Import(nsc::ImportArgs),
     /// Write an nsc home that nsc goes on with
     Export(nsc::ExportArgs),
+    /// Push account tokens to servers, and prove that they hold them
+    Push(online::PushArgs),
+    /// Compare what servers hold with the ledger
+    Diff(online::DiffArgs),
+    /// Bring the account tokens that servers hold
+    Pull(online::PullArgs),
 }
 
 pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
@@ -63,6 +70,9 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
         NatsCommand::ServerConfig(args) => server_config::run(&args, global, ui),
         NatsCommand::Import(args) => nsc::import(&args, global, ui),
         NatsCommand::Export(args) => nsc::export(&args, global, ui),
+        NatsCommand::Push(args) => online::push(&args, global, ui),
+        NatsCommand::Diff(args) => online::diff(&args, global, ui),
+        NatsCommand::Pull(args) => online::pull(&args, global, ui),
     }
 }
 

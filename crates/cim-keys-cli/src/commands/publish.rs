@@ -11,6 +11,8 @@ mod way;
 #[path = "publish/enabled.rs"]
 mod way;
 
+#[cfg(feature = "nats-client")]
+pub(crate) use way::interrupted;
 pub(crate) use way::{after, flush, sync};
 
 #[derive(Debug, Args)]

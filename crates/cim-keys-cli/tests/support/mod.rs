@@ -1,6 +1,8 @@
 //! A ledger of its own for each test, and the program run on it in an environment that holds nothing else.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod deployment;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -71,6 +71,6 @@ pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
 }
 
 /// A user's name as a file's.
-fn file_name(name: &str) -> String {
+pub(super) fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect()
 }

@@ -284,7 +284,7 @@ fn cannot(error: FlushError) -> CliError {
 }
 
 /// Waits for Ctrl-C, or for being asked to end.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -1,0 +1,147 @@
+//! Asking servers, in a build that has the feature `nats-client`.
+
+#[path = "delete.rs"]
+mod delete;
+#[path = "diff.rs"]
+mod diff_command;
+#[path = "pull.rs"]
+mod pull_command;
+#[path = "push.rs"]
+mod push_command;
+
+use std::future::Future;
+
+use cim_keys::adapters::nats_client::ConnectError;
+use cim_keys::adapters::nats_system::{SystemClient, SystemError};
+use cim_keys::app::nats::lookup;
+use cim_keys::app::nats::servers::{Observed, Survey, Wanted};
+use cim_keys::app::session::Session;
+use cim_keys::ledger::Facts;
+use cim_keys::nats::held::Held;
+use cim_keys::time::Timestamp;
+use serde_json::{Value, json};
+
+pub(crate) use diff_command::diff;
+pub(crate) use pull_command::pull;
+pub(crate) use push_command::push;
+
+use super::{DiffArgs, PullArgs, PushArgs, SystemArgs};
+use crate::error::{CliError, Result};
+use crate::place;
+
+impl From<SystemError> for CliError {
+    fn from(error: SystemError) -> Self {
+        match &error {
+            SystemError::Connect(ConnectError::CredentialsFile { .. }) => {
+                Self::usage("cannot ask the servers").because(&error).hint("name a credentials file with --creds")
+            }
+            SystemError::Connect(ConnectError::Credentials { .. }) => Self::unreachable("cannot ask the servers")
+                .because(&error)
+                .hint("name credentials of a user of the system account with --creds"),
+            SystemError::Denied { .. } => Self::refused("cannot ask the servers").because(&error),
+            _ => Self::unreachable("cannot ask the servers").because(&error),
+        }
+    }
+}
+
+/// Runs what asks servers.
+fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| CliError::failed("cannot start asking servers").because(&error))?.block_on(future)
+}
+
+async fn connect(args: &SystemArgs, session: &Session) -> Result<SystemClient> {
+    let config = place::config_with(Some(session.place().folder()), &args.flags())?.config.nats;
+    config.validate().map_err(|error| place::invalid_config(&error))?;
+    if config.credentials_file.is_none() {
+        return Err(CliError::usage("no credentials of the system account were named")
+            .hint("name a file with --creds; `cim-keys nats creds SYS/USER` writes one"));
+    }
+    Ok(SystemClient::connect(&config).await?)
+}
+
+async fn survey(client: &SystemClient, args: &SystemArgs, session: &Session) -> Result<Survey> {
+    let probe = session.store().view(|view| {
+        let operator = lookup::operator(view)?.operator;
+        let system = operator.system_account_id.map(|id| view.get(id.into())).transpose()?.flatten();
+        Ok::<_, cim_keys::app::nats::NatsError>(match system.map(|entity| entity.facts) {
+            Some(Facts::Account(facts)) => facts.account.public_key.to_string(),
+            _ => operator.public_key.to_string(),
+        })
+    })??;
+    Ok(Survey::take(client, args.expected(), &probe).await?)
+}
+
+/// Why a survey is not whole, if it is not.
+fn missing(survey: &Survey) -> Option<CliError> {
+    let expected = survey.expected.filter(|_| survey.missing() > 0)?;
+    let names: Vec<&str> = survey.members.iter().map(|member| member.server.name.as_str()).collect();
+    Some(
+        CliError::unreachable(format!("{} of {expected} servers answer: {}", names.len(), names.join(", ")))
+            .hint("start those that are missing, and run this again"),
+    )
+}
+
+fn now() -> u64 {
+    u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default()
+}
+
+/// An account's standing on each server, as JSON.
+fn standing(wanted: &Wanted, observed: &Observed) -> Value {
+    let servers: Vec<Value> = observed
+        .servers
+        .iter()
+        .map(|standing| {
+            json!({
+                "server": standing.server.name,
+                "server_id": standing.server.id,
+                "resolver": standing.resolver.to_string(),
+                "state": standing.state.word(),
+                "loaded": standing.loaded.as_ref().map(held),
+            })
+        })
+        .collect();
+    json!({
+        "account": wanted.name,
+        "public_key": wanted.public_key,
+        "jti": wanted.token.jti,
+        "iat": wanted.token.issued_at,
+        "servers": servers,
+        "stored": observed.stored.iter().map(held).collect::<Vec<_>>(),
+    })
+}
+
+fn held(held: &Held) -> Value {
+    match held {
+        Held::Nothing => json!({ "held": "nothing" }),
+        Held::Same => json!({ "held": "same" }),
+        Held::Unreadable(why) => json!({ "held": "unreadable", "why": why }),
+        Held::Other(other) => json!({
+            "held": match other.age {
+                cim_keys::nats::held::Age::Older => "older",
+                cim_keys::nats::held::Age::Twin => "twin",
+                cim_keys::nats::held::Age::Newer => "newer",
+            },
+            "iat": other.iat,
+            "jti": other.jti,
+            "issuer": other.issuer,
+            "differences": other.differences.iter().map(|difference| json!({
+                "path": difference.path, "ledger": difference.ours, "server": difference.theirs,
+            })).collect::<Vec<_>>(),
+        }),
+    }
+}
+
+/// The table of accounts and servers: what each server holds, and the sum in the last column.
+fn table(survey: &Survey, rows: &[(&Wanted, &Observed, String)]) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut headings = vec!["ACCOUNT".to_owned()];
+    headings.extend(survey.members.iter().map(|member| cim_keys::text::visible(&member.server.name).into_owned()));
+    headings.push("RESULT".to_owned());
+    let rows = rows.iter().map(|(wanted, observed, result)| {
+        let mut row = vec![wanted.name.to_string()];
+        row.extend(observed.servers.iter().map(|standing| standing.state.word().to_owned()));
+        row.push(result.clone());
+        row
+    });
+    (headings, rows.collect())
+}

@@ -1,0 +1,167 @@
+//! A NATS deployment: a ledger with an operator, and real servers that trust it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use cim_keys_testkit::nats_server::{NatsServer, ServerOptions, free_port};
+use serde_json::Value;
+
+use super::{Place, Run};
+
+/// How long servers may take for anything, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A ledger with an operator, its system account with a user who pushes, and an account `ORDERS` with JetStream.
+pub struct Deployment {
+    pub place: Place,
+    flags: [String; 2],
+    /// The credentials of the user who pushes.
+    pub pusher: String,
+}
+
+impl Deployment {
+    pub fn new() -> Self {
+        let place = Place::new();
+        let (root, issuing) = place.passphrase_flags();
+        let mut deployment = Self { place, flags: [root, issuing], pusher: String::new() };
+        deployment.sign(&["operator", "add", "ACME"]);
+        deployment.sign(&["account", "add", "ORDERS", "--js-enable"]);
+        deployment.sign(&["user", "add", "SYS/pusher"]);
+        deployment.pusher = deployment.creds("SYS/pusher");
+        deployment
+    }
+
+    /// Runs `nats …` with the passphrases.
+    pub fn signing(&self, args: &[&str]) -> Run {
+        let mut all = vec!["nats"];
+        all.extend(args);
+        all.extend([self.flags[0].as_str(), self.flags[1].as_str()]);
+        self.place.run(&all)
+    }
+
+    /// The same, which must succeed.
+    #[track_caller]
+    pub fn sign(&self, args: &[&str]) -> Vec<Value> {
+        self.signing(args).json()
+    }
+
+    /// A user's credentials, written anew.
+    #[track_caller]
+    pub fn creds(&self, which: &str) -> String {
+        let path = self.place.path(&format!("{}.creds", which.replace('/', "-")));
+        let path = path.to_str().unwrap().to_owned();
+        let _ = std::fs::remove_file(&path);
+        self.sign(&["creds", which, "--file", &path]);
+        path
+    }
+
+    /// The part of a server's configuration that trusts the operator, its folder of tokens at `jwt`.
+    pub fn trust(&self, resolver: &str, jwt: &std::path::Path) -> String {
+        let config = self.place.run(&["nats", "server-config", "--resolver", resolver]);
+        assert_eq!(config.code, 0, "{config:?}");
+        config.stdout.replace("\"./jwt\"", &format!("\"{}\"", jwt.display()))
+    }
+
+    /// One server. `None` when there is none here, which was said.
+    pub fn server(&self, resolver: &str) -> Option<NatsServer> {
+        let folder = tempfile::TempDir::with_prefix("cim-keys-nats-").unwrap();
+        let trust = self.trust(resolver, &folder.path().join("jwt"));
+        ServerOptions::default().conf(&trust).start_in(folder)
+    }
+
+    /// A cluster, a server for each resolver, all called `n1`, `n2` and so on.
+    pub fn cluster(&self, resolvers: &[&str]) -> Option<Vec<NatsServer>> {
+        let routes: Vec<u16> = resolvers.iter().map(|_| free_port()).collect();
+        let urls: Vec<String> = routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let mut servers = Vec::new();
+        for (i, (resolver, route)) in resolvers.iter().zip(&routes).enumerate() {
+            let folder = tempfile::TempDir::with_prefix("cim-keys-nats-").unwrap();
+            let trust = self.trust(resolver, &folder.path().join("jwt"));
+            let conf = format!("cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{}] }}", urls.join(", "));
+            servers
+                .push(ServerOptions::default().name(&format!("n{}", i + 1)).conf(&conf).conf(&trust).prepare(folder)?);
+        }
+        servers.iter_mut().for_each(NatsServer::spawn);
+        servers.iter_mut().for_each(NatsServer::start);
+        let until = Instant::now() + PATIENCE;
+        let count = servers.len();
+        while self.diff(&servers, count).code == 5 {
+            assert!(Instant::now() < until, "the cluster did not form: {:?}", self.diff(&servers, count));
+        }
+        Some(servers)
+    }
+
+    fn online(&self, verb: &str, server: &NatsServer, args: &[&str]) -> Run {
+        let url = server.url();
+        let mut all = vec!["nats", verb, "--url", &url, "--creds", &self.pusher];
+        all.extend(args);
+        self.place.run(&all)
+    }
+
+    /// `nats push …` over a server.
+    pub fn push(&self, server: &NatsServer, args: &[&str]) -> Run {
+        self.online("push", server, args)
+    }
+
+    /// `nats pull …` over a server.
+    pub fn pull(&self, server: &NatsServer, args: &[&str]) -> Run {
+        self.online("pull", server, args)
+    }
+
+    /// `nats diff` over the first server that runs.
+    pub fn diff(&self, servers: &[NatsServer], expected: usize) -> Run {
+        self.online("diff", &servers[0], &["--servers", &expected.to_string()])
+    }
+}
+
+/// The object about an account among the lines of a push or diff.
+#[track_caller]
+pub fn about<'l>(lines: &'l [Value], account: &str) -> &'l Value {
+    lines.iter().find(|line| line["account"] == account).unwrap_or_else(|| panic!("no {account} in {lines:?}"))
+}
+
+/// The lines of a run that need not have succeeded.
+pub fn lines(run: &Run) -> Vec<Value> {
+    run.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// What each server's state is, in the order of their names.
+pub fn states(object: &Value) -> Vec<&str> {
+    object["servers"].as_array().unwrap().iter().map(|server| server["state"].as_str().unwrap()).collect()
+}
+
+/// A client that tells what its server says.
+pub struct Client {
+    pub client: async_nats::Client,
+    pub events: tokio::sync::mpsc::UnboundedReceiver<String>,
+}
+
+/// Connects with credentials.
+pub async fn connect(server: &NatsServer, creds: &str) -> Result<Client, String> {
+    let (tell, events) = tokio::sync::mpsc::unbounded_channel();
+    let options = async_nats::ConnectOptions::new().max_reconnects(1).event_callback(move |event| {
+        let tell = tell.clone();
+        async move {
+            let _ = tell.send(event.to_string());
+        }
+    });
+    let options = options.credentials_file(PathBuf::from(creds)).await.unwrap();
+    let client = options.connect(server.url()).await.map_err(|error| error.to_string())?;
+    Ok(Client { client, events })
+}
+
+impl Client {
+    /// Waits until the server says something that holds these words.
+    #[track_caller]
+    pub async fn told(&mut self, words: &str) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while let Some(event) = self.events.recv().await {
+                if event.to_lowercase().contains(words) {
+                    return true;
+                }
+            }
+            false
+        });
+        assert!(waited.await.is_ok_and(|told| told), "the server never said \"{words}\"");
+    }
+}
