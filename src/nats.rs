@@ -6,6 +6,8 @@
 pub mod check;
 pub mod claims;
 pub mod creds;
+pub mod explain;
 pub mod held;
 pub mod jwt;
 pub mod subject;
+pub mod template;

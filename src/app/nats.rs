@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod creds;
 pub mod deletion;
+pub mod explain;
 pub mod lookup;
 pub mod nsc;
 pub mod operators;

@@ -114,8 +114,8 @@ impl Trusted {
 pub struct Varz {
     /// The operators; none where the server does not use decentralised authentication.
     pub trusted: Vec<Trusted>,
-    /// The system account (`A…`).
-    pub system_account: String,
+    /// The operators' tokens.
+    pub operator_tokens: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +123,7 @@ pub(super) struct VarzData {
     #[serde(default)]
     trusted_operators_claim: Option<Vec<OperatorClaim>>,
     #[serde(default)]
-    system_account: String,
+    trusted_operators_jwt: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -149,7 +149,7 @@ impl From<VarzData> for Varz {
             signing_keys: claim.nats.signing_keys.unwrap_or_default(),
             strict: claim.nats.strict_signing_key_usage,
         });
-        Self { trusted: trusted.collect(), system_account: data.system_account }
+        Self { trusted: trusted.collect(), operator_tokens: data.trusted_operators_jwt.unwrap_or_default() }
     }
 }
 

@@ -8,6 +8,7 @@ use super::servers::{Survey, Wanted};
 use super::work::NatsError;
 use crate::adapters::nats_system::{SystemClient, SystemError, Wait};
 use crate::ipld_support::cid_of_blob;
+use crate::ledger::OperatorFacts;
 use crate::nats::claims::{Account, Claims};
 use crate::nats::jwt;
 use crate::store::RestrictedBlocks;
@@ -44,6 +45,28 @@ pub async fn pull(client: &SystemClient, survey: &Survey, public_key: &str) -> R
     let mut tokens: Vec<PulledToken> = read.collect();
     tokens.sort_by_key(|token| std::cmp::Reverse((token.claims.registered.iat, token.cid.to_bytes())));
     Ok(tokens)
+}
+
+/// Keeps the text of the operator's token, where a server begins with the one that the ledger recorded and its text is not
+/// kept here.
+///
+/// # Errors
+/// When the file of restricted blocks fails.
+pub fn adopt_operator(
+    restricted: &mut RestrictedBlocks,
+    survey: &Survey,
+    operator: &OperatorFacts,
+) -> Result<bool, NatsError> {
+    let Some(signed) = operator.token.as_ref().and_then(|token| token.signed.as_ref()) else { return Ok(false) };
+    let texts = survey.members.iter().flat_map(|member| &member.varz.operator_tokens);
+    let Some(text) = texts.into_iter().find(|text| cid_of_blob(text.as_bytes()) == signed.token) else {
+        return Ok(false);
+    };
+    if restricted.get(&signed.token)?.is_some() {
+        return Ok(false);
+    }
+    restricted.put([text.as_bytes()])?;
+    Ok(true)
 }
 
 /// Keeps the text of a token that the ledger recorded and whose text is not kept here. Any other token is left alone: the

@@ -138,7 +138,9 @@ impl Receipt {
         }
         if receipt.version != VERSION {
             let version = receipt.version;
-            return Err(form(format!("it is of version {version}, and this release reads {VERSION}; take a newer release")));
+            return Err(form(format!(
+                "it is of version {version}, and this release reads {VERSION}; take a newer release"
+            )));
         }
         Ok(receipt)
     }

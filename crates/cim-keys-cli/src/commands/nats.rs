@@ -2,6 +2,7 @@
 
 mod account;
 mod creds;
+mod explain;
 mod flags;
 mod nsc;
 mod online;
@@ -52,6 +53,8 @@ pub(crate) enum NatsCommand {
     Import(nsc::ImportArgs),
     /// Write an nsc home that nsc goes on with
     Export(nsc::ExportArgs),
+    /// Say why a user can or cannot connect, publish or subscribe, without asking a server
+    Explain(explain::ExplainArgs),
     /// Push account tokens to servers, and prove that they hold them
     Push(online::PushArgs),
     /// Compare what servers hold with the ledger
@@ -70,6 +73,7 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
         NatsCommand::ServerConfig(args) => server_config::run(&args, global, ui),
         NatsCommand::Import(args) => nsc::import(&args, global, ui),
         NatsCommand::Export(args) => nsc::export(&args, global, ui),
+        NatsCommand::Explain(args) => explain::run(&args, global, ui),
         NatsCommand::Push(args) => online::push(&args, global, ui),
         NatsCommand::Diff(args) => online::diff(&args, global, ui),
         NatsCommand::Pull(args) => online::pull(&args, global, ui),

@@ -108,6 +108,26 @@ impl Deployment {
         self.online("pull", server, args)
     }
 
+    /// `nats …` over a server, for another ledger's folder.
+    pub fn elsewhere(&self, ledger: &std::path::Path, verb: &str, server: &NatsServer, args: &[&str]) -> Run {
+        let url = server.url();
+        let mut all = vec!["nats", verb, "--url", &url, "--creds", &self.pusher];
+        all.extend(args);
+        let mut command = self.place.command(&all);
+        command.env("CIM_KEYS_LEDGER", ledger);
+        super::run(command, b"")
+    }
+
+    /// The text of an account's token that is in force, as servers get it.
+    pub fn token(&self, account: &str) -> String {
+        let listed = self.place.run(&["nats", "account", "show", account]).json();
+        let key = listed[0].to_string();
+        let config = self.place.run(&["nats", "server-config", "--resolver", "memory"]).stdout;
+        let lines = config.lines().filter_map(|line| line.trim().split_once(": "));
+        let mut tokens = lines.filter(|(name, _)| name.len() == 56 && name.starts_with('A') && key.contains(name));
+        tokens.next().unwrap_or_else(|| panic!("no token of {account} in {config}")).1.to_owned()
+    }
+
     /// `nats diff` over the first server that runs.
     pub fn diff(&self, servers: &[NatsServer], expected: usize) -> Run {
         self.online("diff", &servers[0], &["--servers", &expected.to_string()])
@@ -128,6 +148,13 @@ pub fn lines(run: &Run) -> Vec<Value> {
 /// What each server's state is, in the order of their names.
 pub fn states(object: &Value) -> Vec<&str> {
     object["servers"].as_array().unwrap().iter().map(|server| server["state"].as_str().unwrap()).collect()
+}
+
+/// What a token says.
+pub fn claims(token: &str) -> Value {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 /// A client that tells what its server says.
@@ -152,7 +179,6 @@ pub async fn connect(server: &NatsServer, creds: &str) -> Result<Client, String>
 
 impl Client {
     /// Waits until the server says something that holds these words.
-    #[track_caller]
     pub async fn told(&mut self, words: &str) {
         let waited = tokio::time::timeout(PATIENCE, async {
             while let Some(event) = self.events.recv().await {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::passphrase::PassphraseArgs;
 
@@ -30,15 +30,16 @@ pub(crate) struct SystemArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["account", "all", "delete"])))]
 pub(crate) struct PushArgs {
     /// The account to push: its name or public key; several times for several
-    #[arg(long, value_name = "ACCOUNT", required_unless_present_any = ["all", "delete"], conflicts_with = "all")]
+    #[arg(long, value_name = "ACCOUNT")]
     account: Vec<String>,
     /// Push every account
     #[arg(long)]
     all: bool,
     /// Make servers delete an account that is deleted in the ledger: its name or public key
-    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["account", "all", "receipt", "allow_rollback"])]
+    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["receipt", "allow_rollback"])]
     delete: Vec<String>,
     /// Replace a token even where a server holds a later one, which brings back users that were revoked in between
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cim_keys::app::nats::NatsError;
 use cim_keys::app::nats::servers::{self, Observed, Survey, Wanted};
 use cim_keys::app::session::Session;
-use cim_keys::ledger::{Index, Kind, NameKey};
+use cim_keys::ledger::{Facts, Index, Kind, NameKey};
 use cim_keys::nats::held::Other;
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
@@ -108,7 +108,10 @@ fn strangers(session: &Session, survey: &Survey, wanted: &[Wanted]) -> Result<Ve
         let holds = survey.members.iter().filter(|member| member.folder.contains(key));
         strangers.push(Stranger {
             public_key: key.clone(),
-            deleted: found.map(|entity| entity.label()),
+            deleted: found.and_then(|entity| match entity.facts {
+                Facts::Account(facts) => Some(facts.account.name.to_string()),
+                _ => None,
+            }),
             servers: holds.map(|member| member.server.name.clone()).collect(),
         });
     }

@@ -5,6 +5,7 @@ use std::fs::DirBuilder;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 
+use cim_keys::app::nats::lookup;
 use cim_keys::app::nats::pull::{self, PulledToken};
 use cim_keys::app::nats::servers::{self, Wanted};
 use cim_keys::files::NewFile;
@@ -28,6 +29,12 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, ui: Ui) -> Result {
     block_on(async {
         let client = connect(&args.system, &session).await?;
         let survey = survey(&client, &args.system, &session).await?;
+        if args.adopt {
+            let operator = session.store().view(lookup::operator)??;
+            if pull::adopt_operator(&mut restricted, &survey, &operator)? {
+                ui.note("The text of the operator's token was missing here, and is adopted.");
+            }
+        }
         let mut keys: BTreeMap<String, Option<&Wanted>> =
             wanted.iter().map(|it| (it.public_key.to_string(), Some(it))).collect();
         if args.account.is_none() {
