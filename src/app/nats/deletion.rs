@@ -25,11 +25,11 @@ pub fn request(
     let operator = lookup::operator(view)?.operator;
     let holder = NatsHolder::Operator(operator.operator_id);
     let signing = lookup::members(view, EntityRef::holder(&holder), Kind::SigningKey)?;
-    let newest = signing.into_iter().filter(Entity::is_active).filter_map(|entity| match entity.facts {
+    let mut newest = signing.into_iter().filter(Entity::is_active).filter_map(|entity| match entity.facts {
         Facts::SigningKey(key) => Some((key.key_id, key.public_key)),
         _ => None,
     });
-    let (key_id, public_key): (KeyId, PublicKey) = newest.last().unwrap_or((operator.key_id, operator.public_key));
+    let (key_id, public_key): (KeyId, PublicKey) = newest.next_back().unwrap_or((operator.key_id, operator.public_key));
     let Some(Facts::Key(facts)) = view.get(key_id.into())?.map(|entity| entity.facts) else {
         return Err(Refusal::Unknown(key_id.into()).into());
     };
