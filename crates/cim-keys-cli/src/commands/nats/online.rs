@@ -6,14 +6,23 @@ use clap::{ArgGroup, Args};
 
 use crate::passphrase::PassphraseArgs;
 
-#[cfg(not(feature = "nats-client"))]
-#[path = "online/disabled.rs"]
-mod way;
 #[cfg(feature = "nats-client")]
-#[path = "online/enabled.rs"]
-mod way;
+mod asking;
+#[cfg(feature = "nats-client")]
+mod delete;
+#[cfg(feature = "nats-client")]
+mod diff;
+#[cfg(not(feature = "nats-client"))]
+mod disabled;
+#[cfg(feature = "nats-client")]
+mod pull;
+#[cfg(feature = "nats-client")]
+mod push;
 
-pub(crate) use way::{diff, pull, push};
+#[cfg(not(feature = "nats-client"))]
+pub(crate) use disabled::{diff, pull, push};
+#[cfg(feature = "nats-client")]
+pub(crate) use {diff::diff, pull::pull, push::push};
 
 /// Which servers, and as whom.
 #[derive(Debug, Clone, Args)]

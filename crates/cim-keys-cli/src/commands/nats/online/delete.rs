@@ -6,7 +6,8 @@ use cim_keys::text::{PublicKey, visible};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::{PushArgs, block_on, connect, missing, now, survey};
+use super::PushArgs;
+use super::asking::{block_on, connect, missing, now, survey};
 use crate::cli::Global;
 use crate::commands::nats::Keys;
 use crate::error::{CliError, Result};

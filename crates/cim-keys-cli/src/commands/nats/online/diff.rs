@@ -11,7 +11,8 @@ use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::{DiffArgs, block_on, connect, missing, standing, survey, table};
+use super::DiffArgs;
+use super::asking::{block_on, connect, missing, standing, survey, table};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;

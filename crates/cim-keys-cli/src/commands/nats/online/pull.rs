@@ -13,7 +13,8 @@ use cim_keys::nats::held::{Age, Held};
 use cim_keys::text::visible;
 use serde_json::json;
 
-use super::{PullArgs, block_on, connect, missing, survey};
+use super::PullArgs;
+use super::asking::{block_on, connect, missing, survey};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;

@@ -11,7 +11,8 @@ use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use serde_json::json;
 
-use super::{PushArgs, block_on, connect, missing, now, standing, survey, table};
+use super::PushArgs;
+use super::asking::{block_on, connect, missing, now, standing, survey, table};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;

@@ -1,13 +1,4 @@
-//! Asking servers, in a build that has the feature `nats-client`.
-
-#[path = "delete.rs"]
-mod delete;
-#[path = "diff.rs"]
-mod diff_command;
-#[path = "pull.rs"]
-mod pull_command;
-#[path = "push.rs"]
-mod push_command;
+//! Asking servers: the connection, who is there, and how what they hold is shown.
 
 use std::future::Future;
 
@@ -21,11 +12,7 @@ use cim_keys::nats::held::Held;
 use cim_keys::time::Timestamp;
 use serde_json::{Value, json};
 
-pub(crate) use diff_command::diff;
-pub(crate) use pull_command::pull;
-pub(crate) use push_command::push;
-
-use super::{DiffArgs, PullArgs, PushArgs, SystemArgs};
+use super::SystemArgs;
 use crate::error::{CliError, Result};
 use crate::place;
 
@@ -45,12 +32,12 @@ impl From<SystemError> for CliError {
 }
 
 /// Runs what asks servers.
-fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CliError::failed("cannot start asking servers").because(&error))?.block_on(future)
 }
 
-async fn connect(args: &SystemArgs, session: &Session) -> Result<SystemClient> {
+pub(super) async fn connect(args: &SystemArgs, session: &Session) -> Result<SystemClient> {
     let config = place::config_with(Some(session.place().folder()), &args.flags())?.config.nats;
     config.validate().map_err(|error| place::invalid_config(&error))?;
     if config.credentials_file.is_none() {
@@ -60,7 +47,7 @@ async fn connect(args: &SystemArgs, session: &Session) -> Result<SystemClient> {
     Ok(SystemClient::connect(&config).await?)
 }
 
-async fn survey(client: &SystemClient, args: &SystemArgs, session: &Session) -> Result<Survey> {
+pub(super) async fn survey(client: &SystemClient, args: &SystemArgs, session: &Session) -> Result<Survey> {
     let probe = session.store().view(|view| {
         let operator = lookup::operator(view)?.operator;
         let system = operator.system_account_id.map(|id| view.get(id.into())).transpose()?.flatten();
@@ -73,7 +60,7 @@ async fn survey(client: &SystemClient, args: &SystemArgs, session: &Session) -> 
 }
 
 /// Why a survey is not whole, if it is not.
-fn missing(survey: &Survey) -> Option<CliError> {
+pub(super) fn missing(survey: &Survey) -> Option<CliError> {
     let expected = survey.expected.filter(|_| survey.missing() > 0)?;
     let names: Vec<&str> = survey.members.iter().map(|member| member.server.name.as_str()).collect();
     Some(
@@ -82,12 +69,12 @@ fn missing(survey: &Survey) -> Option<CliError> {
     )
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default()
 }
 
 /// An account's standing on each server, as JSON.
-fn standing(wanted: &Wanted, observed: &Observed) -> Value {
+pub(super) fn standing(wanted: &Wanted, observed: &Observed) -> Value {
     let servers: Vec<Value> = observed
         .servers
         .iter()
@@ -133,7 +120,7 @@ fn held(held: &Held) -> Value {
 }
 
 /// The table of accounts and servers: what each server holds, and the sum in the last column.
-fn table(survey: &Survey, rows: &[(&Wanted, &Observed, String)]) -> (Vec<String>, Vec<Vec<String>>) {
+pub(super) fn table(survey: &Survey, rows: &[(&Wanted, &Observed, String)]) -> (Vec<String>, Vec<Vec<String>>) {
     let mut headings = vec!["ACCOUNT".to_owned()];
     headings.extend(survey.members.iter().map(|member| cim_keys::text::visible(&member.server.name).into_owned()));
     headings.push("RESULT".to_owned());
