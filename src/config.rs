@@ -83,7 +83,7 @@ pub struct NatsConfig {
     pub payload: Payload,
     /// How many copies a stream or a bucket that is made here keeps, 1 to 5.
     pub replicas: u8,
-    /// How many events at most go out in one atomic batch, 1 to 999.
+    /// How many events at most go out in one batch, 1 to 999.
     pub publish_batch: u16,
     /// How many refusals by the server that are about an event itself it takes until the event is parked.
     pub max_retries: u32,

@@ -12,6 +12,20 @@
 //! server stores the batch only if that is still the newest head. So a batch can't be stored twice, however often it is
 //! sent, without any time window.
 //!
+//! # A backlog
+//!
+//! An atomic batch costs the server a staging area of its own on the disk and several syncs. Where the stream takes
+//! fast-ingest batches, a backlog goes in those ([`Mode::Fast`]): the server stores each message as it comes, and once one
+//! of them is refused or missing, it refuses what follows. Such a batch opens with a head that repeats the newest one, so
+//! that any other batch of the source that follows the same head is refused from then on; each message names the stream's
+//! last sequence, so that nothing gets in between unnoticed; and it closes with a head. Its beginning may be stored alone,
+//! like that of a batch that tore. Which of the two ways is faster depends on how often the server syncs; the machine
+//! measures it, with a small batch first.
+//!
+//! After refusals because of strangers the stream's last sequence is no longer named, and batches are atomic. It is named
+//! all the same where the last message is the source's own: what is left of an abandoned fast batch could follow that one,
+//! and nothing else.
+//!
 //! # In doubt
 //!
 //! Silence, a reconnect, a start, an answer that proves nothing: each is doubt, and ends it the same way. Nothing is
@@ -26,7 +40,8 @@
 //! # Older servers
 //!
 //! A server without atomic batches gets the same events and heads one after the other ([`Mode::Classic`]), each naming
-//! the stream's last sequence, so that the first failure refuses all that follow; `Nats-Msg-Id` is the CID. Where other
+//! the stream's last sequence and the identifier before it, so that the first failure refuses all that follow;
+//! `Nats-Msg-Id` is the CID. Where other
 //! writers keep moving the last sequence, messages go one at a time. Without JetStream ([`Mode::Core`]) there is nothing
 //! to read back: an event leaves the outbox when the server has answered a flush, and subscribers get it at most once.
 //!

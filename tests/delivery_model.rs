@@ -48,7 +48,8 @@ fn scenario(mode: Mode, events: u64, drainers: usize, budget: Budget) -> Scenari
         grow_to: events,
         poison: BTreeSet::new(),
         budget,
-        rules: Rules { max_events: 2, max_retries: 1, ..Rules::default() },
+        rules: Rules { max_events: 2, fast_from: 1, max_retries: 1, ..Rules::default() },
+        pace_us: 0,
         mutant: None,
     }
 }
@@ -69,6 +70,21 @@ fn a_batch_may_tear_and_be_completed() {
     check("atomic", scenario(Mode::Atomic, 3, 1, budget));
     let budget = Budget { cuts: 1, silences: 1, tears: 1, others: 1, ..Budget::default() };
     check("classic", scenario(Mode::Classic, 3, 1, budget));
+}
+
+#[test]
+fn a_fast_batch_comes_in_parts_and_others_get_in_between() {
+    let budget = Budget { cuts: 1, parts: 2, others: 1, ..Budget::default() };
+    check("fast", scenario(Mode::Fast, 5, 1, budget));
+    check("classic", scenario(Mode::Classic, 3, 1, budget));
+    let budget = Budget { silences: 1, tears: 1, restarts: 1, ..Budget::default() };
+    check("fast", scenario(Mode::Fast, 5, 1, budget));
+    let budget = Budget { parts: 1, head_purges: 1, cuts: 1, ..Budget::default() };
+    check("fast, heads purged", scenario(Mode::Fast, 5, 1, budget));
+    let budget = Budget { parts: 1, crashes: 1, ..Budget::default() };
+    check("fast, two drainers", scenario(Mode::Fast, 3, 2, budget));
+    let budget = Budget { parts: 1, cuts: 1, retries: 1, ..Budget::default() };
+    check("fast, refused", Scenario { poison: BTreeSet::from([4]), ..scenario(Mode::Fast, 5, 1, budget) });
 }
 
 #[test]

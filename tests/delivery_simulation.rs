@@ -29,8 +29,10 @@ fn every_mistake_of_a_driver_is_noticed() {
         Mutant::ParksWhenFull,
         Mutant::TrustsItself,
         Mutant::ForgetsParked,
+        Mutant::OpensWithoutHead,
+        Mutant::TiesNothing,
     ] {
-        let found = (0..20_000).find_map(|seed| run_seed(seed, Some(mutant)).err());
+        let found = (0..40_000).find_map(|seed| run_seed(seed, Some(mutant)).err());
         let report = found.unwrap_or_else(|| panic!("{mutant:?} goes unnoticed"));
         println!("{mutant:?} is noticed at seed {}: {}", report.seed, report.problem);
     }

@@ -45,6 +45,7 @@ use cid::Cid;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
+pub use connect::log_in;
 pub use errors::{ConnectError, FlushError, NewAdapterError, PublishError, QueueError};
 pub use status::{LastPublished, Status};
 

@@ -188,7 +188,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "nats.publish_batch",
-        doc: "How many events at most go out in one atomic batch, 1 to 999. Fewer use less memory on the server and are slower.",
+        doc: "How many events at most go out in one batch, 1 to 999. Fewer use less memory on the server and are slower.",
         kind: Kind::Number,
         sample: "",
         set: |c, v| number(&mut c.nats.publish_batch, v, 1, 999),

@@ -1,4 +1,4 @@
-//! The head: the message that closes a batch.
+//! The head: the message that closes a batch, and opens a fast one.
 
 use cid::Cid;
 use serde::{Deserialize, Serialize};

@@ -1,20 +1,26 @@
 //! The protocol as a state machine: what it sends, and how it takes the answers.
 
 mod doubt;
+mod pace;
+mod refusals;
+mod sending;
 
 use std::collections::BTreeSet;
 
 use self::doubt::Reading;
+use self::pace::Pace;
 use super::head::Previous;
 use super::outbox::Cursor;
-use super::protocol::{Attempt, Denied, Input, Mode, Output, Plan, Stop};
-use super::refusal::{Refusal, classify};
+use super::protocol::{Attempt, Input, Mode, Output, Stop};
 
 /// The limits that a machine keeps to. Times are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rules {
     /// How many events a batch holds at most: 1 to 999.
     pub max_events: usize,
+    /// From how many events on a batch may go as a fast one ([`Mode::Fast`]); also how many the first of them holds, which
+    /// measures whether the server is fast that way.
+    pub fast_from: usize,
     /// How many refusals that are about one event it takes to park it.
     pub max_retries: u32,
     /// How many events may be parked before the machine stops: their list travels in every head.
@@ -33,6 +39,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             max_events: 999,
+            fast_from: 128,
             max_retries: 3,
             max_parked: 200,
             answer_ms: 10_000,
@@ -99,6 +106,8 @@ pub struct Machine {
     crowded: u32,
     /// For how many batches the stream's last sequence is not named, because others keep moving it.
     shared: u32,
+    /// Which way is faster, where there are two.
+    pace: Pace,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -117,9 +126,10 @@ enum Phase {
     Stopped(Stop),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Batch {
     attempt: Attempt,
+    mode: Mode,
     only: Option<u64>,
     through: u64,
     events: usize,
@@ -157,6 +167,7 @@ impl Machine {
             moved_at: None,
             crowded: 0,
             shared: 0,
+            pace: Pace::default(),
             rules,
         }
     }
@@ -212,11 +223,11 @@ impl Machine {
                     out.push(Output::Wake(Some(self.rules.answer_ms)));
                 }
             }
-            Input::Acked { attempt, sequence } => {
+            Input::Acked { attempt, sequence, pace_us } => {
                 if let Phase::InFlight(batch) = self.phase
                     && batch.attempt == attempt
                 {
-                    self.acked(batch, sequence, &mut out);
+                    self.acked(batch, sequence, pace_us, &mut out);
                 }
             }
             Input::Refused { attempt, code, reason } => {
@@ -272,6 +283,12 @@ impl Machine {
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.phase == Phase::Waiting
+    }
+
+    /// Whether one batch follows another.
+    #[must_use]
+    pub const fn is_publishing(&self) -> bool {
+        matches!(self.phase, Phase::Composing(_) | Phase::Storing(_) | Phase::InFlight(_))
     }
 
     /// How many tries have failed in a row.
@@ -337,234 +354,13 @@ impl Machine {
         }
     }
 
-    /// Nothing is in doubt: sends what comes next.
-    fn proceed(&mut self, out: &mut Outputs) {
-        let only = if self.unclosed { None } else { self.retries.iter().copied().find(|p| *p <= self.head_reach()) };
-        let next = self.position < self.end;
-        if only.is_none() && !next && !self.unclosed {
-            self.phase = Phase::Idle;
-            out.push(Output::Wake(None));
-            return;
-        }
-        self.attempts += 1;
-        let batch = Batch { attempt: Attempt(self.attempts), only, through: self.position, ..Batch::default() };
-        self.phase = Phase::Composing(batch);
-        out.push(Output::Wake(None));
-        out.push(Output::Compose(Plan {
-            attempt: batch.attempt,
-            mode: self.mode,
-            only,
-            after: self.position,
-            max_events: if only.is_some() {
-                1
-            } else if next {
-                self.limit
-            } else {
-                0
-            },
-            head_sequence: self.head.sequence,
-            previous: (self.head.sequence > 0).then_some(self.head),
-            parked: self.parked.iter().copied().filter(|position| Some(*position) != only).collect(),
-            last_sequence: self.last_sequence,
-        }));
-    }
-
-    /// How far parked events are told of, so that they can be retried.
-    const fn head_reach(&self) -> u64 {
-        match self.mode {
-            Mode::Core => self.position,
-            _ => self.head.position,
-        }
-    }
-
-    fn composed(&mut self, attempt: Attempt, through: u64, events: usize, blobs: bool, out: &mut Outputs) {
-        let Phase::Composing(planned) = self.phase else { return };
-        if planned.attempt != attempt {
-            return;
-        }
-        let batch = Batch { through: through.max(self.position), events, ..planned };
-        if blobs {
-            self.phase = Phase::Storing(batch);
-            out.push(Output::PutBlobs { attempt });
-        } else {
-            self.transmit(batch, out);
-        }
-    }
-
-    fn transmit(&mut self, batch: Batch, out: &mut Outputs) {
-        if self.known.is_none() {
-            // From here on this outbox may have something in the stream; a restart must know that.
-            self.remember(out);
-        }
-        self.phase = Phase::InFlight(batch);
-        out.push(Output::Transmit { attempt: batch.attempt });
-        out.push(Output::Wake(Some(self.rules.answer_ms)));
-    }
-
-    /// Persists what is confirmed.
-    fn remember(&mut self, out: &mut Outputs) {
-        // Without a head the sequence of the last one is worth keeping: it tells what the stream had confirmed.
-        let last = self.known.map_or(0, |known| known.head_sequence);
-        let head_sequence = if self.head.sequence > 0 { self.head.sequence } else { last };
-        let cursor = Cursor { position: self.position, head_sequence };
-        if self.known != Some(cursor) {
-            self.known = Some(cursor);
-            out.push(Output::Persist(cursor));
-        }
-    }
-
-    fn missing(&mut self, attempt: Attempt, first: u64, out: &mut Outputs) {
-        if !matches!(self.phase, Phase::Composing(batch) if batch.attempt == attempt) {
-            return;
-        }
-        let from = self.position + 1;
-        if let Some(wanted) = self.from.filter(|wanted| *wanted >= first) {
-            self.position = wanted.saturating_sub(1);
-            self.proceed(out);
-        } else {
-            self.stop(Stop::Forgotten { from, first }, out);
-        }
-    }
-
-    fn acked(&mut self, batch: Batch, sequence: u64, out: &mut Outputs) {
-        self.position = batch.through;
-        self.unclosed = false;
-        if self.mode != Mode::Core {
-            self.head = Previous { sequence, position: batch.through };
-        }
-        self.shared = self.shared.saturating_sub(1);
-        self.last_sequence = (self.mode != Mode::Core && self.shared == 0).then_some(sequence);
-        (self.failures, self.broken, self.moves, self.crowded, self.tries) = (0, 0, 0, 0, 0);
-        self.unresolved = false;
-        self.from = None;
-        if let Some(position) = batch.only {
-            self.parked.remove(&position);
-            self.retries.remove(&position);
-            out.push(Output::Unpark { position });
-        }
-        match self.suspect {
-            // The refused batch held something else: half of what is left of it.
-            Some(suspect) if self.position < suspect => {
-                self.limit = usize::try_from((suspect - self.position) / 2).unwrap_or(usize::MAX).clamp(1, self.limit);
-            }
-            _ => {
-                self.suspect = None;
-                self.limit = (self.limit * 2).min(self.rules.max_events);
-            }
-        }
-        self.remember(out);
-        self.proceed(out);
-    }
-
-    fn refused(&mut self, batch: Batch, code: u64, reason: String, out: &mut Outputs) {
-        // Whatever was refused, and for whatever reason: some of it may be stored, so the stream is read before the next.
-        self.unresolved = true;
-        match classify(code) {
-            Refusal::Moved => {
-                self.moves += 1;
-                self.moved_at = Some((self.head, self.position));
-                if self.moves <= PATIENCE { self.doubt(out) } else { self.pause(out) }
-            }
-            Refusal::Event => self.event_refused(batch, format!("{reason} (code {code})"), out),
-            Refusal::Broken => {
-                self.broken += 1;
-                if batch.events > 1 && self.broken >= 2 {
-                    self.split(batch);
-                    self.doubt(out);
-                } else {
-                    self.pause(out);
-                }
-            }
-            Refusal::Contended => {
-                self.moved_at = Some((self.head, self.position));
-                self.pause(out);
-            }
-            Refusal::Full | Refusal::Busy | Refusal::Unknown => self.pause(out),
-            Refusal::Never => self.stop(Stop::Refused { code, reason }, out),
-        }
-    }
-
-    fn denied(&mut self, denied: Denied, out: &mut Outputs) {
-        match denied {
-            Denied::Event(subject) => {
-                if let Phase::InFlight(batch) = self.phase {
-                    self.abandon(out);
-                    self.event_refused(batch, format!("the user may not publish {subject}"), out);
-                }
-            }
-            Denied::Head(subject) => self.stop(Stop::Permission(format!("publish heads under {subject}")), out),
-            Denied::Other(what) => self.stop(Stop::Permission(what), out),
-        }
-    }
-
-    /// A batch was refused because of an event in it.
-    fn event_refused(&mut self, batch: Batch, reason: String, out: &mut Outputs) {
-        if batch.events != 1 {
-            if batch.events == 0 {
-                return self
-                    .stop(Stop::Refused { code: 0, reason: format!("the head alone was refused: {reason}") }, out);
-            }
-            self.split(batch);
-            return self.doubt(out);
-        }
-        self.tries += 1;
-        if self.tries < self.rules.max_retries {
-            self.split(batch);
-            return self.pause(out);
-        }
-        self.tries = 0;
-        if let Some(position) = batch.only {
-            self.retries.remove(&position);
-            out.push(Output::Park { position, reason });
-        } else {
-            // The parked ones before it are counted in already, so it is the next.
-            if !self.park(self.position + 1, reason, out) {
-                return;
-            }
-            self.suspect = None;
-            self.limit = self.rules.max_events;
-        }
-        self.doubt(out);
-    }
-
-    /// Parks an event. False where that are too many, which stops the machine.
-    fn park(&mut self, position: u64, reason: String, out: &mut Outputs) -> bool {
-        if self.parked.len() >= self.rules.max_parked {
-            self.stop(Stop::TooManyParked { limit: self.rules.max_parked, reason }, out);
-            return false;
-        }
-        self.parked.insert(position);
-        out.push(Output::Park { position, reason });
-        true
-    }
-
-    /// The next event can't even be made into a message: no server needs to be asked.
-    fn unsendable(&mut self, reason: String, out: &mut Outputs) {
-        if let Phase::Composing(Batch { only: Some(position), .. }) = self.phase {
-            self.retries.remove(&position);
-            out.push(Output::Park { position, reason });
-        } else if self.park(self.position + 1, reason, out) {
-            self.position += 1;
-            self.unclosed = self.mode != Mode::Core;
-        } else {
-            return;
-        }
-        self.proceed(out);
-    }
-
-    fn split(&mut self, batch: Batch) {
-        self.limit = (batch.events / 2).max(1);
-        if batch.only.is_none() {
-            self.suspect = Some(batch.through);
-        }
-    }
-
     fn tick(&mut self, out: &mut Outputs) {
         match self.phase {
             Phase::Waiting => self.doubt(out),
             Phase::InFlight(_) => {
                 // Silence. A smaller batch has a better chance on a slow way.
                 self.abandon(out);
+                self.pace.rest(SHARED_FOR);
                 self.limit = (self.limit / 2).max(1);
                 self.pause(out);
             }

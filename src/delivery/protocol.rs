@@ -15,6 +15,10 @@ pub struct Attempt(pub u64);
 pub enum Mode {
     /// Atomic batches: the stream says `allow_atomic`.
     Atomic,
+    /// Fast-ingest batches: the stream says `allow_batched` too. Of a stream, that it takes both; of a batch, that it goes
+    /// this way: it opens with a head that repeats the newest one, each message names the stream's last sequence, and what
+    /// follows a message that was refused or got lost is refused as well. Its beginning may be stored alone.
+    Fast,
     /// One message after the other, with `Nats-Msg-Id` and the stream's expected last sequence.
     Classic,
     /// Without JetStream: at most once, and no heads.
@@ -127,8 +131,10 @@ pub enum Input {
     Acked {
         /// Which.
         attempt: Attempt,
-        /// The sequence of its head; 0 in [`Mode::Core`].
+        /// The sequence of the head that closes it; 0 in [`Mode::Core`].
         sequence: u64,
+        /// How long it took, in microseconds a message.
+        pace_us: u32,
     },
     /// The server refused the batch.
     Refused {
@@ -153,7 +159,7 @@ pub enum Input {
 /// What STREAM.INFO told, and what the outbox remembers of that stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StreamSeen {
-    /// How to send.
+    /// How to send; [`Mode::Fast`] where the stream takes fast and atomic batches.
     pub mode: Mode,
     /// What the outbox remembers of this incarnation of the stream.
     pub known: Option<Cursor>,
@@ -230,7 +236,8 @@ pub enum Output {
         /// Which.
         attempt: Attempt,
     },
-    /// Remember how far the stream is, before what follows is done.
+    /// Remember how far the stream is, before a [`Transmit`](Self::Transmit) that follows among the same outputs is done;
+    /// otherwise at leisure, and the newest suffices, except in [`Mode::Core`], where nothing else tells.
     Persist(Cursor),
     /// Park an event, with the reason; it is no longer to be retried.
     Park {
@@ -271,7 +278,8 @@ pub struct Plan {
     pub previous: Option<Previous>,
     /// The parked positions: the batch leaves them out, and the new head lists those up to the batch's end.
     pub parked: Vec<u64>,
-    /// The last sequence of the whole stream that the first message expects.
+    /// The last sequence of the whole stream that the first message expects. In [`Mode::Fast`] there is always one; each
+    /// message expects the one before it, and the closing head that the opening one is the newest.
     pub last_sequence: Option<u64>,
 }
 

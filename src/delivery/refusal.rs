@@ -29,14 +29,16 @@ pub enum Refusal {
 /// | code | meaning |
 /// |---|---|
 /// | 10071 | wrong last sequence, of the stream or of the head's subject |
+/// | 10070 | another message is the last, where messages go one after the other |
 /// | 10164 | wrong last sequence while another batch of the stream is being stored |
 /// | 10054 | message larger than the stream's `max_msg_size` |
 /// | 10176 | the batch is incomplete |
+/// | 10208 | the fast batch is not open any more |
 /// | 10077 | the stream, or the subject, is full |
 /// | 10002, 10023, 10028, 10047 | the account or the server lacks resources |
 /// | 10008, 10009, 503 | no leader, no cluster quorum, JetStream not available for now |
 /// | 10158 | the same id is being stored right now |
-/// | 10210, 429 | too many batches or requests are open |
+/// | 10210, 10211, 429 | too many batches or requests are open |
 /// | 10060 | the message came to another stream than the expected one |
 /// | 10174 | the stream takes no atomic batches |
 /// | 10199 | more than 1,000 messages in the batch |
@@ -44,12 +46,12 @@ pub enum Refusal {
 #[must_use]
 pub const fn classify(code: u64) -> Refusal {
     match code {
-        10071 => Refusal::Moved,
+        10070 | 10071 => Refusal::Moved,
         10164 => Refusal::Contended,
         10054 => Refusal::Event,
-        10176 => Refusal::Broken,
+        10176 | 10208 => Refusal::Broken,
         10077 => Refusal::Full,
-        10002 | 10008 | 10009 | 10023 | 10028 | 10047 | 10158 | 10210 | 429 | 503 => Refusal::Busy,
+        10002 | 10008 | 10009 | 10023 | 10028 | 10047 | 10158 | 10210 | 10211 | 429 | 503 => Refusal::Busy,
         10060 | 10174 | 10199 | 10201 => Refusal::Never,
         _ => Refusal::Unknown,
     }

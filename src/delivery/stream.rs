@@ -31,6 +31,8 @@ pub struct StreamSettings {
     pub discard_new_per_subject: bool,
     /// Whether it takes atomic batches, as the server **echoes** it: an older server drops the flag that it does not know.
     pub allow_atomic: bool,
+    /// Whether it takes fast-ingest batches, as the server echoes it.
+    pub allow_batched: bool,
 }
 
 /// One thing about a stream that is not as it has to be, or should be.

@@ -8,7 +8,7 @@ use cid::Cid;
 use cim_keys::adapters::NatsClientAdapter;
 use cim_keys::config::{NatsConfig, ServerUrl};
 use cim_keys::delivery::outbox::Outbox as _;
-use cim_keys::events::KeyEvent;
+use cim_keys::events::{EventData, KeyEvent, PolicyCreated};
 use cim_keys::ipld_support::generate_cid;
 use cim_keys::queue::FileQueue;
 use cim_keys_testkit::check::{Contents, check_everything};
@@ -56,7 +56,7 @@ impl Publisher {
     /// Accepts so many more events.
     pub(crate) async fn publish(&mut self, count: usize) {
         let next = self.first + self.accepted.len();
-        let events: Vec<KeyEvent> = samples::numbered((next + count) as u64).skip(next).collect();
+        let events: Vec<KeyEvent> = samples::numbered_from(next as u64, count as u64).collect();
         self.publish_these(&events).await;
     }
 
@@ -225,4 +225,14 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
 pub(crate) async fn stored(client: &async_nats::Client) -> u64 {
     let Ok(mut stream) = jetstream::new(client.clone()).get_stream(STREAM).await else { return 0 };
     stream.info().await.map_or(0, |info| info.state.messages)
+}
+
+/// An event with a document of so many bytes.
+pub(crate) fn large_event(bytes: usize) -> KeyEvent {
+    let policy = samples::data().into_iter().find_map(|data| match data {
+        EventData::PolicyCreated(policy) => Some(policy),
+        _ => None,
+    });
+    let policy = PolicyCreated { document: "x".repeat(bytes).parse().unwrap(), ..policy.unwrap() };
+    samples::event(900_000 + bytes as u64, policy.into())
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod fast;
 mod formats;
 mod harness;
 mod identity;

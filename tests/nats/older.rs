@@ -67,8 +67,12 @@ async fn two_publishers_share_a_stream_of_an_old_server() {
     let Some(server) = old() else { return };
     let (mut one, mut two) = (Publisher::new(config(&server.url())), Publisher::new(config(&server.url())));
     two.first = 100_000;
+    // Strangers' messages take the place of messages under way, again and again.
     one.publish(300).await;
-    two.publish(200).await;
+    for _ in 0..15 {
+        two.publish(5).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     tokio::join!(one.settle(), two.settle());
     settle_and_check(one, &server.url()).await;
     settle_and_check(two, &server.url()).await;

@@ -1,11 +1,12 @@
 //! The server refuses: a full stream, a large event, a setting or a permission that breaks the promise.
 
-use cim_keys::events::{Aggregate, EventData, KeyEvent, PolicyCreated};
+use cim_keys::events::Aggregate;
 use cim_keys_testkit::{JwtMode, NatsServer, ServerOptions, samples};
 use serde_json::json;
 
 use crate::harness::{
-    Publisher, config, connect, connect_with, eventually, make_stream, settle_and_check, stream_api, stream_with,
+    Publisher, config, connect, connect_with, eventually, large_event, make_stream, settle_and_check, stream_api,
+    stream_with,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,14 +151,4 @@ async fn an_event_larger_than_the_stream_allows_is_parked_and_others_pass() {
     publisher.settle().await;
     assert_eq!(publisher.parked().await, vec![31]);
     settle_and_check(publisher, &server.url()).await;
-}
-
-/// An event with a document of so many bytes.
-fn large_event(bytes: usize) -> KeyEvent {
-    let policy = samples::data().into_iter().find_map(|data| match data {
-        EventData::PolicyCreated(policy) => Some(policy),
-        _ => None,
-    });
-    let policy = PolicyCreated { document: "x".repeat(bytes).parse().unwrap(), ..policy.unwrap() };
-    samples::event(900_000 + bytes as u64, policy.into())
 }

@@ -98,6 +98,25 @@ fn json_keys_are_stable() {
 }
 
 #[test]
+fn the_queues_status_tells_a_server_that_lets_nobody_in_from_one_that_does() {
+    let users = "authorization { user: publisher, password: right }";
+    let Some(server) = cim_keys_testkit::ServerOptions::default().conf(users).start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    assert!(run(dir.path(), &["init", ".", "--work-factor", "10", "--show-passphrase"]).status.success());
+    let status = |password: &str, output: &str| {
+        let url = format!("nats://publisher:{password}@{}", server.address());
+        let mut command = command(dir.path(), &["queue", "status", "--output", output]);
+        let output = command.env("CIM_KEYS_NATS_URL", url).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(status("right", "json").contains("\"connected\":true"));
+    assert!(status("wrong", "json").contains("\"connected\":false"));
+    let refused = status("wrong", "text");
+    assert!(refused.contains("refuses these credentials") && !refused.contains("wrong@"), "{refused}");
+}
+
+#[test]
 fn completions_and_manual_pages_are_made() {
     let dir = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

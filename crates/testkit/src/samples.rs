@@ -525,7 +525,12 @@ pub fn typical() -> KeyEvent {
 
 /// `count` distinct events, in order of time: people who are recorded, one after the other.
 pub fn numbered(count: u64) -> impl Iterator<Item = KeyEvent> {
-    (0..count).map(|n| {
+    numbered_from(0, count)
+}
+
+/// The same, so many of them from a number on.
+pub fn numbered_from(first: u64, count: u64) -> impl Iterator<Item = KeyEvent> {
+    (first..first + count).map(|n| {
         let data = PersonCreated {
             person_id: id(0x30_0000_0000 + n),
             organization_id: id(1),

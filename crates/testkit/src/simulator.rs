@@ -58,6 +58,8 @@ struct Drainer {
     composed: Option<Packet>,
     waiting: bool,
     answer: Option<(Attempt, Answer)>,
+    /// The cursor on the disk, of which stream, where a newer one is not written down yet.
+    unkept: Option<(u32, Cursor)>,
 }
 
 /// Everything there is.
@@ -120,7 +122,10 @@ impl World {
                 actions.push(Action::Cut { drainer });
             }
             if budget.crashes > 0 {
-                actions.push(Action::Crash { drainer });
+                actions.push(Action::Crash { drainer, forgets: false });
+                if there.unkept.is_some() {
+                    actions.push(Action::Crash { drainer, forgets: true });
+                }
             }
             if budget.silences > 0 {
                 if there.answer.is_some() {
@@ -132,7 +137,14 @@ impl World {
         }
         if budget.tears > 0 {
             for (packet, there) in self.network.iter().enumerate() {
-                actions.extend((1..there.messages.len()).map(|keep| Action::Tear { packet, keep }));
+                actions.extend((1..there.left()).map(|keep| Action::Tear { packet, keep }));
+            }
+        }
+        if budget.parts > 0 {
+            for (packet, there) in self.network.iter().enumerate() {
+                if there.is_one_by_one() && there.last_sequence.is_some() {
+                    actions.extend((1..there.left()).map(|count| Action::Part { packet, count }));
+                }
             }
         }
         if budget.restarts > 0 {
@@ -212,9 +224,12 @@ impl World {
                 self.budget.cuts -= 1;
                 self.cut(drainer);
             }
-            Action::Crash { drainer } => {
+            Action::Crash { drainer, forgets } => {
                 self.budget.crashes -= 1;
                 let log = self.drainers[drainer].log;
+                if let Some((incarnation, older)) = self.drainers[drainer].unkept.filter(|_| forgets) {
+                    self.logs[log].cursors.insert(incarnation, older);
+                }
                 let connection = self.drainers[drainer].connection;
                 self.drainers[drainer] = Drainer::new(&self.scenario.rules, log, &self.logs[log]);
                 self.drainers[drainer].connection = connection;
@@ -230,6 +245,16 @@ impl World {
                 let packet = self.network.remove(packet);
                 let answer = self.server.take(&packet);
                 self.reply(&packet, answer);
+            }
+            Action::Part { packet, count } => {
+                self.budget.parts -= 1;
+                if let Some(answer) = self.server.take_some(&mut self.network[packet], count) {
+                    let packet = self.network.remove(packet);
+                    if packet.untied && packet.left() > 0 {
+                        self.network.push(packet.clone());
+                    }
+                    self.reply(&packet, answer);
+                }
             }
             Action::Tear { packet, keep } => {
                 self.budget.tears -= 1;
@@ -312,7 +337,7 @@ impl World {
 
     fn give_answer(&mut self, drainer: usize, attempt: Attempt, answer: Answer) {
         let input = match answer {
-            Answer::Stored { sequence } => Input::Acked { attempt, sequence },
+            Answer::Stored { sequence } => Input::Acked { attempt, sequence, pace_us: self.scenario.pace_us },
             Answer::Refused { code: 10077 } if self.mutant(Mutant::ParksWhenFull) => {
                 Input::Refused { attempt, code: 10054, reason: "10054".into() }
             }
@@ -371,6 +396,9 @@ impl World {
         for output in outputs {
             self.carry_out(drainer, output);
         }
+        if !self.drainers[drainer].machine.is_publishing() || self.scenario.mode == Mode::Core {
+            self.drainers[drainer].unkept = None;
+        }
     }
 
     fn carry_out(&mut self, index: usize, output: Output) {
@@ -399,13 +427,16 @@ impl World {
                 self.network.push(packet);
                 if self.mutant(Mutant::TrustsItself) {
                     let sequence = self.server.last() + 1;
-                    self.give(index, Input::Acked { attempt, sequence });
+                    self.give(index, Input::Acked { attempt, sequence, pace_us: 0 });
                 }
             }
             Output::Abandon { .. } => drainer.composed = None,
             // The cursor of a stream that was replaced meanwhile is that stream's; nobody looks at it again.
             Output::Persist(cursor) => {
-                log.cursors.insert(incarnation, cursor);
+                let older = log.cursors.insert(incarnation, cursor);
+                // While batches follow each other it is written down at leisure.
+                let kept = drainer.unkept.filter(|(there, _)| *there == incarnation).map(|(_, kept)| kept);
+                drainer.unkept = kept.or(older).map(|kept| (incarnation, kept));
             }
             Output::Park { position, .. } => {
                 log.parked.insert(position);
@@ -449,26 +480,36 @@ impl World {
                 messages.push(Message::Event { position, cid: log.events[usize::try_from(position).unwrap_or(0) - 1] });
             }
         }
-        if plan.mode != Mode::Core {
+        let head = |position: u64, previous| {
             let source = SOURCE.parse().expect("a token");
-            let mut head = Head::new(source, through, log.at(through).unwrap_or_else(|| cid(through, 0)));
-            head.previous = plan.previous;
+            let mut head = Head::new(source, position, log.at(position).unwrap_or_else(|| cid(position, 0)));
+            head.previous = previous;
             if !self.mutant(Mutant::ForgetsParked) {
-                let listed = plan.parked.iter().copied().filter(|position| *position <= through);
+                let listed = plan.parked.iter().copied().filter(|listed| *listed <= position);
                 let cid = |position| log.at(position).unwrap_or_else(|| cid(position, 0));
                 head.parked = listed.map(|position| ParkedEvent { position, cid: cid(position) }).collect();
             }
-            messages.push(Message::Head(head));
+            Message::Head(head)
+        };
+        // Where all that follows is parked, a head alone says so.
+        let fast = plan.mode == Mode::Fast && !messages.is_empty();
+        if fast && !self.mutant(Mutant::OpensWithoutHead) {
+            messages.insert(0, head(plan.after, plan.previous));
+        }
+        if plan.mode != Mode::Core {
+            messages.push(head(through, plan.previous));
         }
         Packet {
             drainer: index,
             connection: drainer.connection,
             attempt: plan.attempt,
-            mode: plan.mode,
+            mode: if plan.mode == Mode::Fast && !fast { Mode::Atomic } else { plan.mode },
             through,
             head_sequence: (!self.mutant(Mutant::ExpectsNothing)).then_some(plan.head_sequence),
             last_sequence: plan.last_sequence.filter(|_| !self.mutant(Mutant::ForgetsLastSequence)),
             messages,
+            taken: 0,
+            untied: self.mutant(Mutant::TiesNothing),
         }
     }
 
@@ -563,6 +604,7 @@ impl Drainer {
             composed: None,
             waiting: false,
             answer: None,
+            unkept: None,
         }
     }
 

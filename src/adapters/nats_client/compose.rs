@@ -23,6 +23,8 @@ pub(super) struct Composed {
     pub(super) events: Vec<EventMessage>,
     /// For each event its identifier, as `Nats-Msg-Id` has it.
     pub(super) ids: Vec<Cid>,
+    /// What opens a fast batch: the newest head again.
+    pub(super) opening: Option<Head>,
     /// What closes the batch; nothing in core NATS.
     pub(super) head: Option<Head>,
 }
@@ -51,6 +53,7 @@ impl Composed {
             && self.only.is_none()
             && self.after == plan.after
             && self.parked == plan.parked
+            && self.opening.is_some() == (plan.mode == Mode::Fast)
             && !self.events.is_empty()
             && self.events.len() <= plan.max_events
             // A batch that ended where the log did then is too small if the log has grown.
@@ -58,12 +61,14 @@ impl Composed {
     }
 }
 
-/// Makes the batch of a plan ready.
+/// Makes the batch of a plan ready. `before` is the position and event that the batch before it ended with, where there was
+/// one: an outbox may have to look for it.
 pub(super) fn compose(
     outbox: &dyn Outbox,
     writer: &MessageWriter,
     plan: &Plan,
     limits: Limits,
+    before: Option<(u64, Cid)>,
 ) -> Result<Outcome, OutboxError> {
     let mut batch = Composed {
         only: plan.only,
@@ -73,6 +78,7 @@ pub(super) fn compose(
         reached_end: false,
         events: Vec::new(),
         ids: Vec::new(),
+        opening: None,
         head: None,
     };
     let mut last_cid = None;
@@ -111,8 +117,12 @@ pub(super) fn compose(
             last_cid = Some(entry.cid);
         }
     }
+    if plan.mode == Mode::Fast {
+        let last = before.filter(|(position, _)| *position == plan.after).map(|(_, cid)| cid);
+        batch.opening = Some(head(outbox, plan.after, &plan.parked, last)?);
+    }
     if plan.mode != Mode::Core {
-        batch.head = Some(head(outbox, &batch, last_cid)?);
+        batch.head = Some(head(outbox, batch.through, &plan.parked, last_cid)?);
     }
     Ok(Outcome::Ready(Box::new(batch)))
 }
@@ -139,19 +149,18 @@ fn message(
     Ok(message)
 }
 
-/// The head of a batch, but for the one before it, which only the plan knows.
-fn head(outbox: &dyn Outbox, batch: &Composed, last: Option<Cid>) -> Result<Head, OutboxError> {
+/// The head at a position, but for the one before it, which only the plan knows.
+fn head(outbox: &dyn Outbox, through: u64, parked: &[u64], last: Option<Cid>) -> Result<Head, OutboxError> {
     let damaged = |position: u64| OutboxError::Damaged {
         what: "the outbox".into(),
         problem: format!("there is no event at position {position}; verify the ledger, or look at the queue's file"),
     };
-    let through = batch.through;
     let cid = match last {
         Some(cid) => cid,
         None => outbox.cid_at(through)?.ok_or_else(|| damaged(through))?,
     };
     let mut head = Head::new(outbox.source().clone(), through, cid);
-    let listed: Vec<u64> = batch.parked.iter().copied().filter(|position| *position <= through).collect();
+    let listed: Vec<u64> = parked.iter().copied().filter(|position| *position <= through).collect();
     if !listed.is_empty() {
         let known: Vec<Parked> = outbox.parked()?;
         for position in listed {

@@ -24,6 +24,18 @@ pub(in crate::adapters) async fn connect(
     options.connect(servers).await.map_err(|error| failure(config, &error))
 }
 
+/// Logs in once, as a publisher would, and leaves again.
+///
+/// # Errors
+/// With what stood in the way: no server, TLS, the credentials.
+pub async fn log_in(config: &NatsConfig) -> Result<(), ConnectError> {
+    let (events, _) = tokio::sync::mpsc::unbounded_channel();
+    let client = connect(config, events).await?;
+    // Nothing is under way on it: leaving can't fail in a way that matters.
+    let _ = client.drain().await;
+    Ok(())
+}
+
 async fn options(config: &NatsConfig, events: UnboundedSender<Event>) -> Result<ConnectOptions, ConnectError> {
     let timeout = config.connection_timeout();
     let mut options = ConnectOptions::new()

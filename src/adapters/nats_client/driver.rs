@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, Event};
+use cid::Cid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -24,7 +25,7 @@ use super::reads::{Info, ReadError, Tail};
 use super::send::Sent;
 use super::status::{LastPublished, Status};
 use crate::config::NatsConfig;
-use crate::delivery::outbox::{OutboxError, Source, StreamKey};
+use crate::delivery::outbox::{Cursor, OutboxError, Source, StreamKey};
 use crate::delivery::{Attempt, Head, Input, Machine, Plan, Rules};
 use crate::time::Timestamp;
 
@@ -51,7 +52,8 @@ enum Done {
     Composed(Attempt, Result<Outcome, OutboxError>),
     Blobs(Attempt, Result<(), String>),
     Progress(Attempt),
-    Sent(Attempt, Sent),
+    /// With how long it took, in microseconds a message.
+    Sent(Attempt, Sent, u32),
     Kept(Option<OutboxError>),
 }
 
@@ -88,8 +90,14 @@ pub(super) struct Driver {
     plan: Option<Plan>,
     batch: Option<Box<Composed>>,
     ahead: Option<JoinHandle<Option<Result<Outcome, OutboxError>>>>,
+    /// The position and the event that the last batch ended with.
+    before: Option<(u64, Cid)>,
     subjects: BTreeSet<String>,
     sending: Option<AbortHandle>,
+    /// A cursor that is not written down yet.
+    unkept: Option<Cursor>,
+    /// When one was last.
+    kept_at: Instant,
     keeping: Option<JoinHandle<Option<Result<(), OutboxError>>>>,
     wake: Option<Instant>,
     connecting: Vec<oneshot::Sender<Result<(), ConnectError>>>,
@@ -136,8 +144,11 @@ impl Driver {
                 plan: None,
                 batch: None,
                 ahead: None,
+                before: None,
                 subjects: BTreeSet::new(),
                 sending: None,
+                unkept: None,
+                kept_at: Instant::now(),
                 keeping: None,
                 wake: None,
                 connecting: Vec::new(),
@@ -203,6 +214,7 @@ impl Driver {
         if let Some(ahead) = self.ahead.take() {
             ahead.abort();
         }
+        self.keep_cursor().await;
         self.kept().await;
         for flush in self.flushes.drain(..) {
             let _ = flush.answer.send(Err(ConnectError::ShutDown.into()));

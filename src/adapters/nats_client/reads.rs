@@ -104,7 +104,11 @@ impl Reader {
         let account = self.config.domain.as_ref().map(ToString::to_string).unwrap_or_default();
         Ok(Info {
             key: StreamKey { account, stream: name.to_string(), created },
-            mode: if settings.allow_atomic { Mode::Atomic } else { Mode::Classic },
+            mode: match (settings.allow_atomic, settings.allow_batched) {
+                (true, true) => Mode::Fast,
+                (true, false) => Mode::Atomic,
+                (false, _) => Mode::Classic,
+            },
             first: number("first_seq"),
             last: number("last_seq"),
             warnings: found.warned.iter().map(ToString::to_string).collect(),
@@ -128,14 +132,16 @@ impl Reader {
             "retention": "limits", "storage": "file", "discard": "new",
             "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msg_size": -1,
             "max_msgs_per_subject": -1, "num_replicas": self.config.replicas, "duplicate_window": 120_000_000_000_u64,
-            "allow_direct": true, "allow_atomic": true,
+            "allow_direct": true, "allow_atomic": true, "allow_batched": true,
         });
         let mut answer = self.ask(&format!("STREAM.CREATE.{name}"), &config).await?;
-        if error_code(&answer) == Some(10025) {
-            // A server that checks requests strictly and does not know the flag.
-            let mut config = config.clone();
-            config.as_object_mut().map(|map| map.remove("allow_atomic"));
-            answer = self.ask(&format!("STREAM.CREATE.{name}"), &config).await?;
+        let mut known = config.clone();
+        for newer in ["allow_batched", "allow_atomic"] {
+            if error_code(&answer) == Some(10025) {
+                // A server that checks requests strictly and does not know the flag.
+                known.as_object_mut().map(|map| map.remove(newer));
+                answer = self.ask(&format!("STREAM.CREATE.{name}"), &known).await?;
+            }
         }
         match (error_code(&answer), answer.get("error")) {
             // Another publisher made it meanwhile.
@@ -302,5 +308,6 @@ fn settings(config: &Value) -> StreamSettings {
         max_messages_per_subject: config["max_msgs_per_subject"].as_i64().unwrap_or(-1),
         discard_new_per_subject: flag("discard_new_per_subject"),
         allow_atomic: flag("allow_atomic"),
+        allow_batched: flag("allow_batched"),
     }
 }

@@ -1,4 +1,6 @@
-//! Batches on their way: as one atomic batch, one after the other, or through core NATS.
+//! Batches on their way: as one atomic batch, as a fast one, one after the other, or through core NATS.
+
+mod fast;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::compose::Composed;
 use super::reads::described;
-use crate::delivery::{Mode, Plan};
+use crate::delivery::{Head, Mode, Plan, Previous};
 use crate::text::visible;
 
 /// How many messages go out between two signs of progress.
@@ -38,10 +40,15 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Sends a batch and waits for the server's answer to it; as long as it takes.
-    pub(super) async fn send(&self, plan: &Plan, batch: Composed, progress: impl Fn()) -> Sent {
+    pub(super) async fn send(&self, plan: &Plan, mut batch: Composed, progress: impl Fn()) -> Sent {
         let sent = match plan.mode {
             Mode::Classic => self.one_by_one(plan, batch, progress).await,
             Mode::Core => self.through_core(batch, progress).await,
+            // Where all that follows is parked, a head alone says so.
+            Mode::Fast if !batch.events.is_empty() => match (batch.opening.take(), plan.last_sequence) {
+                (Some(opening), Some(last)) => self.as_fast(plan, batch, opening, last, progress).await,
+                _ => self.as_one(plan, batch, progress).await,
+            },
             _ => self.as_one(plan, batch, progress).await,
         };
         sent.unwrap_or_else(|refused| refused)
@@ -52,7 +59,7 @@ impl Sender {
         let (head, count) = (head_body(plan, &batch), batch.events.len() + 1);
         let mut events = batch.events.into_iter();
         let Some(first) = events.next() else {
-            let answer = self.request(self.head_subject.clone(), self.head_headers(plan), head).await?;
+            let answer = self.request(self.head_subject.clone(), self.head_headers(plan.head_sequence), head).await?;
             return acknowledged(&answer, 1, None);
         };
         let id = batch_id();
@@ -78,14 +85,14 @@ impl Sender {
                 progress();
             }
         }
-        let mut closing = headers(self.head_headers(plan), count);
+        let mut closing = headers(self.head_headers(plan.head_sequence), count);
         closing.insert("Nats-Batch-Commit", "1");
         let answer = self.request(self.head_subject.clone(), closing, head).await?;
         acknowledged(&answer, count, Some(&id))
     }
 
-    /// Each message by itself. With the stream's last sequence each expects the one before it, so that all can be under
-    /// way: the first that is refused lets the others be refused too. Without it, each waits for its acknowledgement.
+    /// Each message by itself. With the stream's last sequence each expects the one before it, by its sequence and its
+    /// identifier, so that all can be under way: the first that is refused lets the others be refused too. Without it, each waits for its acknowledgement.
     async fn one_by_one(&self, plan: &Plan, batch: Composed, progress: impl Fn()) -> Result<Sent, Sent> {
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(format!("{inbox}.*")).await.map_err(|error| unsent(&error))?;
@@ -95,11 +102,17 @@ impl Sender {
             message.headers.insert("Nats-Expected-Stream", self.stream.as_str());
             (message.subject, message.headers, message.body)
         });
-        let closing = (self.head_subject.clone(), self.head_headers(plan), head);
+        let closing = (self.head_subject.clone(), self.head_headers(plan.head_sequence), head);
         let mut last = Sent::Stored { sequence: 0 };
+        let mut before: Option<HeaderValue> = None;
         for (index, (to, mut headers, body)) in events.chain(std::iter::once(closing)).enumerate() {
             if let Some(expected) = plan.last_sequence {
                 headers.insert("Nats-Expected-Last-Sequence", HeaderValue::from(expected + index as u64));
+                // Where a stranger's message took the place of one of these, the next would find its sequence all the same.
+                if let Some(before) = before.take() {
+                    headers.insert("Nats-Expected-Last-Msg-Id", before);
+                }
+                before = headers.get("Nats-Msg-Id").cloned();
             }
             self.publish(to, Some(format!("{inbox}.{index}")), headers, body).await?;
             if plan.last_sequence.is_none() {
@@ -139,11 +152,11 @@ impl Sender {
         Ok(Sent::Stored { sequence: 0 })
     }
 
-    fn head_headers(&self, plan: &Plan) -> HeaderMap {
+    fn head_headers(&self, newest: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert("Content-Type", "application/json");
         headers.insert("Nats-Expected-Stream", self.stream.as_str());
-        headers.insert("Nats-Expected-Last-Subject-Sequence", HeaderValue::from(plan.head_sequence));
+        headers.insert("Nats-Expected-Last-Subject-Sequence", HeaderValue::from(newest));
         headers
     }
 
@@ -207,8 +220,12 @@ fn unsent(error: &dyn std::error::Error) -> Sent {
 }
 
 fn head_body(plan: &Plan, batch: &Composed) -> Bytes {
-    let Some(mut head) = batch.head.clone() else { return Bytes::new() };
-    head.previous = plan.previous;
+    batch.head.clone().map(|head| following(head, plan.previous)).unwrap_or_default()
+}
+
+/// The body of a head that follows another.
+fn following(mut head: Head, previous: Option<Previous>) -> Bytes {
+    head.previous = previous;
     head.to_json().into()
 }
 

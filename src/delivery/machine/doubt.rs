@@ -69,7 +69,7 @@ impl Machine {
             // Nothing can be read back: what was not confirmed is sent again.
             self.position = seen.known.map_or(0, |known| known.position);
             self.head = Previous { sequence: 0, position: 0 };
-            self.settled(None, out);
+            self.settled(None, 0, out);
         } else {
             self.reading(Reading::Head, Output::ReadHead, out);
         }
@@ -135,7 +135,8 @@ impl Machine {
     fn tail_seen(&mut self, through: u64, events: &[EventSeen], out: &mut Outputs) {
         if self.count_in(self.position, events, out) {
             self.tell_of_losses(out);
-            self.settled(Some(through), out);
+            let last_own = events.last().map_or(self.head.sequence, |event| event.sequence);
+            self.settled(Some(through), last_own, out);
         }
     }
 
@@ -168,7 +169,7 @@ impl Machine {
             }
             self.tell_of_losses(out);
         }
-        self.settled(Some(through), out);
+        self.settled(Some(through), events.last().map_or(0, |event| event.sequence), out);
     }
 
     /// Goes on where a user said, if one did.
@@ -251,8 +252,9 @@ impl Machine {
         out.push(Output::Wake(None));
     }
 
-    /// Nothing is in doubt any more. `through` is the stream's last sequence, up to which everything is known.
-    fn settled(&mut self, through: Option<u64>, out: &mut Outputs) {
+    /// Nothing is in doubt any more. `through` is the stream's last sequence, up to which everything is known, and
+    /// `last_own` that of the last message there which is this source's.
+    fn settled(&mut self, through: Option<u64>, last_own: u64, out: &mut Outputs) {
         while self.parked.contains(&(self.position + 1)) {
             self.position += 1;
             self.unclosed = true;
@@ -265,7 +267,10 @@ impl Machine {
             self.crowded += 1;
             self.shared = if self.crowded > 1 { SHARED_FOR } else { self.shared };
         }
-        self.last_sequence = if self.crowded > PATIENCE { None } else { through };
+        // What is left of an abandoned fast batch can only follow its own last message. Where a stranger's message stands
+        // at the end, it never will, and the expectation may be left out.
+        let strange = through.is_some_and(|through| through > last_own);
+        self.last_sequence = if self.crowded > PATIENCE && strange { None } else { through };
         // What no head covers is known now, and could be purged before the next look.
         self.unresolved = self.unclosed;
         if !self.unclosed && self.position > 0 {

@@ -13,7 +13,7 @@ mod way;
 
 #[cfg(feature = "nats-client")]
 pub(crate) use way::interrupted;
-pub(crate) use way::{after, flush, sync};
+pub(crate) use way::{after, flush, log_in, sync};
 
 #[derive(Debug, Args)]
 pub(crate) struct SyncArgs {

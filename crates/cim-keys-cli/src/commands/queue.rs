@@ -15,7 +15,7 @@ use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
-    /// Show how many events wait, how many are parked, and whether a server answers
+    /// Show how many events wait, how many are parked, and whether a server lets the publisher in
     Status,
     /// List the events that wait, and those that are parked with the reason
     List(ListArgs),
@@ -59,7 +59,9 @@ fn status(global: &Global, ui: Ui) -> Result {
     let config = place::config(Some(session.place().folder()))?.config.nats;
     let standing = queue::standing(session.store(), queue::stream(&config))?;
     let answers = if config.enabled { probe::server(&config) } else { None };
-    let (connected, server) = (answers.is_some(), answers.unwrap_or_else(|| config.url.to_string()));
+    let refused = answers.as_ref().and_then(|_| super::publish::log_in(&config).err());
+    let connected = answers.is_some() && refused.is_none();
+    let server = answers.unwrap_or_else(|| config.url.to_string());
     ui.object(&json!({
         "connected": connected,
         "server": server,
@@ -67,10 +69,11 @@ fn status(global: &Global, ui: Ui) -> Result {
         "parked": standing.parked,
         "last_published": standing.last_published,
     }))?;
-    let state = match (config.enabled, connected) {
-        (false, _) => "publishing is off (nats.enabled = false)",
-        (true, true) => "answers",
-        (true, false) => "does not answer",
+    let state = match (config.enabled, &refused) {
+        (false, _) => "publishing is off (nats.enabled = false)".to_owned(),
+        (true, Some(error)) => format!("answers, and no connection comes about: {}", visible(&error.to_string())),
+        (true, None) if connected => "connected".to_owned(),
+        (true, None) => "does not answer".to_owned(),
     };
     let last = standing.last_published.map_or("nothing yet".into(), |position| format!("position {position}"));
     ui.facts(&[

@@ -60,14 +60,20 @@ pub fn run_seed(seed: u64, mutant: Option<Mutant>) -> Result<(), Box<Report>> {
 }
 
 fn scenario(random: &mut Random, mutant: Option<Mutant>) -> Scenario {
-    let mode = if random.below(4) == 0 { Mode::Classic } else { Mode::Atomic };
+    let mode = match random.below(4) {
+        0 => Mode::Classic,
+        1 => Mode::Atomic,
+        _ => Mode::Fast,
+    };
     let length = random.below(8);
     let mut logs = vec![length];
     let mut forks_at = None;
     let mut drainers = vec![0];
-    match random.below(6) {
+    // What only shows where two drainers and a stranger meet is looked for there.
+    let meeting = mutant == Some(Mutant::OpensWithoutHead);
+    match if meeting { 0 } else { random.below(6) } {
         // A second drainer of the same log. An older server gets one drainer only.
-        0 | 1 if mode == Mode::Atomic => drainers.push(0),
+        0 | 1 if mode != Mode::Classic => drainers.push(0),
         // A copy that is behind, or that went its own way.
         2 => {
             let copied = random.below(length + 1);
@@ -90,6 +96,7 @@ fn scenario(random: &mut Random, mutant: Option<Mutant>) -> Scenario {
         cuts: some(3),
         silences: some(2),
         tears: some(2),
+        parts: some(4),
         restarts: some(2),
         losses: some(3),
         others: some(3),
@@ -99,12 +106,13 @@ fn scenario(random: &mut Random, mutant: Option<Mutant>) -> Scenario {
         ..Budget::default()
     };
     // Faults after which the stream can't tell everything are for worlds without those that lose what it has told.
-    match some(7) {
+    match if meeting { 3 } else { some(7) } {
         0 => budget = Budget { head_purges: 2, losses: 0, ..budget },
         1 if single => budget = Budget { purges: 1, losses: 0, ..budget },
         2 if alone => budget = Budget { recreations: 1, ..budget },
         // A stream that others fill all the time.
         3 | 4 if single => budget = Budget { others: 20, ..budget },
+        3 | 4 => budget = Budget { others: 30, tears: 0, parts: 30, ..budget },
         _ => {}
     }
     if !single && budget.tears > 0 {
@@ -115,8 +123,10 @@ fn scenario(random: &mut Random, mutant: Option<Mutant>) -> Scenario {
     let grow_to = length + if forks_at.is_none() && !alone { 0 } else { random.below(6) };
     let max_events = 1 + random.below(6) as usize;
     let max_retries = 1 + random.below(3) as u32;
-    let rules = Rules { max_events, max_retries, ..Rules::default() };
-    Scenario { mode, logs, forks_at, drainers, grow_to, poison, budget, rules, mutant }
+    let fast_from = 1 + random.below(2) as usize;
+    let pace_us = if random.below(4) == 0 { 1_000 } else { 0 };
+    let rules = Rules { max_events, fast_from, max_retries, ..Rules::default() };
+    Scenario { mode, logs, forks_at, drainers, grow_to, poison, budget, rules, pace_us, mutant }
 }
 
 /// SplitMix64: the same numbers from the same seed in every release of every library.

@@ -23,6 +23,8 @@ pub struct Scenario {
     pub budget: Budget,
     /// The machine's limits.
     pub rules: Rules,
+    /// How long a message takes, in microseconds: slow fast batches are left for atomic ones.
+    pub pace_us: u32,
     /// What the drainers do wrong, to see that it is noticed.
     pub mutant: Option<Mutant>,
 }
@@ -36,6 +38,8 @@ pub struct Budget {
     pub silences: u8,
     /// Batches of which the server stores only the first messages.
     pub tears: u8,
+    /// Batches that go one by one and come in parts, so that something can happen between two of their messages.
+    pub parts: u8,
     /// Restarts of the server.
     pub restarts: u8,
     /// Messages that the server loses from its end in a restart.
@@ -75,6 +79,10 @@ pub enum Mutant {
     TrustsItself,
     /// The list of parked events is left out of heads.
     ForgetsParked,
+    /// A fast batch does not move the source's head before its first event.
+    OpensWithoutHead,
+    /// What follows a refused message is not refused with it, though each names the stream's last sequence.
+    TiesNothing,
 }
 
 /// Something that can happen.
@@ -93,8 +101,10 @@ pub enum Action {
     Cut {
         drainer: usize,
     },
+    /// It is killed and started again; a cursor that was to be written down at leisure may not have been.
     Crash {
         drainer: usize,
+        forgets: bool,
     },
     /// A read reaches the server and is answered.
     Read {
@@ -107,6 +117,11 @@ pub enum Action {
     /// A batch reaches the server.
     Arrive {
         packet: usize,
+    },
+    /// The next messages of one that goes one by one reach the server; the others may follow.
+    Part {
+        packet: usize,
+        count: usize,
     },
     /// Only its first messages are stored.
     Tear {

@@ -38,11 +38,31 @@ pub struct Packet {
     pub head_sequence: Option<u64>,
     /// The last sequence of the stream that it expects.
     pub last_sequence: Option<u64>,
-    /// What it holds; the head is last.
+    /// What it holds; the head is last, and first too where it is a fast batch.
     pub messages: Vec<Message>,
+    /// How many of them the server has taken already.
+    pub taken: usize,
+    /// Whether what follows a refused message is taken all the same: a mistake.
+    pub untied: bool,
 }
 
 impl Packet {
+    /// Whether its messages are stored as they come, each expecting the one before it.
+    #[must_use]
+    pub const fn is_one_by_one(&self) -> bool {
+        matches!(self.mode, Mode::Fast | Mode::Classic)
+    }
+
+    /// How many of its messages may still come.
+    #[must_use]
+    pub const fn left(&self) -> usize {
+        self.messages.len() - self.taken
+    }
+
+    fn opens(&self) -> bool {
+        matches!(self.messages.first(), Some(Message::Head(_))) && self.messages.len() > 1
+    }
+
     /// Its events.
     #[must_use]
     pub fn events(&self) -> Vec<(u64, Cid)> {
@@ -172,14 +192,16 @@ impl Server {
         self.ever.push((self.last, position, cid));
     }
 
-    /// Takes a batch: stores all of it or nothing, or in classic mode as much as is not refused.
+    /// Takes a batch, or what is left of it: stores all of it or nothing, or one by one as much as is not refused.
     pub(super) fn take(&mut self, packet: &Packet) -> Answer {
         let refused = |code| Answer::Refused { code };
+        if packet.is_one_by_one() {
+            let mut packet = packet.clone();
+            let left = packet.left();
+            return self.take_some(&mut packet, left).unwrap_or(Answer::Stored { sequence: self.last });
+        }
         if let Some(code) = self.refusing {
             return refused(code);
-        }
-        if packet.mode == Mode::Classic {
-            return self.take_one_by_one(packet, packet.messages.len());
         }
         let is_poison = |(position, _): &(u64, Cid)| self.poison.contains(position);
         if packet.events().first().is_some_and(is_poison) {
@@ -196,35 +218,46 @@ impl Server {
     }
 
     fn expects_truly(&self, packet: &Packet) -> bool {
-        let head = self.head(0).map_or(0, |(sequence, _)| sequence);
-        packet.head_sequence.is_none_or(|expected| expected == head)
-            && packet.last_sequence.is_none_or(|expected| expected == self.last)
+        self.newest_head_is(packet.head_sequence) && packet.last_sequence.is_none_or(|expected| expected == self.last)
     }
 
-    fn take_one_by_one(&mut self, packet: &Packet, count: usize) -> Answer {
-        let mut expected = packet.last_sequence;
-        for message in packet.messages.iter().take(count) {
-            if expected.is_some_and(|expected| expected != self.last) {
-                return Answer::Refused { code: 10071 };
+    fn newest_head_is(&self, expected: Option<u64>) -> bool {
+        let head = self.head(0).map_or(0, |(sequence, _)| sequence);
+        expected.is_none_or(|expected| expected == head)
+    }
+
+    /// Takes the next messages of a batch that goes one by one. The first that is refused is the answer, and ends it.
+    pub(super) fn take_some(&mut self, packet: &mut Packet, count: usize) -> Option<Answer> {
+        let mut answer = self.refusing.map(|code| Answer::Refused { code });
+        for _ in 0..count {
+            if answer.is_some() && !packet.untied {
+                break;
             }
-            match message {
-                Message::Event { position, .. } if self.poison.contains(position) => {
-                    return Answer::Refused { code: 10054 };
-                }
-                // Without the stream's last sequence there is the identifier, which the server knows for a while.
-                Message::Event { position, .. }
-                    if expected.is_none() && self.ever.iter().any(|(_, there, _)| there == position) =>
-                {
-                    continue;
-                }
-                Message::Head(_) if !self.expects_truly(&Packet { last_sequence: None, ..packet.clone() }) => {
-                    return Answer::Refused { code: 10071 };
-                }
-                _ => self.store(message.clone()),
+            if let Some(code) = self.take_one(packet) {
+                answer = answer.or(Some(Answer::Refused { code }));
             }
-            expected = expected.map(|expected| expected + 1);
+            packet.taken += 1;
         }
-        Answer::Stored { sequence: self.last }
+        answer
+    }
+
+    fn take_one(&mut self, packet: &Packet) -> Option<u64> {
+        let message = &packet.messages[packet.taken];
+        let expected = packet.last_sequence.map(|last| last + packet.taken as u64);
+        if expected.is_some_and(|expected| expected != self.last) {
+            return Some(10071);
+        }
+        let closes_opened = packet.opens() && packet.taken > 0;
+        let head = if closes_opened { packet.last_sequence.map(|last| last + 1) } else { packet.head_sequence };
+        match message {
+            Message::Event { position, .. } if self.poison.contains(position) => return Some(10054),
+            // Without the stream's last sequence there is the identifier, which the server knows for a while.
+            Message::Event { position, .. }
+                if expected.is_none() && self.ever.iter().any(|(_, there, _)| there == position) => {}
+            Message::Head(_) if !self.newest_head_is(head) => return Some(10071),
+            _ => self.store(message.clone()),
+        }
+        None
     }
 
     /// Stores the first messages of a batch and is silent about it.
@@ -232,8 +265,8 @@ impl Server {
         if self.refusing.is_some() {
             return;
         }
-        if packet.mode == Mode::Classic {
-            self.take_one_by_one(packet, keep);
+        if packet.is_one_by_one() {
+            self.take_some(&mut packet.clone(), keep);
             return;
         }
         let poisoned = packet.events().iter().any(|(position, _)| self.poison.contains(position));

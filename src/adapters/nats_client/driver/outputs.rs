@@ -15,6 +15,10 @@ use super::super::send::Sender;
 use super::{Done, Driver, core_stream};
 use crate::delivery::{Attempt, Input, Mode, Output, Plan};
 
+/// How often the cursor is written down while batches follow each other. The stream is the truth, and an older memory of it
+/// only makes the next start read a little more; each write is a sync of the disk, and the next batch is not read meanwhile.
+const KEEP_EVERY: Duration = Duration::from_millis(250);
+
 impl Driver {
     /// Gives the machine an input, and carries out what it wants.
     pub(super) async fn give(&mut self, input: Input) {
@@ -28,17 +32,14 @@ impl Driver {
                 Output::Transmit { attempt } => {
                     if persisted {
                         // A restart must know that something was sent.
+                        self.keep_cursor().await;
                         self.kept().await;
                     }
                     self.transmit(attempt);
                 }
                 Output::Persist(cursor) => {
                     persisted = true;
-                    self.kept().await;
-                    let (keeper, key) = (self.keeper.clone(), self.key.clone());
-                    self.keeping = Some(tokio::task::spawn_blocking(move || {
-                        keeper.lock().as_mut().map(|kept| kept.outbox_mut().set_cursor(&key, cursor))
-                    }));
+                    self.unkept = Some(cursor);
                 }
                 Output::Park { position, reason } => {
                     tracing::warn!(position, reason, "parked");
@@ -58,6 +59,21 @@ impl Driver {
                 other => self.carry_out(other),
             }
         }
+        let later = self.config.enable_jetstream && self.machine.is_publishing() && self.kept_at.elapsed() < KEEP_EVERY;
+        if !later {
+            self.keep_cursor().await;
+        }
+    }
+
+    /// Begins to write down the newest cursor.
+    pub(super) async fn keep_cursor(&mut self) {
+        let Some(cursor) = self.unkept.take() else { return };
+        self.kept().await;
+        self.kept_at = Instant::now();
+        let (keeper, key) = (self.keeper.clone(), self.key.clone());
+        self.keeping = Some(tokio::task::spawn_blocking(move || {
+            keeper.lock().as_mut().map(|kept| kept.outbox_mut().set_cursor(&key, cursor))
+        }));
     }
 
     pub(super) fn carry_out(&mut self, output: Output) {
@@ -117,7 +133,7 @@ impl Driver {
     pub(super) fn compose(&mut self, plan: Plan) {
         let (keeper, writer, limits, done) =
             (self.keeper.clone(), self.writer.clone(), self.limits(), self.done.clone());
-        let ahead = self.ahead.take();
+        let (ahead, before) = (self.ahead.take(), self.before);
         self.plan = Some(plan.clone());
         tokio::spawn(async move {
             let attempt = plan.attempt;
@@ -129,7 +145,7 @@ impl Driver {
                 return;
             }
             let made = tokio::task::spawn_blocking(move || {
-                keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &plan, limits))
+                keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &plan, limits, before))
             });
             if let Ok(Some(outcome)) = made.await {
                 let _ = done.send((0, Done::Composed(attempt, outcome)));
@@ -142,11 +158,11 @@ impl Driver {
         if plan.only.is_some() || through >= self.machine.end() {
             return;
         }
-        let (keeper, writer, limits) = (self.keeper.clone(), self.writer.clone(), self.limits());
+        let (keeper, writer, limits, before) = (self.keeper.clone(), self.writer.clone(), self.limits(), self.before);
         let next =
             Plan { after: through, max_events: usize::from(self.config.publish_batch).clamp(1, 999), ..plan.clone() };
         self.ahead = Some(tokio::task::spawn_blocking(move || {
-            keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &next, limits))
+            keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &next, limits, before))
         }));
     }
 
@@ -171,6 +187,7 @@ impl Driver {
         else {
             return;
         };
+        self.before = batch.head.as_ref().map(|head| (head.position, head.cid));
         self.compose_ahead(&plan, batch.through);
         let sender = Sender {
             client,
@@ -182,8 +199,10 @@ impl Driver {
         let done = self.done.clone();
         let task = tokio::spawn(async move {
             let progress = || drop(done.send((0, Done::Progress(attempt))));
+            let (started, messages) = (Instant::now(), batch.events.len().max(1) as u128);
             let sent = sender.send(&plan, *batch, progress).await;
-            let _ = done.send((0, Done::Sent(attempt, sent)));
+            let pace_us = u32::try_from(started.elapsed().as_micros() / messages).unwrap_or(u32::MAX);
+            let _ = done.send((0, Done::Sent(attempt, sent, pace_us)));
         });
         self.sending = Some(task.abort_handle());
     }

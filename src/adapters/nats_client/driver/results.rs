@@ -63,8 +63,10 @@ impl Driver {
                 Some(Input::BlobFailed { attempt, reason })
             }
             Done::Progress(attempt) => Some(Input::Progress { attempt }),
-            Done::Sent(attempt, Sent::Stored { sequence }) => Some(Input::Acked { attempt, sequence }),
-            Done::Sent(attempt, Sent::Refused { code, reason }) => {
+            Done::Sent(attempt, Sent::Stored { sequence }, pace_us) => {
+                Some(Input::Acked { attempt, sequence, pace_us })
+            }
+            Done::Sent(attempt, Sent::Refused { code, reason }, _) => {
                 let lasting = matches!(classify(code), Refusal::Full | Refusal::Busy | Refusal::Unknown);
                 self.problem(reason.clone(), lasting);
                 Some(Input::Refused { attempt, code, reason })

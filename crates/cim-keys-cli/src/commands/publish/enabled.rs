@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cim_keys::adapters::NatsClientAdapter;
-use cim_keys::adapters::nats_client::{ConnectError, FlushError, NewAdapterError, Status};
+use cim_keys::adapters::nats_client::{ConnectError, FlushError, NewAdapterError, Status, log_in as log_in_there};
 use cim_keys::app::session::Session;
 use cim_keys::config::NatsConfig;
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ use crate::ui::Ui;
 
 /// How long a command that recorded something publishes before it leaves the rest to `sync`.
 const ON_THE_WAY_OUT: Duration = Duration::from_secs(5);
+
+/// How many seconds a login may take that is only made to tell how things stand.
+const LOGIN: u32 = 3;
 
 /// How long `sync` pauses after a failure before it looks again; the publisher itself goes on trying meanwhile.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -49,6 +52,12 @@ pub(crate) fn sync(args: &SyncArgs, global: &Global, ui: Ui) -> Result {
         ui.object(&report("stopped", &status, standing.queued))?;
         ui.line(format_args!("Stopped: {} published, {} wait.", events(status.published), events(standing.queued)))
     })
+}
+
+/// Whether a server that answers lets the configured user in.
+pub(crate) fn log_in(config: &NatsConfig) -> Result {
+    let quick = NatsConfig { connection_timeout_secs: config.connection_timeout_secs.min(LOGIN), ..config.clone() };
+    runtime()?.block_on(log_in_there(&quick)).map_err(|error| CliError::unreachable(error.to_string()))
 }
 
 /// Publishes what was recorded, when a server answers at once; else says how many events wait.
