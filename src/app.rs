@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod archive;
 pub mod attest;
+pub mod backup;
 pub mod carry;
 pub mod custody;
 pub mod describe;
@@ -25,10 +26,12 @@ pub mod organizations;
 pub mod people;
 pub mod policies;
 pub mod queue;
+pub mod recover;
 pub mod relationships;
 pub mod revocation;
 pub mod roles;
 pub mod session;
+pub mod status;
 #[cfg(feature = "nats-client")]
 pub mod stream;
 pub mod tokens;

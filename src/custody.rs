@@ -44,6 +44,7 @@ use crate::ids::KeyId;
 use crate::text::Label;
 
 mod compartment;
+mod copy;
 mod error;
 mod folder;
 pub mod lone;
@@ -51,6 +52,7 @@ pub mod passphrase;
 mod sealed;
 
 pub use compartment::Unlocked;
+pub use copy::{LONGEST_FILE, SealedFile};
 pub use error::{
     ChangeError, CreateError, FileError, OpenError, PassphraseError, RevealError, SealError, UnknownCompartment,
     UnlockError,

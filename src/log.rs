@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chain;
 mod checkpoint;
 mod history;
 mod key;
@@ -34,6 +35,7 @@ mod tree;
 mod witness;
 mod words;
 
+pub use chain::KeyChain;
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use history::{History, HistoryError, HistoryProblem};
 pub use key::{InvalidKey, KeyKind, Verified, VerifierKey};

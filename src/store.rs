@@ -12,8 +12,11 @@
 //! The tables are described byte by byte in `docs/design.md`.
 
 mod append;
+mod backup;
 mod copy;
+mod epoch;
 mod error;
+mod follow;
 mod gate;
 mod group;
 mod mirror;
@@ -35,10 +38,13 @@ use cid::Cid;
 use rusqlite::Connection;
 
 pub use append::{ActSigner, AppendContext, AppendedEvent, Clock, ReadyEvent};
+pub use backup::LastBackup;
+pub use epoch::{Attest, Restoration, Restored, Rotation, mark_restored};
 pub use error::{
     AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, NotTheWriter, OpenError, ReadError,
 };
-pub use mirror::{Mirror, MirrorError};
+pub use follow::{Follower, MirrorError};
+pub use mirror::Mirror;
 pub use outbox::LedgerOutbox;
 pub use read::{Events, Listing, Recorded, Which};
 pub use restricted::{RestrictedBlocks, RestrictedError};
@@ -99,7 +105,7 @@ pub struct Identity {
     pub ledger_id: LedgerId,
     /// Its name.
     pub name: Name,
-    /// Its Ed25519 key, as `LedgerCreated` has it.
+    /// Its Ed25519 key: the one that `LedgerCreated` has, or that of the last `LedgerKeyRotated`.
     pub public_key: PublicKey,
     /// The key as a subject token: the source under which the ledger publishes.
     pub source: Source,
@@ -235,6 +241,9 @@ impl Store {
         if is_mirror(&connection, &options.path)? {
             return Err(OpenError::from(NotTheWriter::Mirror).into());
         }
+        if let Some(reason) = epoch::reason(&connection, &options.path)? {
+            return Err(OpenError::from(reason).into());
+        }
         let ledger_id = identity(&connection, &options.path)?.ledger_id;
         let token = Token::mint(ledger_id, &options.path)?;
         let mut writer = Writer::new(connection, options.path.clone(), Arc::clone(&options.clock));
@@ -265,6 +274,9 @@ impl Store {
     ) -> Result<Result<Token, NotTheWriter>, OpenError> {
         if is_mirror(connection, &options.path)? {
             return Ok(Err(NotTheWriter::Mirror));
+        }
+        if let Some(reason) = epoch::reason(connection, &options.path)? {
+            return Ok(Err(reason));
         }
         let Some(token) = Token::read(&options.tokens, ledger)? else { return Ok(Err(NotTheWriter::NoToken)) };
         let nonce = schema::meta(connection, "writer")
@@ -394,13 +406,17 @@ impl Store {
         })
     }
 
-    /// The outbox, on a connection of its own: it can be moved to the thread that publishes.
+    /// The outbox, on a connection of its own: it can be moved to the thread that publishes. A mirror has one too: it
+    /// publishes what its ledger recorded, in the ledger's name.
     ///
     /// # Errors
     /// When the ledger is open for reading only, or can't be opened once more.
     pub fn outbox(&self) -> Result<LedgerOutbox, OpenError> {
-        let writing = self.writing.as_ref().map_err(Clone::clone)?;
-        let gate = writing.writer.lock().unwrap_or_else(PoisonError::into_inner).gate();
+        let gate = match &self.writing {
+            Ok(writing) => writing.writer.lock().unwrap_or_else(PoisonError::into_inner).gate(),
+            Err(_) if self.pinned_key()?.is_some() => Arc::default(),
+            Err(reason) => return Err(reason.clone().into()),
+        };
         // Another process may append for long; a publisher has the time.
         self.outbox_with(Access::Write, self.options.wait * 6, gate)
     }
@@ -415,8 +431,16 @@ impl Store {
 
     fn outbox_with(&self, access: Access, wait: Duration, gate: Arc<Gate>) -> Result<LedgerOutbox, OpenError> {
         let connection = schema::connect(&self.options.path, access, wait)?;
-        let (path, source) = (self.options.path.clone(), self.identity.source.clone());
-        Ok(LedgerOutbox::new(connection, path, source, Arc::clone(&self.options.clock), gate))
+        let path = self.options.path.clone();
+        let rotations = self.rotations().map_err(|error| damaged(&path, error))?;
+        let before =
+            |rotation: &Rotation| Ok((source_of(&rotation.rotated.previous_public_key)?, rotation.position - 1));
+        let before = rotations.iter().rev().map(before).collect::<Result<_, crate::text::InvalidText>>();
+        let sources = outbox::Sources {
+            now: self.identity.source.clone(),
+            before: before.map_err(|error| damaged(&path, error))?,
+        };
+        Ok(LedgerOutbox::new(connection, path, sources, Arc::clone(&self.options.clock), gate))
     }
 
     /// Makes the tables of entities anew from the events.
@@ -512,9 +536,11 @@ fn identity(connection: &Connection, path: &Path) -> Result<Identity, DatabaseEr
             .map_err(|error| DatabaseError::new("reading which ledger it is", path, error))?;
         value.ok_or_else(|| damaged(path, format!("the table meta has no {key}")))
     };
-    let public_key: PublicKey = read("public_key")?.parse().map_err(|error| damaged(path, error))?;
+    let first_key: PublicKey = read("public_key")?.parse().map_err(|error| damaged(path, error))?;
+    let ledger_id = read("ledger")?.parse().map_err(|error| damaged(path, error))?;
+    let public_key = epoch::current_key(connection, ledger_id).unwrap_or(first_key);
     Ok(Identity {
-        ledger_id: read("ledger")?.parse().map_err(|error| damaged(path, error))?,
+        ledger_id,
         name: read("name")?.parse().map_err(|error| damaged(path, error))?,
         source: source_of(&public_key).map_err(|error| damaged(path, error))?,
         public_key,

@@ -109,7 +109,7 @@ fn what_is_wrong_in_the_tables_is_named_by_position() {
     damaged.finds("DELETE FROM reference", None, "rebuild");
     damaged.finds("INSERT INTO entity SELECT kind, x'0102', body FROM entity LIMIT 1", None, "does not follow");
     damaged.finds("INSERT INTO outbox_parked VALUES (5, x'00', 'r', 0, 0)", Some(5), "parked with another");
-    damaged.finds("INSERT INTO outbox_cursor VALUES ('a', 's', 'c', 99, 1)", Some(99), "the log ends before");
+    damaged.finds("INSERT INTO outbox_cursor VALUES ('a', 's', 'c', 99, 1, 'x')", Some(99), "the log ends before");
     damaged.finds("INSERT INTO blob VALUES (1, x'00', x'01')", None, "raw block 1");
 }
 

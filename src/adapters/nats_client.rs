@@ -32,6 +32,7 @@
 mod compose;
 pub(in crate::adapters) mod connect;
 mod driver;
+mod earlier;
 mod errors;
 mod keeper;
 pub(in crate::adapters) mod reads;

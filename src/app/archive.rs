@@ -1,24 +1,20 @@
 //! Archives of a ledger: written from one, verified anywhere, taken into a mirror.
 
-use std::collections::HashSet;
+mod import;
+
+pub use import::{ImportError, Imported, import, recover};
+
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use cid::Cid;
 
-use super::session::Place;
 use crate::archive::{ArchiveError, ArchiveReader, ArchiveWriter, CarError, Contents, Item};
 use crate::events::{InvalidLink, KeyEvent, Link};
-use crate::ipld_support::{ContentAddressedEvent, DecodeError, cid_of_blob};
-use crate::log::{CheckpointError, NodeHash, SignedCheckpoint, VerifierKey};
-use crate::store::{
-    CheckpointStoreError, CreateError, Listing, Mirror, MirrorError, OpenError, ReadError, ReadyEvent, Store, Which,
-};
-use crate::text::SubjectPrefix;
-
-/// Events recorded in one transaction.
-const BATCH: usize = 1_000;
+use crate::ipld_support::{DecodeError, cid_of_blob};
+use crate::log::{CheckpointError, KeyChain, NodeHash, SignedCheckpoint, VerifierKey};
+use crate::store::{Listing, ReadError, Store, Which};
 
 /// How often progress is told, in events.
 const STEP: u64 = 1_024;
@@ -212,7 +208,8 @@ pub enum VerifyError {
 /// What an archive is held to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Held<'a> {
-    /// The ledger's key: at least one head must be signed with it, and none falsely in its name.
+    /// The ledger's key: at least one head must be signed with it, or with a key that follows from it, and none falsely in
+    /// its name.
     pub key: Option<&'a VerifierKey>,
     /// A checkpoint that came on another way: the archive must have the same history.
     pub against: Option<&'a SignedCheckpoint>,
@@ -223,52 +220,67 @@ pub fn verify(
     input: impl Read,
     held: Held<'_>,
     progress: Progress<'_>,
+    visit: impl FnMut(&Item<'_>) -> Result<(), VerifyError>,
+) -> Result<Verified, VerifyError> {
+    follow(input, &mut held.key.cloned().map(KeyChain::new), held.against, progress, visit)
+}
+
+/// As [`verify`], with the keys that are known already; those that the archive has are added.
+fn follow(
+    input: impl Read,
+    chain: &mut Option<KeyChain>,
+    against: Option<&SignedCheckpoint>,
+    progress: Progress<'_>,
     mut visit: impl FnMut(&Item<'_>) -> Result<(), VerifyError>,
 ) -> Result<Verified, VerifyError> {
     let mut reader = ArchiveReader::new(input)?;
     let contents = reader.contents().clone();
     let (first, last) = (contents.first, contents.last);
-    if let Some(against) = held.against {
+    if let Some(against) = against {
         let size = against.size();
         if size + 1 < first || size > last {
             return Err(VerifyError::Beyond { size, first, last });
         }
         check_against(&reader, against)?;
     }
-    let mut signed = None;
-    if let Some(key) = held.key {
-        for checkpoint in reader.checkpoints() {
-            match checkpoint.verify(key) {
-                Ok(()) if checkpoint.size() <= last => signed = Some(checkpoint.size()),
-                Err(error @ CheckpointError::FalseSignature { .. }) => return Err(error.into()),
-                _ => {}
-            }
-        }
-        if signed.is_none() {
-            return Err(VerifyError::NotSigned(key.to_string()));
-        }
-    }
     while let Some(item) = reader.next_item()? {
         if let Item::Event { position, cid, block, .. } = &item {
             if position.is_multiple_of(STEP) {
                 progress(position - first + 1, last - first + 1);
             }
-            crate::ipld_support::decode_block::<KeyEvent>(block).map_err(|source| VerifyError::Event {
+            let event = crate::ipld_support::decode_block::<KeyEvent>(block).map_err(|source| VerifyError::Event {
                 position: *position,
                 cid: Box::new(*cid),
                 source,
             })?;
+            if let Some(chain) = chain {
+                chain.see(*position, cid, &event);
+            }
         }
         visit(&item)?;
-        if let Some(against) = held.against {
+        if let Some(against) = against {
             check_against(&reader, against)?;
         }
     }
+    let signed = chain.as_ref().map(|chain| largest_signed(&reader, chain)).transpose()?;
     let checkpoints = reader.checkpoints().iter().map(SignedCheckpoint::size);
     let checkpoints = checkpoints.filter(|size| (first - 1..=last).contains(size)).collect();
     let head = *contents.head.cid();
     let root = reader.history().edge().root();
     Ok(Verified { first, last, head, root, blobs: contents.blobs, checkpoints, signed })
+}
+
+/// The size of the largest head in an archive that is signed with the key whose turn it was.
+fn largest_signed<R: Read>(reader: &ArchiveReader<R>, chain: &KeyChain) -> Result<u64, VerifyError> {
+    let mut signed = None;
+    for checkpoint in reader.checkpoints() {
+        match chain.verify(checkpoint) {
+            Ok(()) if checkpoint.size() <= reader.contents().last => signed = Some(checkpoint.size()),
+            Err(error @ CheckpointError::FalseSignature { .. }) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    signed.ok_or_else(|| VerifyError::NotSigned(chain.current().to_string()))
 }
 
 fn check_against<R: Read>(reader: &ArchiveReader<R>, against: &SignedCheckpoint) -> Result<(), VerifyError> {
@@ -282,196 +294,4 @@ fn check_against<R: Read>(reader: &ArchiveReader<R>, against: &SignedCheckpoint)
 pub fn open(path: &Path) -> Result<BufReader<File>, VerifyError> {
     let file = File::open(path).map_err(|source| VerifyError::Open { path: path.to_owned(), source })?;
     Ok(BufReader::with_capacity(1 << 18, file))
-}
-
-/// Why an archive was not taken. Nothing of it is recorded, but for whole batches of verified events before an
-/// interruption, which the next import goes on after.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImportError {
-    /// The archive does not hold.
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
-    /// The mirror did not take it.
-    #[error(transparent)]
-    Mirror(#[from] MirrorError),
-    /// The mirror could not be made.
-    #[error(transparent)]
-    Create(#[from] CreateError),
-    /// The mirror could not be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The mirror could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A checkpoint could not be kept.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointStoreError),
-    /// A new mirror needs a key that its user got on another way.
-    #[error(
-        "there is no mirror yet, and a new one is pinned to the ledger's key: give it with --key, as `cim-keys log public-key` printed it"
-    )]
-    KeyNeeded,
-    /// The mirror is pinned to another key.
-    #[error("the mirror is pinned to the key {pinned}, not to {given}; a mirror never changes its ledger")]
-    OtherKey {
-        /// What it is pinned to.
-        pinned: String,
-        /// What was given.
-        given: String,
-    },
-    /// The folder for the mirror could not be made.
-    #[error("cannot make {}: {source}", path.display())]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// An event is of a type that nobody here knows, and the archive does not say what it is about.
-    #[error(
-        "event {position} has the type \"{event_type}\", and the archive does not say its aggregate; export it again with the release that knows it"
-    )]
-    UnknownType {
-        /// Its position.
-        position: u64,
-        /// Its type.
-        event_type: String,
-    },
-}
-
-/// What was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Imported {
-    /// What the archive is.
-    pub archive: Verified,
-    /// How many events are new.
-    pub new: u64,
-    /// The last position of the mirror now.
-    pub end: u64,
-    /// How many events of the archive were not taken, because no signed head covers them.
-    pub unsigned: u64,
-}
-
-/// Takes an archive into a mirror, which is made when it is absent. The whole archive is verified before anything is
-/// recorded; only what a head signed with the pinned key covers is taken. Doing it again changes nothing.
-pub fn import(place: &Place, file: &Path, held: Held<'_>, progress: Progress<'_>) -> Result<Imported, ImportError> {
-    let exists = place.database().exists();
-    let mirror = if exists { Some(Mirror::open(place.options())?) } else { None };
-    let key = match (mirror.as_ref().map(Mirror::key), held.key) {
-        (Some(pinned), Some(given)) if pinned != given => {
-            return Err(ImportError::OtherKey { pinned: pinned.to_string(), given: given.to_string() });
-        }
-        (Some(pinned), _) => pinned.clone(),
-        (None, Some(given)) => given.clone(),
-        (None, None) => return Err(ImportError::KeyNeeded),
-    };
-    let held = Held { key: Some(&key), ..held };
-    let mut linked = HashSet::new();
-    let mut last_error = None;
-    let archive = verify(open(file)?, held, progress, |item| {
-        if let Item::Event { position, cid, block, .. } = item {
-            raw_links(block, &mut linked);
-            if let (Some(mirror), None) = (&mirror, &last_error) {
-                last_error = fork(mirror, *position, cid).err();
-            }
-        }
-        Ok(())
-    })?;
-    if let Some(error) = last_error {
-        return Err(error);
-    }
-    let signed = archive.signed.unwrap_or(0);
-    let end = mirror.as_ref().map_or(Ok(0), |mirror| mirror.store().end())?;
-    if archive.first > end + 1 {
-        return Err(MirrorError::Gap { needed: end + 1, first: archive.first }.into());
-    }
-    let (mirror, new) = take(place, file, &key, mirror, signed, &linked)?;
-    Ok(Imported { new, end: mirror.store().end()?, unsigned: archive.last - signed, archive })
-}
-
-fn fork(mirror: &Mirror, position: u64, here: &Cid) -> Result<(), ImportError> {
-    match mirror.store().event(&Which::Position(position)) {
-        Ok(there) if there.cid != *here => {
-            Err(MirrorError::Fork { position, there: Box::new(there.cid), here: Box::new(*here) }.into())
-        }
-        Ok(_) | Err(ReadError::NotFound(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Records what was verified. The file is read a second time, and verified again on the way.
-fn take(
-    place: &Place,
-    file: &Path,
-    key: &VerifierKey,
-    mut mirror: Option<Mirror>,
-    signed: u64,
-    linked: &HashSet<[u8; 32]>,
-) -> Result<(Mirror, u64), ImportError> {
-    let mut reader = ArchiveReader::new(open(file)?).map_err(VerifyError::from)?;
-    let contents = reader.contents().clone();
-    let mut batch: Vec<ReadyEvent> = Vec::new();
-    let mut blobs = Vec::new();
-    let (mut first, mut new) = (contents.first, 0);
-    while let Some(item) = reader.next_item().map_err(VerifyError::from)? {
-        match item {
-            Item::Event { position, cid, block, .. } if position <= signed => {
-                batch.push(ready(position, cid, block, &contents)?);
-                if mirror.is_none() {
-                    make_folder(place.folder())?;
-                    let created = batch.drain(..).next().ok_or(ImportError::KeyNeeded)?;
-                    mirror = Some(Mirror::create(place.options(), created, key)?);
-                    (first, new) = (position + 1, new + 1);
-                }
-                if let (Some(mirror), BATCH) = (&mirror, batch.len()) {
-                    new += mirror.record(first, std::mem::take(&mut batch), Vec::new())?;
-                    first = position + 1;
-                }
-            }
-            Item::Event { .. } => {}
-            Item::Blob { cid, bytes } => {
-                if cid.hash().digest().try_into().is_ok_and(|digest: [u8; 32]| linked.contains(&digest)) {
-                    blobs.push(bytes.to_vec());
-                }
-            }
-        }
-    }
-    let mirror = mirror.ok_or(ImportError::KeyNeeded)?;
-    new += mirror.record(first, batch, blobs)?;
-    for checkpoint in reader.checkpoints().iter().filter(|one| one.size() <= signed && one.verify(key).is_ok()) {
-        mirror.keep_checkpoint(checkpoint)?;
-    }
-    Ok((mirror, new))
-}
-
-fn ready(position: u64, cid: Cid, block: &[u8], contents: &Contents) -> Result<ReadyEvent, ImportError> {
-    let event = ContentAddressedEvent::<KeyEvent>::decode(block).map_err(|source| VerifyError::Event {
-        position,
-        cid: Box::new(cid),
-        source,
-    })?;
-    ReadyEvent::new(event).or_else(|event| {
-        let event_type = event.event.event_type().to_owned();
-        let aggregate = contents.aggregates.get(&event_type).and_then(|text| text.parse::<SubjectPrefix>().ok());
-        match aggregate {
-            Some(aggregate) => Ok(ReadyEvent { event: *event, aggregate }),
-            None => Err(ImportError::UnknownType { position, event_type }),
-        }
-    })
-}
-
-/// Collects the digests of what looks like a link to a raw block. What only looks like one lets a blob in that nothing
-/// links to, which does no harm.
-fn raw_links(block: &[u8], into: &mut HashSet<[u8; 32]>) {
-    const LINK: &[u8] = &[0xd8, 0x2a, 0x58, 0x25, 0x00, 0x01, 0x55, 0x12, 0x20];
-    for at in 0..block.len().saturating_sub(LINK.len() + 31) {
-        if let Some(digest) = block[at..].strip_prefix(LINK).and_then(|rest| rest.first_chunk::<32>()) {
-            into.insert(*digest);
-        }
-    }
-}
-
-fn make_folder(path: &Path) -> Result<(), ImportError> {
-    std::fs::create_dir_all(path).map_err(|source| ImportError::Folder { path: path.to_owned(), source })
 }

@@ -11,8 +11,8 @@ use crate::ids::KeyId;
 use crate::ipld_support::{DecodeError, decode_block};
 use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
 use crate::log::{
-    Checkpoint, CheckpointError, DamagedMemory, InvalidKey, LogProof, Memory, Policy, PolicyError, ProofError,
-    ProofFileError, SignedCheckpoint, Subject, Update, VerifierKey, WitnessError,
+    Checkpoint, CheckpointError, DamagedMemory, InvalidKey, KeyChain, LogProof, Memory, Policy, PolicyError,
+    ProofError, ProofFileError, SignedCheckpoint, Subject, Update, VerifierKey, WitnessError,
 };
 use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
 use crate::text::{Label, PublicKey};
@@ -75,13 +75,40 @@ pub enum LogError {
 ///
 /// The name is the origin: of the first event, so that it stays when the key changes.
 pub fn verifier_key(store: &Store) -> Result<VerifierKey, LogError> {
+    Ok(first_key(store)?.with_key(&store.identity().public_key)?)
+}
+
+/// The key that the ledger was made with.
+pub fn first_key(store: &Store) -> Result<VerifierKey, LogError> {
     let identity = store.identity();
     let first = store.event(&Which::Position(1))?.event()?;
-    let first_key = match &first.data {
+    let key = match &first.data {
         EventData::LedgerCreated(created) => &created.public_key,
         _ => &identity.public_key,
     };
-    Ok(VerifierKey::of_ledger(&identity.name, first_key, &identity.public_key)?)
+    Ok(VerifierKey::of_ledger(&identity.name, key, key)?)
+}
+
+/// All keys of the ledger, as it records them itself: whoever has the ledger knows them, vouched for or not.
+pub fn own_keys(store: &Store) -> Result<KeyChain, LogError> {
+    let first = first_key(store)?;
+    let mut later = Vec::new();
+    for rotation in store.rotations()? {
+        later.push((rotation.position, first.with_key(&rotation.rotated.public_key)?));
+    }
+    Ok(KeyChain::recorded(first, later))
+}
+
+/// The keys of the ledger that follow from one of them, each vouched for by the one before it.
+pub fn key_chain(store: &Store, from: VerifierKey) -> Result<KeyChain, LogError> {
+    let mut chain = KeyChain::new(from);
+    for rotation in store.rotations()? {
+        chain.see(rotation.position, &rotation.cid, &store.event(&Which::Position(rotation.position))?.event()?);
+        if let Some((position, cid, _)) = rotation.attested {
+            chain.see(position, &cid, &store.event(&Which::Position(position))?.event()?);
+        }
+    }
+    Ok(chain)
 }
 
 /// Where the private half of the ledger's own key lies.
@@ -108,6 +135,11 @@ pub struct LedgerSecret(PrivateKey);
 impl LedgerSecret {
     pub(super) const fn new(key: PrivateKey) -> Self {
         Self(key)
+    }
+
+    /// The key itself, to vouch for the one that follows it.
+    pub(super) fn for_signing(&self) -> Result<ed25519_dalek::SigningKey, LogError> {
+        self.0.as_ed25519().cloned().ok_or(LogError::NoKey)
     }
 
     fn signer(&self, key: &VerifierKey) -> Result<&ed25519_dalek::SigningKey, CheckpointError> {
@@ -170,7 +202,7 @@ pub fn sign_head(store: &Store, secret: &LedgerSecret) -> Result<SignedCheckpoin
 
 /// Keeps the signatures that a witness put under a head of this ledger.
 pub fn keep_cosigned(store: &Store, checkpoint: &SignedCheckpoint) -> Result<SignedCheckpoint, LogError> {
-    checkpoint.verify(&verifier_key(store)?)?;
+    own_keys(store)?.verify(checkpoint)?;
     Ok(store.keep_checkpoint(checkpoint)?)
 }
 
@@ -190,12 +222,12 @@ pub struct Anchor {
 /// Looks up what the history is anchored to. A witness's signature is told by its name; whether it is the witness's, whoever
 /// has its key checks with [`check`].
 pub fn anchor(store: &Store) -> Result<Anchor, LogError> {
-    let key = verifier_key(store)?;
+    let keys = own_keys(store)?;
     let (mut signed, mut cosigned) = (None, Vec::new());
     for checkpoint in store.checkpoints()? {
-        match checkpoint.verify(&key) {
+        match keys.verify(&checkpoint) {
             Ok(()) => signed = Some(checkpoint.size()),
-            // Under a key of before.
+            // Only witnesses' names, or a key out of its turn.
             Err(CheckpointError::NotSigned { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -211,7 +243,7 @@ pub fn anchor(store: &Store) -> Result<Anchor, LogError> {
 
 /// Checks that a checkpoint which came on another way is one of this history, signed by this ledger.
 pub fn check_against(store: &Store, checkpoint: &SignedCheckpoint) -> Result<(), LogError> {
-    checkpoint.verify(&verifier_key(store)?)?;
+    own_keys(store)?.verify(checkpoint)?;
     let size = checkpoint.size();
     if size > store.end()? || store.root(Some(size))?.1 != checkpoint.checkpoint().root {
         return Err(LogError::OtherHistory { size });

@@ -44,6 +44,16 @@ pub enum MirrorActError {
     /// There is a ledger already.
     #[error("there is a ledger in {} already; `cim-keys mirror update` brings a mirror up to date", .0.display())]
     Exists(std::path::PathBuf),
+    /// The newest head on the medium is signed with a key that the mirror has no reason to trust.
+    #[error(
+        "the head of {size} events on the medium is not signed with the key that the mirror is pinned to, {pinned}, nor with one that follows from it; if the ledger goes on under a key that its old one did not vouch for, make a mirror anew with the new key from paper"
+    )]
+    NotFollowed {
+        /// The size of the medium's head.
+        size: u64,
+        /// What the mirror is pinned to.
+        pinned: String,
+    },
     /// The words that were typed are not those of the medium's head.
     #[error(
         "the words that were typed are not those of the head of {size} events on the medium: it is another medium, another history, or a later state; nothing was taken"
@@ -139,6 +149,9 @@ fn take(
     };
     let held = Held { key: Some(key), against: against.as_ref() };
     let imported = archive::import(place, &archive, held, progress)?;
+    if let Some(head) = against.as_ref().filter(|head| Some(head.size()) > imported.archive.signed) {
+        return Err(MirrorActError::NotFollowed { size: head.size(), pinned: key.to_string() });
+    }
     let store = Store::open_read_only(place.options())?;
     let head = store.latest_checkpoint()?;
     if let (Some(head), From::Archive(_)) = (&head, from) {

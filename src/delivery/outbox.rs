@@ -102,6 +102,12 @@ pub trait Outbox: Send {
     /// The source under which this outbox publishes; it never changes.
     fn source(&self) -> &Source;
 
+    /// The sources under which this outbox published before it had the one of now, the newest first, each with the last
+    /// position that it may have published. A stream that has none of the new source's events begins behind theirs.
+    fn predecessors(&self) -> &[(Source, u64)] {
+        &[]
+    }
+
     /// The last durable position; 0 when nothing was ever accepted.
     fn end(&self) -> Result<u64, OutboxError>;
 

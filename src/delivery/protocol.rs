@@ -163,6 +163,8 @@ pub struct StreamSeen {
     pub mode: Mode,
     /// What the outbox remembers of this incarnation of the stream.
     pub known: Option<Cursor>,
+    /// The last position that stands in the stream under an earlier source of the same outbox; 0 without one.
+    pub base: u64,
     /// What the outbox has parked; another drainer of it may have parked more. Read after the cursor, never before.
     pub parked: Vec<u64>,
 }

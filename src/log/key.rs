@@ -62,8 +62,7 @@ impl VerifierKey {
     /// digits of the SHA-256 of the key it was made with: `acme/6d1f0a9c77be2034`. It stays when the key changes.
     pub fn of_ledger(name: &Name, first_key: &PublicKey, key: &PublicKey) -> Result<Self, InvalidKey> {
         let invalid = |problem| InvalidKey { text: key.as_str().chars().take(120).collect(), problem };
-        let der = BASE64_STANDARD.decode(key.as_str()).map_err(|_| invalid("it is not in base64"))?;
-        let key = VerifyingKey::from_public_key_der(&der).map_err(|_| invalid("it is no Ed25519 key"))?;
+        let key = recorded(key)?;
         let mut slug: String = name.folded().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         slug.truncate(64);
         let slug = slug.trim_matches('-');
@@ -72,6 +71,18 @@ impl VerifierKey {
         let name = if slug.is_empty() { hash } else { format!("{slug}/{hash}") };
         let name = KeyName::new(&name).map_err(|_| invalid("its ledger's name can't be written as an origin"))?;
         Ok(Self::new(name, KeyKind::Ledger, key))
+    }
+
+    /// Another key of the same ledger, as it is recorded.
+    pub fn with_key(&self, key: &PublicKey) -> Result<Self, InvalidKey> {
+        Ok(Self { key: recorded(key)?, ..self.clone() })
+    }
+
+    /// Whether a signature is this key's over bytes that are no note.
+    #[must_use]
+    pub fn signed_bytes(&self, message: &[u8], signature: &[u8]) -> bool {
+        let signature = Signature::from_slice(signature);
+        signature.is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())
     }
 
     /// The same key as that of a witness, under the same name.
@@ -167,6 +178,13 @@ impl VerifierKey {
 pub struct Verified {
     /// When a witness signed, by its own clock; a ledger's signature carries no time.
     pub at: Option<Timestamp>,
+}
+
+/// A key as events have it: a SubjectPublicKeyInfo in base64.
+fn recorded(key: &PublicKey) -> Result<VerifyingKey, InvalidKey> {
+    let invalid = |problem| InvalidKey { text: key.as_str().chars().take(120).collect(), problem };
+    let der = BASE64_STANDARD.decode(key.as_str()).map_err(|_| invalid("it is not in base64"))?;
+    VerifyingKey::from_public_key_der(&der).map_err(|_| invalid("it is no Ed25519 key"))
 }
 
 fn cosigned(seconds: i64, text: &str) -> String {

@@ -377,6 +377,19 @@ impl Session<'_> {
         schema::set_meta(self.connection, key, value).map_err(|error| self.failed(error))
     }
 
+    /// Removes a value of the table `meta`.
+    pub(super) fn remove_meta(&self, key: &str) -> Result<(), AppendError> {
+        let removed = self.connection.execute("DELETE FROM meta WHERE key = ?1", [key]);
+        removed.map(|_| ()).map_err(|error| self.failed(error))
+    }
+
+    /// The last event's content identifier.
+    pub(super) fn head(&self) -> Result<Option<Cid>, AppendError> {
+        let log = Log { connection: self.connection, path: self.path };
+        let last = log.list(Listing::newest(1)).map_err(|error| self.unread(error))?;
+        Ok(last.first().map(|last| last.cid))
+    }
+
     fn tables(&self) -> Tables<'_> {
         Tables::cached(self.connection, self.cache)
     }

@@ -41,13 +41,18 @@ fn write(log: &Log<'_>, aside: &Path) -> Result<(), CopyError> {
         copied
     };
     copy().map_err(|error| DatabaseError::new("copying the ledger", log.path, error))?;
+    finish(aside)
+}
+
+/// Brings a copy into rollback-journal mode, so that it is one file, and takes the right to write out of it.
+pub(super) fn finish(copied: &Path) -> Result<(), CopyError> {
     let finish = || -> rusqlite::Result<()> {
-        let copy = Connection::open_with_flags(aside, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let copy = Connection::open_with_flags(copied, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
         copy.execute("DELETE FROM meta WHERE key = 'writer'", [])?;
         copy.close().map_err(|(_, error)| error)
     };
-    Ok(finish().map_err(|error| DatabaseError::new("finishing the copy", aside, error))?)
+    Ok(finish().map_err(|error| DatabaseError::new("finishing the copy", copied, error))?)
 }
 
 fn aside(destination: &Path) -> PathBuf {

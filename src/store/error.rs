@@ -158,6 +158,9 @@ pub enum OpenError {
     /// It is a ledger, and no mirror of one.
     #[error("{} is no mirror; make one in another folder with `cim-keys import car FILE --key KEY --ledger DIR`", .0.display())]
     NotAMirror(PathBuf),
+    /// It is a ledger that was not restored from a backup.
+    #[error("{} was not restored from a backup, so there is nothing to recover", .0.display())]
+    NotRestored(PathBuf),
     /// The SQLite library is too old to be trusted with this file.
     #[error("SQLite {found} is too old: {needed} or newer is needed (builds of this program bring their own)")]
     SqliteTooOld {
@@ -196,6 +199,14 @@ pub enum NotTheWriter {
         "this is a mirror: it follows its ledger and never writes; record where the ledger is, and bring the result with `cim-keys import car`"
     )]
     Mirror,
+    /// It came back from a backup, and may lack what is newer.
+    #[error(
+        "the ledger was restored from a backup of {events} events, and nothing is recorded until it has what is newer: `cim-keys recover --from carry MEDIUM` or `--from nats` brings it, `cim-keys recover --accept-loss` goes on without"
+    )]
+    Restored {
+        /// How many events the backup had.
+        events: u64,
+    },
     /// No token on this machine names it.
     #[error(
         "this machine holds no right to write to the ledger: it was made elsewhere. Write where it was made, or take the right over with `cim-keys handover` once nothing writes there any more"
@@ -405,6 +416,9 @@ pub enum CopyError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The ledger could not be opened once more.
+    #[error(transparent)]
+    Open(Box<OpenError>),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -4,13 +4,13 @@
 //! can be decided in it; what a signed head covers is recorded at its very position, and another history is refused.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use cid::Cid;
 use rusqlite::Connection;
 
-use super::append::{AppendedEvent, ReadyEvent, Session, Writer};
-use super::error::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
+use super::append::{ReadyEvent, Writer};
+use super::error::{AppendError, CreateError, DatabaseError, OpenError};
+use super::follow::{Follower, MirrorError};
 use super::schema::{self, Access};
 use super::{Store, StoreOptions, close, damaged, folder, remove_database, token};
 use crate::events::EventData;
@@ -19,46 +19,10 @@ use crate::log::{SignedCheckpoint, VerifierKey};
 /// The entry of the table `meta` that makes a ledger's file a mirror: the key that it is pinned to.
 const PINNED: &str = "mirror";
 
-/// Why a mirror did not take what it was given. It is then as it was.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MirrorError {
-    /// Another event stands at a position: two histories.
-    #[error(
-        "two histories: at position {position} stands {there}, and what was brought has {here}; nothing was taken. Keep both, they are the evidence"
-    )]
-    Fork {
-        /// The first position at which the two differ, or one behind it.
-        position: u64,
-        /// What is recorded.
-        there: Box<Cid>,
-        /// What was brought.
-        here: Box<Cid>,
-    },
-    /// Events are missing in between.
-    #[error("the events from {needed} to {} are missing in between; bring an archive that begins at {needed} or before", first - 1)]
-    Gap {
-        /// The position that is needed next.
-        needed: u64,
-        /// The first that was brought.
-        first: u64,
-    },
-    /// The events could not be recorded.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// What is recorded could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The ledger's files could not be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
-
 /// An open mirror.
 pub struct Mirror {
-    store: Store,
+    follower: Follower,
     key: VerifierKey,
-    writer: Mutex<Writer>,
 }
 
 impl Mirror {
@@ -103,78 +67,42 @@ impl Mirror {
     /// When there is no ledger, when it is no mirror, or when the disk fails.
     pub fn open(options: StoreOptions) -> Result<Self, OpenError> {
         let store = Store::open_read_only(options.clone())?;
-        let pinned = store.pinned_key()?.ok_or_else(|| OpenError::NotAMirror(options.path.clone()))?;
-        let connection = schema::connect(&options.path, Access::Write, options.wait)?;
-        connection
-            .pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
-            .map_err(|error| DatabaseError::new("opening the mirror", &options.path, error))?;
-        let writer = Mutex::new(Writer::new(connection, options.path.clone(), Arc::clone(&options.clock)));
-        Ok(Self { store, key: pinned, writer })
+        let key = store.pinned_key()?.ok_or_else(|| OpenError::NotAMirror(options.path.clone()))?;
+        Ok(Self { follower: Follower::open(store, &options)?, key })
     }
 
     /// The mirror as a ledger to be read.
     #[must_use]
     pub const fn store(&self) -> &Store {
-        &self.store
+        self.follower.store()
+    }
+
+    /// What records in it.
+    #[must_use]
+    pub const fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// As [`Follower::record`].
+    ///
+    /// # Errors
+    /// As [`Follower::record`].
+    pub fn record(&self, first: u64, events: Vec<ReadyEvent>, blobs: Vec<Vec<u8>>) -> Result<u64, MirrorError> {
+        self.follower.record(first, events, blobs)
+    }
+
+    /// As [`Follower::keep_checkpoint`].
+    ///
+    /// # Errors
+    /// As [`Follower::keep_checkpoint`].
+    pub fn keep_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), super::CheckpointStoreError> {
+        self.follower.keep_checkpoint(checkpoint)
     }
 
     /// The key that it is pinned to.
     #[must_use]
     pub const fn key(&self) -> &VerifierKey {
         &self.key
-    }
-
-    /// Records events at their positions, all or none, with blobs that they link to. Those that stand there already are
-    /// left as they are. Whoever calls this has checked that a head signed with the pinned key covers them.
-    ///
-    /// # Errors
-    /// When another event stands at one of the positions, when some are missing in between, or when the disk fails.
-    pub fn record(&self, first: u64, events: Vec<ReadyEvent>, blobs: Vec<Vec<u8>>) -> Result<u64, MirrorError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = self.store.end()?;
-        if first > end + 1 {
-            return Err(MirrorError::Gap { needed: end + 1, first });
-        }
-        let mut new = Vec::new();
-        for (position, ready) in (first..).zip(events) {
-            if position > end {
-                new.push(ready);
-                continue;
-            }
-            let there = self.store.event(&super::Which::Position(position))?.cid;
-            if there != ready.event.cid {
-                return Err(MirrorError::Fork { position, there: Box::new(there), here: Box::new(ready.event.cid) });
-            }
-        }
-        let count = new.len() as u64;
-        let work = move |session: &mut Session<'_>| -> Result<Vec<AppendedEvent>, AppendError> {
-            session.expect(Some(end))?;
-            session.record(new, &blobs)
-        };
-        for answer in writer.run(vec![Box::new(work)]) {
-            answer?;
-        }
-        Ok(count)
-    }
-
-    /// Keeps a checkpoint of this history.
-    ///
-    /// # Errors
-    /// When its root is not that of the recorded events, or the disk fails.
-    pub fn keep_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), super::CheckpointStoreError> {
-        self.store.agrees(checkpoint.checkpoint())?;
-        let mut kept = checkpoint.clone();
-        if let Some(there) = self.store.checkpoint(checkpoint.size())? {
-            kept = there;
-            kept.merge(checkpoint).map_err(|_| super::CheckpointStoreError::Disagrees { size: checkpoint.size() })?;
-        }
-        let (size, note) = (kept.size(), kept.to_string());
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let work = move |session: &mut Session<'_>| session.put_checkpoint(size, &note).map(|()| Vec::new());
-        for answer in writer.run(vec![Box::new(work)]) {
-            answer?;
-        }
-        Ok(())
     }
 }
 

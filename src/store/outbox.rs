@@ -16,24 +16,34 @@ use crate::time::Timestamp;
 pub struct LedgerOutbox {
     connection: Connection,
     path: PathBuf,
-    source: Source,
+    sources: Sources,
     clock: Clock,
     gate: Arc<Gate>,
 }
 
+/// Under which names a ledger publishes: one a key.
+pub(super) struct Sources {
+    /// The name of now.
+    pub(super) now: Source,
+    /// Those of before, the newest first, each with the last position that it may have published.
+    pub(super) before: Vec<(Source, u64)>,
+}
+
 impl LedgerOutbox {
-    pub(super) fn new(connection: Connection, path: PathBuf, source: Source, clock: Clock, gate: Arc<Gate>) -> Self {
-        Self { connection, path, source, clock, gate }
+    pub(super) fn new(connection: Connection, path: PathBuf, sources: Sources, clock: Clock, gate: Arc<Gate>) -> Self {
+        Self { connection, path, sources, clock, gate }
     }
 
-    /// What is remembered of streams, incarnations of one name in the order in which they were made.
+    /// What is remembered of streams, incarnations of one name in the order in which they were made. What was published
+    /// under an earlier key counts.
     ///
     /// # Errors
     /// When the database can't be read.
     pub fn cursors(&self) -> Result<Vec<(StreamKey, Cursor)>, OutboxError> {
         self.read_with("reading the cursors of", |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT account, stream, created, position, head_sequence FROM outbox_cursor ORDER BY stream, created",
+                "SELECT account, stream, created, max(position), head_sequence FROM outbox_cursor
+                 GROUP BY account, stream, created ORDER BY stream, created",
             )?;
             let rows = statement.query_map([], |row| {
                 let stream = StreamKey { account: row.get(0)?, stream: row.get(1)?, created: row.get(2)? };
@@ -88,7 +98,11 @@ fn bounded(position: u64) -> i64 {
 
 impl Outbox for LedgerOutbox {
     fn source(&self) -> &Source {
-        &self.source
+        &self.sources.now
+    }
+
+    fn predecessors(&self) -> &[(Source, u64)] {
+        &self.sources.before
     }
 
     fn end(&self) -> Result<u64, OutboxError> {
@@ -144,12 +158,13 @@ impl Outbox for LedgerOutbox {
 
     fn cursor(&self, stream: &StreamKey) -> Result<Option<Cursor>, OutboxError> {
         self.read_with("reading the cursor of", |connection| {
+            // Where there is none of this source, that of an earlier one says how far the outbox is; it had other heads.
             connection
                 .prepare_cached(
-                    "SELECT position, head_sequence FROM outbox_cursor
-                     WHERE account = ?1 AND stream = ?2 AND created = ?3",
+                    "SELECT position, iif(source = ?4, head_sequence, 0) FROM outbox_cursor
+                     WHERE account = ?1 AND stream = ?2 AND created = ?3 ORDER BY source = ?4 DESC, position DESC LIMIT 1",
                 )?
-                .query_row((&stream.account, &stream.stream, &stream.created), |row| {
+                .query_row((&stream.account, &stream.stream, &stream.created, self.sources.now.as_str()), |row| {
                     Ok(Cursor { position: row.get(0)?, head_sequence: row.get(1)? })
                 })
                 .optional()
@@ -160,8 +175,8 @@ impl Outbox for LedgerOutbox {
         self.write_with("moving the cursor of", |connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO outbox_cursor (account, stream, created, position, head_sequence)
-                     VALUES (?1, ?2, ?3, ?4, ?5)
+                    "INSERT INTO outbox_cursor (account, stream, created, position, head_sequence, source)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                      ON CONFLICT DO UPDATE SET position = excluded.position, head_sequence = excluded.head_sequence",
                 )?
                 .execute((
@@ -170,6 +185,7 @@ impl Outbox for LedgerOutbox {
                     &stream.created,
                     bounded(cursor.position),
                     bounded(cursor.head_sequence),
+                    self.sources.now.as_str(),
                 ))
                 .map(|_| ())
         })

@@ -128,11 +128,11 @@ impl Store {
         if root == head.root { Ok(()) } else { Err(CheckpointStoreError::Disagrees { size: head.size }) }
     }
 
-    fn memory(&self) -> PathBuf {
+    pub(super) fn memory(&self) -> PathBuf {
         self.options.tokens.join(format!("{}.signed", self.identity.ledger_id))
     }
 
-    fn remembered(&self) -> Result<Option<SignedCheckpoint>, CheckpointStoreError> {
+    pub(super) fn remembered(&self) -> Result<Option<SignedCheckpoint>, CheckpointStoreError> {
         let path = self.memory();
         match std::fs::read_to_string(&path) {
             Ok(text) => match text.parse() {

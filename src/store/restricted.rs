@@ -105,6 +105,20 @@ impl RestrictedBlocks {
         Ok(transaction.commit().map_err(failed)?)
     }
 
+    /// Copies the file as of now, with SQLite's backup, to a file that its caller has made, empty and private.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn back_up_to(&self, destination: &Path) -> Result<(), RestrictedError> {
+        let failed = |error| DatabaseError::new("backing up restricted blocks", destination, error);
+        let mut copy = Connection::open(destination).map_err(failed)?;
+        let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy).map_err(failed)?;
+        // All pages in one step: nobody writes in between.
+        backup.run_to_completion(i32::MAX, std::time::Duration::from_millis(50), None).map_err(failed)?;
+        drop(backup);
+        Ok(copy.close().map_err(|(_, error)| failed(error))?)
+    }
+
     /// Forgets all blocks but these, and writes over what they leave.
     ///
     /// # Errors

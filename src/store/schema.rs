@@ -81,7 +81,8 @@ const MIGRATIONS: &[&str] = &["
         created       TEXT NOT NULL,
         position      INTEGER NOT NULL,
         head_sequence INTEGER NOT NULL,
-        PRIMARY KEY (account, stream, created)
+        source        TEXT NOT NULL,
+        PRIMARY KEY (account, stream, created, source)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE outbox_parked (
         position INTEGER PRIMARY KEY,

@@ -85,7 +85,8 @@ impl Token {
         let path = place(tokens, self.ledger);
         let write = || -> io::Result<()> {
             make_folder(tokens)?;
-            let aside = path.with_extension("new");
+            // Two processes may write at once: each beside the place under a name of its own.
+            let aside = path.with_extension(format!("new-{}", uuid::Uuid::now_v7().simple()));
             let mut file = new_file(&aside)?;
             file.write_all(&serde_json::to_vec(self)?)?;
             file.sync_all()?;

@@ -96,6 +96,8 @@ impl Global {
 pub(crate) enum Command {
     /// Make a ledger, with custody and a key of its own
     Init(commands::init::InitArgs),
+    /// Show what this ledger is and how it stands: its head, its queue, its backups
+    Status,
     /// Bring the ledger to what a file declares
     Apply(commands::apply::ApplyArgs),
     /// Organizations: what everything else belongs to
@@ -156,6 +158,12 @@ pub(crate) enum Command {
     /// Bring what is public over removable media: archives and tokens out, requests and receipts in
     #[command(subcommand)]
     Carry(commands::carry::CarryCommand),
+    /// Write the whole ledger, its sealed keys included, into one file, while others go on writing
+    Backup(commands::backup::BackupArgs),
+    /// Bring a backup back; `recover` comes next
+    Restore(commands::backup::RestoreArgs),
+    /// Let a restored ledger take what is newer than its backup, and go on under a new key
+    Recover(commands::recover::RecoverArgs),
     /// Take over the right to write for this copy of a ledger
     Handover(commands::handover::HandoverArgs),
     /// Show, check and explain the configuration

@@ -1,6 +1,7 @@
 //! The commands, one file each, and what several of them share.
 
 pub(crate) mod apply;
+pub(crate) mod backup;
 pub(crate) mod carry;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -27,9 +28,11 @@ pub(crate) mod policy;
 pub(crate) mod publish;
 pub(crate) mod queue;
 pub(crate) mod recorded;
+pub(crate) mod recover;
 pub(crate) mod relationship;
 pub(crate) mod role;
 pub(crate) mod signatures;
+pub(crate) mod status;
 pub(crate) mod unit;
 pub(crate) mod verify;
 
@@ -54,6 +57,7 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
     let global = &cli.global;
     match cli.command {
         Command::Init(args) => init::run(&args, global, ui),
+        Command::Status => status::run(global, ui),
         Command::Apply(args) => apply::run(&args, global, ui),
         Command::Organization(command) => organization::run(command, global, ui),
         Command::Unit(command) => unit::run(command, global, ui),
@@ -75,6 +79,9 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Import(command) => import::run(command, global, ui),
         Command::Mirror(command) => mirror::run(command, global, ui),
         Command::Carry(command) => carry::run(command, global, ui),
+        Command::Backup(args) => backup::run(&args, global, ui),
+        Command::Restore(args) => backup::restore(&args, ui),
+        Command::Recover(args) => recover::run(&args, global, ui),
         Command::Handover(args) => handover::run(&args, global, ui),
         Command::Config(command) => config::run(command, global, ui),
         Command::Completions(args) => completions::run(&args, ui),

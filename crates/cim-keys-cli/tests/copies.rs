@@ -218,11 +218,14 @@ fn tokens_travel_to_mirrors_and_no_credential_does() {
     copies.out();
     let fresh = fs::read(copies.on_medium("tokens-")).unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    // A token is two parts and a signature of 86 letters; what follows in the file may be letters too.
     let jwts = |bytes: &[u8]| {
         let text = text(bytes);
-        text.match_indices("eyJ0eXAi")
-            .map(|(at, _)| text[at..].split(char::is_control).next().unwrap().to_owned())
-            .collect::<Vec<_>>()
+        let whole = |at: usize| {
+            let dots: Vec<usize> = text[at..].match_indices('.').map(|(dot, _)| dot).take(2).collect();
+            text[at..at + dots[1] + 87].to_owned()
+        };
+        text.match_indices("eyJ0eXAi").map(|(at, _)| whole(at)).collect::<Vec<_>>()
     };
     let stale: Vec<String> = jwts(&old).into_iter().filter(|jwt| !text(&fresh).contains(jwt.as_str())).collect();
     assert_eq!(stale.len(), 1);

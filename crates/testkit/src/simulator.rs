@@ -360,6 +360,7 @@ impl World {
             Output::ReadStream => Input::Stream(StreamSeen {
                 mode: self.scenario.mode,
                 known: log.cursors.get(&self.server.incarnation).copied(),
+                base: 0,
                 parked: log.parked.iter().copied().collect(),
             }),
             Output::ReadHead => {

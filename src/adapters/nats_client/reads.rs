@@ -34,6 +34,8 @@ pub(super) struct Info {
     pub(super) mode: Mode,
     pub(super) first: u64,
     pub(super) last: u64,
+    /// The last position that earlier sources of the outbox published here.
+    pub(super) base: u64,
     pub(super) warnings: Vec<String>,
 }
 
@@ -69,6 +71,11 @@ impl Reader {
     pub(super) fn new(client: Client, config: &NatsConfig, source: &Source) -> Self {
         let api = config.domain.as_ref().map_or_else(|| "$JS.API".to_owned(), |domain| format!("$JS.{domain}.API"));
         Self { client, config: config.clone(), source: source.clone(), api }
+    }
+
+    /// The same stream, read for another source.
+    pub(super) fn of_source(&self, source: Source) -> Self {
+        Self { source, ..self.clone() }
     }
 
     pub(super) fn head_subject(&self) -> String {
@@ -111,6 +118,7 @@ impl Reader {
             },
             first: number("first_seq"),
             last: number("last_seq"),
+            base: 0,
             warnings: found.warned.iter().map(ToString::to_string).collect(),
         })
     }

@@ -63,6 +63,7 @@ impl Machine {
     fn stream_seen(&mut self, seen: StreamSeen, out: &mut Outputs) {
         self.mode = seen.mode;
         self.known = seen.known;
+        self.base = seen.base;
         self.parked = seen.parked.into_iter().collect();
         self.retries.retain(|position| self.parked.contains(position));
         if seen.mode == Mode::Core {
@@ -140,9 +141,10 @@ impl Machine {
         }
     }
 
-    /// There is no head: what is there of this source tells how far it is, if all of it is there.
+    /// There is no head: what is there of this source tells how far it is, if all of it is there. What an earlier source
+    /// published is behind us.
     fn everything_seen(&mut self, first: u64, through: u64, probed: bool, events: &[EventSeen], out: &mut Outputs) {
-        self.position = 0;
+        self.position = self.base;
         self.unclosed = false;
         // A purge keeps sequences: they go on from where they were, and what was purged leaves a hole. A stream that
         // ends before my head, or has another message in its place, was cut back: what was confirmed is not there. And a
@@ -163,7 +165,7 @@ impl Machine {
             if !cut_back {
                 self.position = found.max(confirmed);
             }
-            let unseen = if cut_back { found == 0 } else { found <= confirmed };
+            let unseen = if cut_back { found == self.base } else { found <= confirmed };
             if !whole && unseen && (cut_back || self.unresolved) && !self.go_on_from() {
                 return self.stop(Stop::Unknowable { from: self.position + 1 }, out);
             }

@@ -176,7 +176,9 @@ pub(super) fn told(error: &MirrorActError) -> CliError {
             MediumError::Io { .. } => CliError::failed("the medium can't be used").because(error),
             _ => CliError::usage(error.to_string()),
         },
-        MirrorActError::OtherWords { .. } => CliError::verification(error.to_string()),
+        MirrorActError::OtherWords { .. } | MirrorActError::NotFollowed { .. } => {
+            CliError::verification(error.to_string())
+        }
         MirrorActError::Exists(_) => CliError::usage(error.to_string()),
         MirrorActError::Open(cim_keys::store::OpenError::NotAMirror(_)) => CliError::usage(error.to_string()),
         _ => CliError::failed("the mirror is not up to date").because(error),

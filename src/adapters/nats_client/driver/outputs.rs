@@ -80,10 +80,14 @@ impl Driver {
         match output {
             Output::ReadStream if !self.config.enable_jetstream => {
                 self.reads += 1;
-                let info = Info { key: core_stream(), mode: Mode::Core, first: 0, last: 0, warnings: Vec::new() };
+                let info =
+                    Info { key: core_stream(), mode: Mode::Core, first: 0, last: 0, base: 0, warnings: Vec::new() };
                 let _ = self.done.send((self.reads, Done::Stream(Ok(info))));
             }
-            Output::ReadStream => self.read(|reader| async move { Done::Stream(reader.stream().await) }),
+            Output::ReadStream => {
+                let keeper = self.keeper.clone();
+                self.read(move |reader| async move { Done::Stream(reader.stream_and_earlier(&keeper).await) });
+            }
             Output::ReadHead => self.read(|reader| async move { Done::Head(reader.head().await) }),
             Output::ReadEvents { after, probe } => {
                 let key = self.key.clone();

@@ -42,9 +42,9 @@ impl Driver {
                 for warning in &info.warnings {
                     tracing::warn!(stream = info.key.stream, warning, "the stream is unusual");
                 }
-                let (mode, key) = (info.mode, info.key.clone());
+                let (mode, key, base) = (info.mode, info.key.clone(), info.base);
                 self.key = info.key;
-                self.stream_seen(mode, key).await
+                self.stream_seen(mode, key, base).await
             }
             Done::Stream(Err(error)) | Done::Head(Err(error)) | Done::Tail(Err(error)) => self.read_failed(error),
             Done::Head(Ok(None)) => Some(Input::Head(None)),
@@ -114,12 +114,12 @@ impl Driver {
         }
     }
 
-    pub(super) async fn stream_seen(&mut self, mode: Mode, key: StreamKey) -> Option<Input> {
+    pub(super) async fn stream_seen(&mut self, mode: Mode, key: StreamKey, base: u64) -> Option<Input> {
         let known = self.ask(move |kept| {
             let outbox = kept.outbox();
             Ok((outbox.cursor(&key)?, parked(outbox)?))
         });
-        known.await.map(|(known, parked)| Input::Stream(StreamSeen { mode, known, parked }))
+        known.await.map(|(known, parked)| Input::Stream(StreamSeen { mode, known, base, parked }))
     }
 
     /// What the outbox has at these positions.

@@ -1,0 +1,165 @@
+//! `recover`: a restored ledger takes what is newer than its backup, and goes on under a new key.
+
+use std::path::PathBuf;
+
+use cim_keys::app::archive;
+use cim_keys::app::log;
+use cim_keys::app::medium::{self, MediumError};
+use cim_keys::app::recover::{self, Beginning, RecoverError};
+use cim_keys::app::session::{Place, Session};
+use cim_keys::store::{OpenError, Restored};
+use cim_keys::text::Note;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::{head_words, import};
+use crate::cli::Global;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::passphrase::{PassphraseArgs, Passphrases};
+use crate::place;
+use crate::ui::Ui;
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// Bring what is newer than the backup from there
+    #[arg(long, value_enum, value_name = "SOURCE", required_unless_present = "accept_loss")]
+    from: Option<Source>,
+    /// For --from carry: the medium that the ledger or a mirror was carried out to, or an archive's file
+    #[arg(value_name = "MEDIUM", required_if_eq("from", "carry"))]
+    medium: Option<PathBuf>,
+    /// Go on although events are missing, or without bringing any: what is newer than the backup is given up
+    #[arg(long)]
+    accept_loss: bool,
+    /// Only bring events, and do not go on yet: another source follows
+    #[arg(long, conflicts_with = "accept_loss")]
+    more_to_come: bool,
+    /// Go on although the old key can't be used to vouch for the new one: mirrors have to be made anew then
+    #[arg(long)]
+    without_old_key: bool,
+    /// Why the ledger was restored, as it is recorded
+    #[arg(long, value_parser = Note::typed, default_value = "restored from a backup")]
+    reason: Note,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+/// Where newer events are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Source {
+    /// On a medium, or in an archive.
+    Carry,
+}
+
+pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
+    let place = Place::new(place::ledger(global)?, place::state_folder()?);
+    let (mut new, mut unsigned) = (0, 0);
+    if let (Some(Source::Carry), Some(medium)) = (args.from, &args.medium) {
+        (new, unsigned) = carry(&place, medium, ui)?;
+    }
+    if args.more_to_come {
+        ui.object(&json!({ "new": new, "unsigned": unsigned, "begun": false }))?;
+        return ui.done(format_args!(
+            "Took {new} events; the ledger waits for more, and for `cim-keys recover` without --more-to-come."
+        ));
+    }
+    if args.accept_loss && args.from.is_none() {
+        let question =
+            "Give up whatever was recorded after the backup? Mirrors and subscribers that have it will not follow.";
+        if !ui.confirm(question)? {
+            return ui.line("Nothing was changed.");
+        }
+    }
+    let recovered = begin(args, place, global)?;
+    let end = recovered.session.store().end()?;
+    ui.object(&json!({
+        "new": new, "unsigned": unsigned, "begun": true, "events": end, "key": recovered.key.to_string(),
+        "previous_key": recovered.previous.to_string(), "source": recovered.session.store().identity().source,
+        "head": head_words::object(Some(&recovered.head)),
+    }))?;
+    if new > 0 {
+        ui.line(format_args!("Took {new} events that are newer than the backup."))?;
+    }
+    ui.done(format_args!("The ledger goes on with {end} events, under a new key."))?;
+    ui.facts(&[("key", recovered.key.to_string()), ("before", recovered.previous.to_string())])?;
+    if args.without_old_key {
+        ui.warn("the old key did not vouch for the new one: whoever trusts the old one does not follow, and mirrors have to be made anew with the new key");
+    }
+    head_words::show(&recovered.head, ui)?;
+    ui.line("Give the new key out on paper, and back the ledger up: `cim-keys backup DIR`.")
+}
+
+fn carry(place: &Place, medium: &std::path::Path, ui: Ui) -> Result<(u64, u64)> {
+    let restored = Restored::open(place.options()).map_err(|error| not_restored(error))?;
+    let archive = match medium.is_file() {
+        true => medium.to_owned(),
+        false => {
+            let key = log::verifier_key(restored.follower().store()).map_err(|error| super::log::told(&error))?;
+            let there = medium::find(medium, key.name().as_str()).and_then(|there| there.check().map(|()| there));
+            there.map_err(|error| medium_told(&error))?.archive()
+        }
+    };
+    let bar = ui.progress("verifying", 0);
+    let imported = archive::recover(&restored, &archive, &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let imported = imported.map_err(|error| import::told(&error))?;
+    if imported.unsigned > 0 {
+        ui.warn(format_args!("the last {} events there were not taken: no signed head covers them", imported.unsigned));
+    }
+    Ok((imported.new, imported.unsigned))
+}
+
+fn begin(args: &RecoverArgs, place: Place, global: &Global) -> Result<recover::Recovered> {
+    let beginning = |old_key| Beginning {
+        actor: ledger::system_actor(),
+        reason: args.reason.clone(),
+        old_key,
+        accept_loss: args.accept_loss,
+        allow_time_jump: global.accept_clock,
+    };
+    if args.without_old_key {
+        return recover::begin(place, beginning(None)).map_err(|error| told(error));
+    }
+    // Whether it is to be recovered at all is told before a passphrase is asked for.
+    drop(Restored::open(place.options()).map_err(|error| not_restored(error))?);
+    let session = Session::open_read_only(place.clone(), ledger::system_actor())?;
+    let custody = session.custody()?;
+    let key = log::ledger_key(session.store()).map_err(|error| super::log::told(&error))?;
+    let unlocked = Passphrases::new(&args.passphrases)?.unlock(&custody, &key.compartment)?;
+    let secret = key.reveal(&unlocked).map_err(|error| {
+        CliError::failed("the ledger's old key can't be used to vouch for the new one")
+            .because(&error)
+            .hint("--without-old-key goes on without; mirrors have to be made anew then")
+    })?;
+    recover::begin(place, beginning(Some(&secret))).map_err(|error| told(error))
+}
+
+fn not_restored(error: OpenError) -> CliError {
+    match error {
+        OpenError::NotRestored(_) => CliError::refused(error.to_string()),
+        other => other.into(),
+    }
+}
+
+fn medium_told(error: &MediumError) -> CliError {
+    match error {
+        MediumError::Manifest { .. } | MediumError::Torn { .. } => {
+            CliError::verification("nothing was taken from the medium").because(error)
+        }
+        MediumError::Io { .. } => CliError::failed("the medium can't be used").because(error),
+        _ => CliError::usage(error.to_string()),
+    }
+}
+
+fn told(error: RecoverError) -> CliError {
+    match error {
+        RecoverError::Open(error) => not_restored(error),
+        RecoverError::Loss { .. } => CliError::refused(error.to_string()),
+        RecoverError::Record(error) => error.into(),
+        RecoverError::Custody(error) => error.into(),
+        other => CliError::failed("the ledger does not go on yet").because(&other),
+    }
+}

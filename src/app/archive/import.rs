@@ -1,0 +1,265 @@
+//! Taking an archive in: into a mirror, or into a ledger that was restored from a backup.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cid::Cid;
+
+use super::{Held, Progress, Verified, VerifyError, follow, open};
+use crate::app::log::{LogError, key_chain, own_keys};
+use crate::app::session::Place;
+use crate::archive::{ArchiveReader, Contents, Item};
+use crate::events::KeyEvent;
+use crate::ipld_support::ContentAddressedEvent;
+use crate::log::{KeyChain, SignedCheckpoint, VerifierKey};
+use crate::store::{
+    CheckpointStoreError, CreateError, Follower, Mirror, MirrorError, OpenError, ReadError, ReadyEvent, Restored,
+    Store, Which,
+};
+use crate::text::SubjectPrefix;
+
+/// Events recorded in one transaction.
+const BATCH: usize = 1_000;
+
+/// Why an archive was not taken. Nothing of it is recorded, but for whole batches of verified events before an
+/// interruption, which the next import goes on after.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The archive does not hold.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The mirror did not take it.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// The mirror could not be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The mirror could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The mirror could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The keys of the ledger could not be looked up.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A checkpoint could not be kept.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointStoreError),
+    /// A new mirror needs a key that its user got on another way.
+    #[error(
+        "there is no mirror yet, and a new one is pinned to the ledger's key: give it with --key, as `cim-keys log public-key` printed it"
+    )]
+    KeyNeeded,
+    /// The mirror is pinned to another key.
+    #[error("the mirror is pinned to the key {pinned}, not to {given}; a mirror never changes its ledger")]
+    OtherKey {
+        /// What it is pinned to.
+        pinned: String,
+        /// What was given.
+        given: String,
+    },
+    /// The folder for the mirror could not be made.
+    #[error("cannot make {}: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An event is of a type that nobody here knows, and the archive does not say what it is about.
+    #[error(
+        "event {position} has the type \"{event_type}\", and the archive does not say its aggregate; export it again with the release that knows it"
+    )]
+    UnknownType {
+        /// Its position.
+        position: u64,
+        /// Its type.
+        event_type: String,
+    },
+}
+
+/// What was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// What the archive is.
+    pub archive: Verified,
+    /// How many events are new.
+    pub new: u64,
+    /// The last position that there is now.
+    pub end: u64,
+    /// How many events of the archive were not taken, because no signed head covers them.
+    pub unsigned: u64,
+}
+
+/// Takes an archive into a mirror, which is made when it is absent. The whole archive is verified before anything is
+/// recorded; only what a head signed with the pinned key covers is taken, or with a key that follows from it. Doing it
+/// again changes nothing.
+pub fn import(place: &Place, file: &Path, held: Held<'_>, progress: Progress<'_>) -> Result<Imported, ImportError> {
+    let exists = place.database().exists();
+    let mirror = if exists { Some(Mirror::open(place.options())?) } else { None };
+    let key = match (mirror.as_ref().map(Mirror::key), held.key) {
+        (Some(pinned), Some(given)) if pinned != given => {
+            return Err(ImportError::OtherKey { pinned: pinned.to_string(), given: given.to_string() });
+        }
+        (Some(pinned), _) => pinned.clone(),
+        (None, Some(given)) => given.clone(),
+        (None, None) => return Err(ImportError::KeyNeeded),
+    };
+    let chain = match &mirror {
+        Some(mirror) => key_chain(mirror.store(), key.clone())?,
+        None => KeyChain::new(key.clone()),
+    };
+    let target = mirror.map_or(Target::New(place, key), Target::Mirror);
+    take_in(target, file, chain, held.against, progress)
+}
+
+/// Takes an archive into a ledger that was restored from a backup: what a head of the ledger's covers. Doing it again
+/// changes nothing.
+pub fn recover(restored: &Restored, file: &Path, progress: Progress<'_>) -> Result<Imported, ImportError> {
+    let store = restored.follower().store();
+    let chain = own_keys(store)?;
+    take_in(Target::Restored(restored), file, chain, None, progress)
+}
+
+/// What an archive is taken into.
+enum Target<'a> {
+    /// A mirror that is still to be made.
+    New(&'a Place, VerifierKey),
+    Mirror(Mirror),
+    Restored(&'a Restored),
+}
+
+impl Target<'_> {
+    fn follower(&self) -> Option<&Follower> {
+        match self {
+            Self::New(..) => None,
+            Self::Mirror(mirror) => Some(mirror.follower()),
+            Self::Restored(restored) => Some(restored.follower()),
+        }
+    }
+
+    fn store(&self) -> Option<&Store> {
+        self.follower().map(Follower::store)
+    }
+}
+
+fn take_in(
+    target: Target<'_>,
+    file: &Path,
+    chain: KeyChain,
+    against: Option<&SignedCheckpoint>,
+    progress: Progress<'_>,
+) -> Result<Imported, ImportError> {
+    let mut linked = HashSet::new();
+    let mut forked = None;
+    let mut chain = Some(chain);
+    let archive = follow(open(file)?, &mut chain, against, progress, |item| {
+        if let Item::Event { position, cid, block, .. } = item {
+            raw_links(block, &mut linked);
+            if let (Some(store), None) = (target.store(), &forked) {
+                forked = fork(store, *position, cid).err();
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(error) = forked {
+        return Err(error);
+    }
+    let signed = archive.signed.unwrap_or(0);
+    let end = target.store().map_or(Ok(0), Store::end)?;
+    if archive.first > end + 1 {
+        return Err(MirrorError::Gap { needed: end + 1, first: archive.first }.into());
+    }
+    let chain = chain.ok_or(ImportError::KeyNeeded)?;
+    let (target, new) = take(target, file, &chain, signed, &linked)?;
+    let end = target.store().map_or(Ok(0), Store::end)?;
+    Ok(Imported { new, end, unsigned: archive.last - signed, archive })
+}
+
+fn fork(store: &Store, position: u64, here: &Cid) -> Result<(), ImportError> {
+    match store.event(&Which::Position(position)) {
+        Ok(there) if there.cid != *here => {
+            Err(MirrorError::Fork { position, there: Box::new(there.cid), here: Box::new(*here) }.into())
+        }
+        Ok(_) | Err(ReadError::NotFound(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Records what was verified. The file is read a second time, and verified again on the way.
+fn take<'a>(
+    mut target: Target<'a>,
+    file: &Path,
+    chain: &KeyChain,
+    signed: u64,
+    linked: &HashSet<[u8; 32]>,
+) -> Result<(Target<'a>, u64), ImportError> {
+    let mut reader = ArchiveReader::new(open(file)?).map_err(VerifyError::from)?;
+    let contents = reader.contents().clone();
+    let mut batch: Vec<ReadyEvent> = Vec::new();
+    let mut blobs = Vec::new();
+    let (mut first, mut new) = (contents.first, 0);
+    while let Some(item) = reader.next_item().map_err(VerifyError::from)? {
+        match item {
+            Item::Event { position, cid, block, .. } if position <= signed => {
+                batch.push(ready(position, cid, block, &contents)?);
+                if let Target::New(place, key) = &target {
+                    make_folder(place.folder())?;
+                    let created = batch.drain(..).next().ok_or(ImportError::KeyNeeded)?;
+                    target = Target::Mirror(Mirror::create(place.options(), created, key)?);
+                    (first, new) = (position + 1, new + 1);
+                }
+                if let (Some(follower), BATCH) = (target.follower(), batch.len()) {
+                    new += follower.record(first, std::mem::take(&mut batch), Vec::new())?;
+                    first = position + 1;
+                }
+            }
+            Item::Event { .. } => {}
+            Item::Blob { cid, bytes } => {
+                if cid.hash().digest().try_into().is_ok_and(|digest: [u8; 32]| linked.contains(&digest)) {
+                    blobs.push(bytes.to_vec());
+                }
+            }
+        }
+    }
+    let follower = target.follower().ok_or(ImportError::KeyNeeded)?;
+    new += follower.record(first, batch, blobs)?;
+    for checkpoint in reader.checkpoints().iter().filter(|one| one.size() <= signed && chain.verify(one).is_ok()) {
+        follower.keep_checkpoint(checkpoint)?;
+    }
+    Ok((target, new))
+}
+
+fn ready(position: u64, cid: Cid, block: &[u8], contents: &Contents) -> Result<ReadyEvent, ImportError> {
+    let event = ContentAddressedEvent::<KeyEvent>::decode(block).map_err(|source| VerifyError::Event {
+        position,
+        cid: Box::new(cid),
+        source,
+    })?;
+    ReadyEvent::new(event).or_else(|event| {
+        let event_type = event.event.event_type().to_owned();
+        let aggregate = contents.aggregates.get(&event_type).and_then(|text| text.parse::<SubjectPrefix>().ok());
+        match aggregate {
+            Some(aggregate) => Ok(ReadyEvent { event: *event, aggregate }),
+            None => Err(ImportError::UnknownType { position, event_type }),
+        }
+    })
+}
+
+/// Collects the digests of what looks like a link to a raw block. What only looks like one lets a blob in that nothing
+/// links to, which does no harm.
+fn raw_links(block: &[u8], into: &mut HashSet<[u8; 32]>) {
+    const LINK: &[u8] = &[0xd8, 0x2a, 0x58, 0x25, 0x00, 0x01, 0x55, 0x12, 0x20];
+    for at in 0..block.len().saturating_sub(LINK.len() + 31) {
+        if let Some(digest) = block[at..].strip_prefix(LINK).and_then(|rest| rest.first_chunk::<32>()) {
+            into.insert(*digest);
+        }
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), ImportError> {
+    std::fs::create_dir_all(path).map_err(|source| ImportError::Folder { path: path.to_owned(), source })
+}

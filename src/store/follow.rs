@@ -1,0 +1,126 @@
+//! Following: recording what a ledger's writer recorded elsewhere, at its very positions, without a decision.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cid::Cid;
+
+use super::append::{AppendedEvent, ReadyEvent, Session, Writer};
+use super::error::{AppendError, DatabaseError, OpenError, ReadError};
+use super::schema::{self, Access};
+use super::{Store, StoreOptions, Which};
+use crate::log::SignedCheckpoint;
+
+/// Why a copy did not take what it was given. It is then as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MirrorError {
+    /// Another event stands at a position: two histories.
+    #[error(
+        "two histories: at position {position} stands {there}, and what was brought has {here}; nothing was taken. Keep both, they are the evidence"
+    )]
+    Fork {
+        /// The first position at which the two differ, or one behind it.
+        position: u64,
+        /// What is recorded.
+        there: Box<Cid>,
+        /// What was brought.
+        here: Box<Cid>,
+    },
+    /// Events are missing in between.
+    #[error("the events from {needed} to {} are missing in between; bring an archive that begins at {needed} or before", first - 1)]
+    Gap {
+        /// The position that is needed next.
+        needed: u64,
+        /// The first that was brought.
+        first: u64,
+    },
+    /// The events could not be recorded.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// What is recorded could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The ledger's files could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// A copy that takes what its ledger recorded: a mirror, or a ledger that was restored.
+pub struct Follower {
+    store: Store,
+    writer: Mutex<Writer>,
+}
+
+impl Follower {
+    pub(super) fn open(store: Store, options: &StoreOptions) -> Result<Self, OpenError> {
+        let connection = schema::connect(&options.path, Access::Write, options.wait)?;
+        connection
+            .pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
+            .map_err(|error| DatabaseError::new("opening the copy", &options.path, error))?;
+        let writer = Mutex::new(Writer::new(connection, options.path.clone(), Arc::clone(&options.clock)));
+        Ok(Self { store, writer })
+    }
+
+    /// The copy as a ledger to be read.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Records events at their positions, all or none, with blobs that they link to. Those that stand there already are
+    /// left as they are. Whoever calls this has checked that a head of the ledger's covers them.
+    ///
+    /// # Errors
+    /// When another event stands at one of the positions, when some are missing in between, or when the disk fails.
+    pub fn record(&self, first: u64, events: Vec<ReadyEvent>, blobs: Vec<Vec<u8>>) -> Result<u64, MirrorError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = self.store.end()?;
+        if first > end + 1 {
+            return Err(MirrorError::Gap { needed: end + 1, first });
+        }
+        let mut new = Vec::new();
+        for (position, ready) in (first..).zip(events) {
+            if position > end {
+                new.push(ready);
+                continue;
+            }
+            let there = self.store.event(&Which::Position(position))?.cid;
+            if there != ready.event.cid {
+                return Err(MirrorError::Fork { position, there: Box::new(there), here: Box::new(ready.event.cid) });
+            }
+        }
+        let count = new.len() as u64;
+        let work = move |session: &mut Session<'_>| -> Result<Vec<AppendedEvent>, AppendError> {
+            session.expect(Some(end))?;
+            session.record(new, &blobs)
+        };
+        for answer in writer.run(vec![Box::new(work)]) {
+            answer?;
+        }
+        Ok(count)
+    }
+
+    /// Keeps a checkpoint of this history.
+    ///
+    /// # Errors
+    /// When its root is not that of the recorded events, or the disk fails.
+    pub fn keep_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), super::CheckpointStoreError> {
+        self.store.agrees(checkpoint.checkpoint())?;
+        let mut kept = checkpoint.clone();
+        if let Some(there) = self.store.checkpoint(checkpoint.size())? {
+            kept = there;
+            kept.merge(checkpoint).map_err(|_| super::CheckpointStoreError::Disagrees { size: checkpoint.size() })?;
+        }
+        let (size, note) = (kept.size(), kept.to_string());
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = move |session: &mut Session<'_>| session.put_checkpoint(size, &note).map(|()| Vec::new());
+        for answer in writer.run(vec![Box::new(work)]) {
+            answer?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_parts(self) -> (Store, Writer) {
+        (self.store, self.writer.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
