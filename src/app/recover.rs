@@ -1,5 +1,11 @@
 //! `recover`: a ledger that came back from a backup takes what is newer, and goes on under a new key.
 
+#[cfg(feature = "nats-client")]
+mod stream;
+
+#[cfg(feature = "nats-client")]
+pub use stream::{BringError, Brought, bring};
+
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::custody::{self, Custody, SealError};
 use crate::events::{Actor, EventAttested, KeyAlgorithm, KeyGenerated, LedgerKeyRotated, Link, Party, Validity};

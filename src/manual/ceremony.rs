@@ -57,12 +57,16 @@
 //! that are recorded. Then prove that the envelopes are good, one by one: `cim-keys custody test root` asks for the
 //! passphrase and says whether it opens the compartment. Type it from the paper.
 //!
-//! # 5. Copy
+//! # 5. Back up
 //!
-//! Copy the whole ledger folder to both pieces of media after the last command has ended, and compare the copies
-//! (`diff -r`). A copy does not carry the right to write; it opens for reading. What is in `custody/` is sealed, yet a copy
-//! of it lets somebody guess at the passphrases for as long as they like: keep the media as you keep the laptop, and not
-//! beside the envelopes.
+//! ```console
+//! $ cim-keys backup /media/vault
+//! $ cim-keys status
+//! ```
+//!
+//! One file on both pieces of media, with the sealed keys in it. `status` says when the last one was made, and warns of keys
+//! that are in none. What is in it is sealed, yet a copy of it lets somebody guess at the passphrases for as long as they
+//! like: keep the media as you keep the laptop, and not beside the envelopes. `docs/recovery.md` has the restore drill.
 //!
 //! # 6. Publish, elsewhere or later
 //!

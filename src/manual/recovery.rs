@@ -31,9 +31,14 @@
 //!
 //! # The laptop is gone
 //!
-//! Take a copy of the ledger folder to another machine. It opens for reading at once: who had which key, and what is to be
-//! revoked, is all there. Its secrets open with the passphrases. Whatever was recorded after the copy was made and had
-//! been published is in the stream.
+//! ```console
+//! $ cim-keys restore /media/vault ./acme && cd acme
+//! $ cim-keys recover --from carry /media/usb
+//! ```
+//!
+//! A restored ledger opens for reading at once: who had which key, and what is to be revoked, is all there, and its secrets
+//! open with the passphrases. It records nothing until `recover` has brought what is newer than the backup, or was told to
+//! go on without; then it has a new key, which the old one vouches for. `docs/recovery.md` has all of it, and the drill.
 //!
 //! # A file in `custody/` is damaged
 //!

@@ -32,6 +32,15 @@ pub(crate) fn write(global: &Global) -> Result<Session> {
     Ok(session)
 }
 
+/// The ledger that is meant, for publishing: where it is written, or a mirror, which publishes in its ledger's name.
+pub(crate) fn publishing(global: &Global) -> Result<Session> {
+    let session = Session::open(Place::new(place::ledger(global)?, place::state_folder()?), system_actor())?;
+    if session.store().pinned_key()?.is_none() {
+        session.store().writable().map_err(AppendError::from)?;
+    }
+    Ok(session)
+}
+
 /// As [`write`], and what whoever was named signs with: for commands whose events are signatures themselves.
 pub(crate) fn write_and_secret(global: &Global) -> Result<(Session, Option<ActSecret>)> {
     let mut session = as_actor(open(global)?, global)?;

@@ -112,23 +112,28 @@ pub fn import(place: &Place, file: &Path, held: Held<'_>, progress: Progress<'_>
         Some(mirror) => key_chain(mirror.store(), key.clone())?,
         None => KeyChain::new(key.clone()),
     };
-    let target = mirror.map_or(Target::New(place, key), Target::Mirror);
-    take_in(target, file, chain, held.against, progress)
+    let target = mirror.map_or(Target::New(place, key), |mirror| Target::Mirror(Box::new(mirror)));
+    take_in(target, file, chain, held.against, false, progress)
 }
 
-/// Takes an archive into a ledger that was restored from a backup: what a head of the ledger's covers. Doing it again
-/// changes nothing.
-pub fn recover(restored: &Restored, file: &Path, progress: Progress<'_>) -> Result<Imported, ImportError> {
+/// Takes an archive into a ledger that was restored from a backup: what a signed head of the ledger's covers, and the rest
+/// too when that was accepted. Doing it again changes nothing.
+pub fn recover(
+    restored: &Restored,
+    file: &Path,
+    accept_unsigned: bool,
+    progress: Progress<'_>,
+) -> Result<Imported, ImportError> {
     let store = restored.follower().store();
     let chain = own_keys(store)?;
-    take_in(Target::Restored(restored), file, chain, None, progress)
+    take_in(Target::Restored(restored), file, chain, None, accept_unsigned, progress)
 }
 
 /// What an archive is taken into.
 enum Target<'a> {
     /// A mirror that is still to be made.
     New(&'a Place, VerifierKey),
-    Mirror(Mirror),
+    Mirror(Box<Mirror>),
     Restored(&'a Restored),
 }
 
@@ -151,6 +156,7 @@ fn take_in(
     file: &Path,
     chain: KeyChain,
     against: Option<&SignedCheckpoint>,
+    accept_unsigned: bool,
     progress: Progress<'_>,
 ) -> Result<Imported, ImportError> {
     let mut linked = HashSet::new();
@@ -168,7 +174,7 @@ fn take_in(
     if let Some(error) = forked {
         return Err(error);
     }
-    let signed = archive.signed.unwrap_or(0);
+    let signed = if accept_unsigned { archive.last } else { archive.signed.unwrap_or(0) };
     let end = target.store().map_or(Ok(0), Store::end)?;
     if archive.first > end + 1 {
         return Err(MirrorError::Gap { needed: end + 1, first: archive.first }.into());
@@ -209,7 +215,7 @@ fn take<'a>(
                 if let Target::New(place, key) = &target {
                     make_folder(place.folder())?;
                     let created = batch.drain(..).next().ok_or(ImportError::KeyNeeded)?;
-                    target = Target::Mirror(Mirror::create(place.options(), created, key)?);
+                    target = Target::Mirror(Box::new(Mirror::create(place.options(), created, key)?));
                     (first, new) = (position + 1, new + 1);
                 }
                 if let (Some(follower), BATCH) = (target.follower(), batch.len()) {

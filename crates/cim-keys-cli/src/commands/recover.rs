@@ -1,5 +1,12 @@
 //! `recover`: a restored ledger takes what is newer than its backup, and goes on under a new key.
 
+#[cfg(not(feature = "nats-client"))]
+#[path = "recover/disabled.rs"]
+mod way;
+#[cfg(feature = "nats-client")]
+#[path = "recover/enabled.rs"]
+mod way;
+
 use std::path::PathBuf;
 
 use cim_keys::app::archive;
@@ -28,6 +35,15 @@ pub(crate) struct RecoverArgs {
     /// For --from carry: the medium that the ledger or a mirror was carried out to, or an archive's file
     #[arg(value_name = "MEDIUM", required_if_eq("from", "carry"))]
     medium: Option<PathBuf>,
+    /// For --from nats: the servers, instead of nats.url
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// For --from nats: the credentials file, instead of nats.credentials_file
+    #[arg(long, value_name = "FILE")]
+    creds: Option<PathBuf>,
+    /// Take events too that no signed head covers: only whoever can write to the stream vouches for them
+    #[arg(long)]
+    accept_unsigned: bool,
     /// Go on although events are missing, or without bringing any: what is newer than the backup is given up
     #[arg(long)]
     accept_loss: bool,
@@ -49,13 +65,23 @@ pub(crate) struct RecoverArgs {
 pub(crate) enum Source {
     /// On a medium, or in an archive.
     Carry,
+    /// In the stream that they were published to.
+    Nats,
 }
 
 pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
     let place = Place::new(place::ledger(global)?, place::state_folder()?);
     let (mut new, mut unsigned) = (0, 0);
-    if let (Some(Source::Carry), Some(medium)) = (args.from, &args.medium) {
-        (new, unsigned) = carry(&place, medium, ui)?;
+    match (args.from, &args.medium) {
+        (Some(Source::Carry), Some(medium)) => (new, unsigned) = carry(&place, medium, args, ui)?,
+        (Some(Source::Nats), _) => (new, unsigned) = way::nats(&place, args, ui)?,
+        _ => {}
+    }
+    if unsigned > 0 && !args.accept_loss && !args.more_to_come {
+        return Err(CliError::refused(format!(
+            "{new} events were taken; {unsigned} later ones are there, and no signed head covers them"
+        ))
+        .hint("--accept-unsigned takes them, where you trust what they came from; --accept-loss goes on without them"));
     }
     if args.more_to_come {
         ui.object(&json!({ "new": new, "unsigned": unsigned, "begun": false }))?;
@@ -89,8 +115,8 @@ pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
     ui.line("Give the new key out on paper, and back the ledger up: `cim-keys backup DIR`.")
 }
 
-fn carry(place: &Place, medium: &std::path::Path, ui: Ui) -> Result<(u64, u64)> {
-    let restored = Restored::open(place.options()).map_err(|error| not_restored(error))?;
+fn carry(place: &Place, medium: &std::path::Path, args: &RecoverArgs, ui: Ui) -> Result<(u64, u64)> {
+    let restored = Restored::open(place.options()).map_err(not_restored)?;
     let archive = match medium.is_file() {
         true => medium.to_owned(),
         false => {
@@ -100,15 +126,12 @@ fn carry(place: &Place, medium: &std::path::Path, ui: Ui) -> Result<(u64, u64)> 
         }
     };
     let bar = ui.progress("verifying", 0);
-    let imported = archive::recover(&restored, &archive, &mut |done, all| {
+    let imported = archive::recover(&restored, &archive, args.accept_unsigned, &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
     bar.finish_and_clear();
     let imported = imported.map_err(|error| import::told(&error))?;
-    if imported.unsigned > 0 {
-        ui.warn(format_args!("the last {} events there were not taken: no signed head covers them", imported.unsigned));
-    }
     Ok((imported.new, imported.unsigned))
 }
 
@@ -121,10 +144,10 @@ fn begin(args: &RecoverArgs, place: Place, global: &Global) -> Result<recover::R
         allow_time_jump: global.accept_clock,
     };
     if args.without_old_key {
-        return recover::begin(place, beginning(None)).map_err(|error| told(error));
+        return recover::begin(place, beginning(None)).map_err(told);
     }
     // Whether it is to be recovered at all is told before a passphrase is asked for.
-    drop(Restored::open(place.options()).map_err(|error| not_restored(error))?);
+    drop(Restored::open(place.options()).map_err(not_restored)?);
     let session = Session::open_read_only(place.clone(), ledger::system_actor())?;
     let custody = session.custody()?;
     let key = log::ledger_key(session.store()).map_err(|error| super::log::told(&error))?;
@@ -134,7 +157,7 @@ fn begin(args: &RecoverArgs, place: Place, global: &Global) -> Result<recover::R
             .because(&error)
             .hint("--without-old-key goes on without; mirrors have to be made anew then")
     })?;
-    recover::begin(place, beginning(Some(&secret))).map_err(|error| told(error))
+    recover::begin(place, beginning(Some(&secret))).map_err(told)
 }
 
 fn not_restored(error: OpenError) -> CliError {

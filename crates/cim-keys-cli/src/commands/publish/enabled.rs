@@ -96,7 +96,7 @@ pub(crate) fn after(session: &Session, ui: Ui) -> Result {
 }
 
 fn open(server: &ServerArgs, global: &Global) -> Result<(Session, NatsConfig)> {
-    let session = ledger::write(global)?;
+    let session = ledger::publishing(global)?;
     let config = place::config_with(Some(session.place().folder()), &server.flags())?.config.nats;
     Ok((session, config))
 }
