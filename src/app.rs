@@ -13,6 +13,7 @@ pub mod custody;
 pub mod describe;
 pub mod init;
 pub mod keys;
+pub mod leave;
 pub mod ledgers;
 pub mod locations;
 pub mod log;

@@ -303,3 +303,77 @@ fn a_full_disk_leaves_no_backup() {
     disk.make_room();
     vault.place.run(&["backup", to]).json();
 }
+
+/// Types a line at a program's own prompt, on a terminal of its own.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, sys
+line, *command = sys.argv[1:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(command[0], command)
+shown = b""
+while True:
+    try:
+        chunk = os.read(terminal, 1024)
+    except OSError:
+        chunk = b""
+    if not chunk:
+        break
+    shown += chunk
+    if b"passphrase" in shown and b":" in shown.split(b"passphrase")[-1]:
+        os.write(terminal, line.encode() + b"\n")
+        shown = b""
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+#[test]
+fn everything_leaves_in_ordinary_formats() {
+    use cim_keys_testkit::tools::{AGE, PYTHON, tool};
+    let vault = Vault::new();
+    let (root, issuing) = vault.place.passphrase_flags();
+    let act = |args: &[&str]| vault.place.run(&[args, &[&root, &issuing]].concat()).json();
+    vault.place.run(&["person", "add", "Kim, \"K\" Lee", "--email", "kim@acme.example"]).json();
+    vault.place.run(&["key", "generate", "Signer"]).json();
+    act(&["nats", "operator", "add", "ACME"]);
+    act(&["nats", "account", "add", "ORDERS"]);
+    act(&["nats", "user", "add", "ORDERS/bob"]);
+    let all = vault.place.path("all");
+    let to = all.to_str().unwrap();
+    let left = vault.place.run(&["export", "all", to]).json()[0].clone();
+    vault.place.run(&["export", "all", to]).fails(2, &["exists already"]);
+    let text = |name: &str| fs::read_to_string(all.join(name)).unwrap();
+    assert_eq!(text("events.jsonl").lines().count() as u64, left["events"].as_u64().unwrap());
+    assert_eq!(fs::read_dir(all.join("tokens")).unwrap().count() as u64, left["tokens"].as_u64().unwrap());
+    for file in files(&all) {
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o077, 0, "{file:?}");
+    }
+    assert!(text("README.md").contains("age -d -i custody/issuing/identity.age"));
+    vault.place.run(&["verify", all.join("ledger.car").to_str().unwrap()]).json();
+    // The recipes are those of the README, with the real programs.
+    let key: Value = text("entities/key.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|key| key["name"] == "Signer")
+        .unwrap();
+    let id = key["id"].as_str().unwrap();
+    let Some(python) = tool(PYTHON) else { return };
+    let run = |program: &Path, args: &[&str]| {
+        let output = std::process::Command::new(program).args(args).current_dir(&all).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let csv =
+        "import csv, sys; print([row['name'] for row in csv.DictReader(open('entities/person.csv', newline=''))])";
+    assert_eq!(run(&python, &["-c", csv]).trim(), "['Kim, \"K\" Lee']");
+    let Some(age) = tool(AGE) else { return };
+    let sealed = format!("custody/issuing/keys/{id}.age");
+    let age = age.to_str().unwrap();
+    let open =
+        ["-c", ON_A_TERMINAL, ISSUING, age, "-d", "-o", "key.pem", "-i", "custody/issuing/identity.age", &sealed];
+    run(&python, &open);
+    assert!(text("key.pem").contains("PRIVATE KEY"));
+    let public = "from cryptography.hazmat.primitives import serialization as s; import sys
+key = s.load_pem_private_key(open('key.pem', 'rb').read(), None).public_key()
+print(key.public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo).decode(), end='')";
+    assert_eq!(run(&python, &["-c", public]), text(&format!("keys/{id}.pub")));
+}

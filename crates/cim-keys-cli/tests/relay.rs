@@ -7,9 +7,9 @@ mod support;
 
 use std::fs;
 
+use cid::Cid;
 use cim_keys_testkit::NatsServer;
 use cim_keys_testkit::check::{Contents, Expected, fail_with};
-use cid::Cid;
 use support::{Place, Run};
 
 const STREAM: &str = "CIM_KEYS_EVENTS";

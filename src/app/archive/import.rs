@@ -112,7 +112,7 @@ pub fn import(place: &Place, file: &Path, held: Held<'_>, progress: Progress<'_>
         Some(mirror) => key_chain(mirror.store(), key.clone())?,
         None => KeyChain::new(key.clone()),
     };
-    let target = mirror.map_or(Target::New(place, key), |mirror| Target::Mirror(Box::new(mirror)));
+    let target = mirror.map_or(Target::New(place, &key), |mirror| Target::Mirror(Box::new(mirror)));
     take_in(target, file, chain, held.against, false, progress)
 }
 
@@ -132,7 +132,7 @@ pub fn recover(
 /// What an archive is taken into.
 enum Target<'a> {
     /// A mirror that is still to be made.
-    New(&'a Place, VerifierKey),
+    New(&'a Place, &'a VerifierKey),
     Mirror(Box<Mirror>),
     Restored(&'a Restored),
 }

@@ -1,8 +1,8 @@
 //! What is newer than a backup, out of the stream that it was published to.
 
+use crate::adapters::stream_reader::StreamReadError;
 use crate::app::log::{LogError, verifier_key};
 use crate::app::stream::{Flow, LedgerStream, Step};
-use crate::adapters::stream_reader::StreamReadError;
 use crate::events::KeyEvent;
 use crate::ipld_support::{ContentAddressedEvent, DecodeError};
 use crate::log::{Closed, History, PublishedEvent, PublishedHistory, SignedCheckpoint};
@@ -107,24 +107,21 @@ impl Taking<'_> {
         };
         match there == event.cid {
             true => Ok(()),
-            false => Err(MirrorError::Fork {
-                position: event.position,
-                there: Box::new(there),
-                here: Box::new(event.cid),
+            false => {
+                Err(MirrorError::Fork { position: event.position, there: Box::new(there), here: Box::new(event.cid) }
+                    .into())
             }
-            .into()),
         }
     }
 
     fn closed(&mut self, closed: Closed) -> Result<(), BringError> {
         for leaf in closed.leaves {
             let Some(event) = leaf.event else { return Err(BringError::Parked(leaf.position)) };
-            let decoded = ContentAddressedEvent::<KeyEvent>::decode(&event.block)
+            let decoded = ContentAddressedEvent::<KeyEvent>::decode(event.block)
                 .map_err(|source| BringError::Event { position: leaf.position, source })?;
             let aggregate = event.aggregate;
-            self.waiting.push(
-                ReadyEvent::new(decoded).unwrap_or_else(|unknown| ReadyEvent { event: *unknown, aggregate }),
-            );
+            self.waiting
+                .push(ReadyEvent::new(decoded).unwrap_or_else(|unknown| ReadyEvent { event: *unknown, aggregate }));
         }
         for checkpoint in &closed.checkpoints {
             self.record(checkpoint.size())?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cim_keys::app::archive::{self, ExportError, Since};
 use cim_keys::app::describe;
+use cim_keys::app::leave::{LeaveError, leave};
 use cim_keys::files::NewFile;
 use cim_keys::ipld_support::append_message_body;
 use cim_keys::log::SignedCheckpoint;
@@ -25,6 +26,8 @@ pub(crate) enum ExportCommand {
     Car(CarArgs),
     /// Write the events as text, one a line
     Events(EventsArgs),
+    /// Write everything in ordinary formats, sealed keys included: how one leaves cim-keys
+    All(AllArgs),
 }
 
 #[derive(Debug, Args)]
@@ -35,6 +38,13 @@ pub(crate) struct CarArgs {
     /// Begin after this position, or after the events of this checkpoint's file
     #[arg(long, value_name = "POSITION|CHECKPOINT")]
     since: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AllArgs {
+    /// The folder to make; it holds what the ledger holds, so keep it as the ledger is kept
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +74,7 @@ pub(crate) fn run(command: ExportCommand, global: &Global, ui: Ui) -> Result {
     match command {
         ExportCommand::Car(args) => car(&args, global, ui),
         ExportCommand::Events(args) => events(&args, global, ui),
+        ExportCommand::All(args) => all(&args, global, ui),
     }
 }
 
@@ -157,6 +168,31 @@ fn events(args: &EventsArgs, global: &Global, ui: Ui) -> Result {
         (Some(file), Some(path)) => commit(file, path),
         _ => Ok(()),
     }
+}
+
+fn all(args: &AllArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::read(global)?;
+    let prefix = subject_prefix(session.place().folder());
+    let spinner = ui.spinner("exporting");
+    let left = leave(&session, &args.dir, &prefix);
+    spinner.finish_and_clear();
+    let left = left.map_err(|error| match error {
+        LeaveError::Exists(_) => CliError::usage(error.to_string()),
+        _ => CliError::failed("not everything could be written").because(&error),
+    })?;
+    ui.object(&json!({
+        "folder": args.dir.to_string_lossy(), "events": left.events, "entities": left.entities, "secrets": left.secrets,
+        "tokens": left.tokens, "blobs": left.blobs,
+    }))?;
+    ui.done(format_args!(
+        "Wrote {} events, {} entities, {} sealed keys and {} tokens to {}.",
+        left.events,
+        left.entities,
+        left.secrets,
+        left.tokens,
+        args.dir.display()
+    ))?;
+    ui.line("README.md in it says what is what, and how to open the keys with age.")
 }
 
 fn create(path: &Path) -> Result<NewFile> {

@@ -81,7 +81,9 @@ pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
         return Err(CliError::refused(format!(
             "{new} events were taken; {unsigned} later ones are there, and no signed head covers them"
         ))
-        .hint("--accept-unsigned takes them, where you trust what they came from; --accept-loss goes on without them"));
+        .hint(
+            "--accept-unsigned takes them, where you trust what they came from; --accept-loss goes on without them",
+        ));
     }
     if args.more_to_come {
         ui.object(&json!({ "new": new, "unsigned": unsigned, "begun": false }))?;

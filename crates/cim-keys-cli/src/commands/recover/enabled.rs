@@ -1,6 +1,6 @@
 //! Recovering from a stream, in a build that has the feature `nats-client`.
 
-use cim_keys::adapters::StreamReader;
+use cim_keys::adapters::stream_reader::StreamReader;
 use cim_keys::app::recover::{BringError, bring};
 use cim_keys::app::session::Place;
 use cim_keys::app::stream::LedgerStream;
