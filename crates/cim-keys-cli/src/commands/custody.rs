@@ -190,7 +190,16 @@ fn check(args: &CheckArgs, global: &Global, ui: Ui) -> Result {
     if found.is_clean() {
         return ui.done("Every recorded key has its secret, and every secret its key.");
     }
-    Err(told(&found, &missing, &orphans, &strays))
+    let named = found.files.missing.iter().map(|it| Ok(format!("{} ({})", key(it), name_of(&session, it.1)?)));
+    let named = named.collect::<Result<Vec<_>>>()?;
+    Err(told(&found, &named, &orphans, &strays))
+}
+
+/// What people call a recorded key.
+fn name_of(session: &Session, key: cim_keys::ids::KeyId) -> Result<String> {
+    let entity = session.store().view(|view| view.get(key.into()))?;
+    let entity = entity.map_err(cim_keys::app::lookup::LookupError::from)?;
+    Ok(entity.map_or_else(|| "unknown".into(), |entity| entity.label()))
 }
 
 fn compare(session: &Session) -> Result<Comparison> {
