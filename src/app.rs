@@ -29,6 +29,7 @@ pub mod policies;
 pub mod queue;
 pub mod recover;
 pub mod relationships;
+pub mod requests;
 pub mod revocation;
 pub mod roles;
 pub mod session;

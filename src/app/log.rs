@@ -128,11 +128,16 @@ impl LedgerKey {
     }
 }
 
-/// The private half of the ledger's own key, in memory. It signs heads and nothing else.
+/// The private half of the ledger's own key, in memory. It signs heads, and requests to other ledgers.
 #[derive(Debug)]
 pub struct LedgerSecret(PrivateKey);
 
 impl LedgerSecret {
+    /// Signs what is no head: the caller puts a context in front that no head begins with.
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UseError> {
+        self.0.sign(message)
+    }
+
     pub(super) const fn new(key: PrivateKey) -> Self {
         Self(key)
     }

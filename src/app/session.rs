@@ -7,6 +7,7 @@ use super::attest::ActSecret;
 use super::lookup::LookupError;
 use crate::custody::{self, Custody};
 use crate::events::Actor;
+use crate::ids::CorrelationId;
 use crate::ledger::{Command, View};
 use crate::store::{ActSigner, AppendContext, AppendError, AppendedEvent, OpenError, ReadError, Store, StoreOptions};
 
@@ -88,6 +89,7 @@ pub struct Session {
     store: Store,
     actor: Actor,
     signer: Option<Arc<dyn ActSigner>>,
+    correlation: Option<CorrelationId>,
     allow_time_jump: bool,
 }
 
@@ -111,7 +113,7 @@ impl Session {
     }
 
     pub(super) const fn from_store(place: Place, store: Store, actor: Actor) -> Self {
-        Self { place, store, actor, signer: None, allow_time_jump: false }
+        Self { place, store, actor, signer: None, correlation: None, allow_time_jump: false }
     }
 
     /// Where the ledger is.
@@ -138,6 +140,11 @@ impl Session {
         self.signer = Some(Arc::new(secret));
     }
 
+    /// Lets everything that is recorded from here on bear one correlation id, which came from elsewhere.
+    pub const fn correlate(&mut self, id: CorrelationId) {
+        self.correlation = Some(id);
+    }
+
     /// Says that the clock is right, although it is more than a day away from the last event.
     pub const fn accept_clock(&mut self) {
         self.allow_time_jump = true;
@@ -147,7 +154,9 @@ impl Session {
     #[must_use]
     pub fn context(&self) -> AppendContext {
         let signer = self.signer.clone();
-        AppendContext { allow_time_jump: self.allow_time_jump, signer, ..AppendContext::new(self.actor.clone()) }
+        let new = AppendContext::new(self.actor.clone());
+        let correlation_id = self.correlation.unwrap_or(new.correlation_id);
+        AppendContext { allow_time_jump: self.allow_time_jump, signer, correlation_id, ..new }
     }
 
     /// The sealed secrets.

@@ -67,6 +67,17 @@ pub(crate) fn secret(session: &Session, global: &Global) -> Result<Option<ActSec
     secret.map(Some).map_err(|error| CliError::failed("the key can't be used").because(&error))
 }
 
+/// Refuses `--as` where a ledger is only being made or taken over: nobody can sign in it yet.
+pub(crate) fn nobody_signs_yet(global: &Global) -> Result {
+    match &global.signer {
+        Some(who) if !who.is_empty() => {
+            Err(CliError::usage("--as names who signs, and nobody can sign what makes a ledger or takes it over")
+                .hint("leave it out here; `cim-keys person enroll` makes keys to sign later acts with"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A session in the name of whoever was named, unsigned.
 pub(crate) fn as_actor(mut session: Session, global: &Global) -> Result<Session> {
     if let Some(text) = global.actor.as_ref().filter(|text| !text.is_empty()) {

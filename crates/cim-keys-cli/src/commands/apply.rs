@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::apply::{
-    self, Action, Applied, ApplyError, Files, Options, Plan, Prepared, Problem, Request, SavedPlan,
+    self, Action, Applied, ApplyError, Files, Manifest, Options, Plan, Prepared, Problem, Request, SavedPlan,
 };
 use cim_keys::app::describe;
 use cim_keys::app::session::Session;
@@ -46,8 +46,7 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
     if SavedPlan::looks_like_one(text.as_bytes()) {
         return saved(args, &text, global, ui);
     }
-    let files = Beside { folder: args.file.parent().unwrap_or(Path::new("")).to_owned() };
-    let manifest = apply::read(&text, &files).map_err(|error| invalid(&args.file, error.0))?;
+    let manifest = manifest(&args.file, &text)?;
     let options = Options { prune: args.prune, reinstate: args.reinstate };
     let request = Request { manifest, name: name_of(&args.file)?, options };
 
@@ -73,6 +72,7 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
         false => {
             // The plan is made first: a ledger is not made for a file that can't be applied.
             apply::prepare_new(request.clone())?;
+            ledger::nobody_signs_yet(global)?;
             let organization = Some(request.manifest.organization.name.clone());
             let session = init::make(&folder, organization, init::Manner::default(), &args.custody, ui)?;
             ui.done(format_args!("The ledger is made in {}.", visible(&folder.display().to_string())))?;
@@ -81,6 +81,31 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
     };
     let prepared = apply::prepare(session.store(), request)?;
     carry_out(session, prepared, None, ui)
+}
+
+/// Reads an apply file.
+pub(crate) fn read_manifest(path: &Path) -> Result<Manifest> {
+    manifest(path, &super::read_text(path, apply::MAX_PLAN_BYTES as u64)?)
+}
+
+fn manifest(path: &Path, text: &str) -> Result<Manifest> {
+    let files = Beside { folder: path.parent().unwrap_or(Path::new("")).to_owned() };
+    apply::read(text, &files).map_err(|error| invalid(path, error.0))
+}
+
+/// Carries out a plan that was shown and agreed to: exactly this one, or nothing.
+pub(crate) fn carry_out_reviewed(mut session: Session, prepared: Prepared, ui: Ui) -> Result {
+    let again = prepared.request().clone();
+    let applied = match apply::execute(&session, prepared, true) {
+        Err(ApplyError::Append(jump @ AppendError::TimeJump { .. })) => {
+            ledger::confirm_clock(&mut session, ui, jump)?;
+            let prepared = apply::prepare(session.store(), again)?;
+            apply::execute(&session, prepared, true)?
+        }
+        answer => answer?,
+    };
+    tell(&session, &applied, false, ui)?;
+    if applied.events.is_empty() { Ok(()) } else { super::publish::after(&session, ui) }
 }
 
 /// Carries out a plan that was saved.
@@ -163,7 +188,7 @@ fn plan_only(args: &ApplyArgs, prepared: &Prepared, exists: bool, ui: Ui) -> Res
 }
 
 /// A plan as people read it.
-fn show_plan(plan: &Plan, ui: Ui) -> Result {
+pub(crate) fn show_plan(plan: &Plan, ui: Ui) -> Result {
     let width = plan.steps.iter().map(|step| step.entry.len()).max().unwrap_or(0);
     for step in &plan.steps {
         let (mark, paint) = match step.action {
@@ -273,7 +298,7 @@ fn invalid(path: &Path, problems: Vec<Problem>) -> CliError {
 }
 
 /// The name under which a file is remembered: its own, without folder and extension.
-fn name_of(path: &Path) -> Result<Name> {
+pub(crate) fn name_of(path: &Path) -> Result<Name> {
     if path == Path::new("-") {
         return Ok(Name::typed("standard input")?);
     }

@@ -20,6 +20,7 @@ pub(crate) struct HandoverArgs {
 }
 
 pub(crate) fn run(args: &HandoverArgs, global: &Global, ui: Ui) -> Result {
+    ledger::nobody_signs_yet(global)?;
     let place = Place::new(place::ledger(global)?, place::state_folder()?);
     let question = "Take over the right to write? Nothing may write to any other copy of this ledger from then on.";
     if !ui.confirm(question)? {

@@ -56,6 +56,7 @@ impl CustodyArgs {
 }
 
 pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
+    ledger::nobody_signs_yet(global)?;
     let named = global.ledger.as_ref().filter(|folder| !folder.as_os_str().is_empty());
     let dir = args.dir.clone().or_else(|| named.cloned()).unwrap_or_else(|| PathBuf::from("."));
     let manner = Manner { air_gapped: args.air_gapped, online_key: args.online_ledger_key };

@@ -187,7 +187,7 @@ pub(crate) fn sign(
     })
 }
 
-fn with_ledger_key<T>(
+pub(crate) fn with_ledger_key<T>(
     session: &cim_keys::app::session::Session,
     passphrases: &PassphraseArgs,
     act: impl FnOnce(&log::LedgerSecret) -> Result<T>,

@@ -7,6 +7,7 @@ mod flags;
 mod nsc;
 mod online;
 mod operator;
+mod request;
 mod server_config;
 mod signing_key;
 mod user;
@@ -45,6 +46,10 @@ pub(crate) enum NatsCommand {
     /// Signing keys of accounts, plain or with a role
     #[command(subcommand)]
     SigningKey(signing_key::SigningKeyCommand),
+    /// On a mirror: ask the authority for what an apply file says, in a file that this side's own ledger signs
+    Request(request::RequestArgs),
+    /// At the authority: show what a request comes to here, and carry it out
+    Sign(request::SignArgs),
     /// Write a user's credentials, as every NATS client reads them
     Creds(creds::CredsArgs),
     /// Write the part of a server's configuration that trusts the operator
@@ -69,6 +74,8 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
         NatsCommand::Account(command) => account::run(command, global, ui),
         NatsCommand::User(command) => user::run(command, global, ui),
         NatsCommand::SigningKey(command) => signing_key::run(command, global, ui),
+        NatsCommand::Request(args) => request::request(&args, global, ui),
+        NatsCommand::Sign(args) => request::sign(&args, global, ui),
         NatsCommand::Creds(args) => creds::run(&args, global, ui),
         NatsCommand::ServerConfig(args) => server_config::run(&args, global, ui),
         NatsCommand::Import(args) => nsc::import(&args, global, ui),

@@ -1,0 +1,156 @@
+//! `nats request` and `nats sign`: what the connected side wants done, and the authority that does it.
+
+use std::io::{BufRead as _, Write as _};
+use std::path::PathBuf;
+
+use cim_keys::app::apply::{self, Options, Request};
+use cim_keys::app::requests::{self, RefusedRequest, RequestError};
+use cim_keys::app::session::{Place, Session};
+use cim_keys::files::write_durably;
+use cim_keys::text::visible;
+use cim_keys::time::Timestamp;
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::Global;
+use crate::commands::{apply as apply_command, log as log_command, read_text};
+use crate::error::{CliError, Result};
+use crate::ui::Ui;
+use crate::{ledger, place};
+
+/// How long a request can be carried out, in seconds, when nothing is said: a week.
+const WEEK: i64 = 7 * 24 * 60 * 60;
+
+/// The largest request that is read: a plan, written as one text.
+const LONGEST: u64 = 3 * apply::MAX_PLAN_BYTES as u64;
+
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// The apply file: what is to be so
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The ledger of this side's own, whose key signs the request; the authority knows it (`ledger link`)
+    #[arg(long, value_name = "DIR")]
+    by: PathBuf,
+    /// The request
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Until when it can be carried out; a week from now when absent
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_lenient)]
+    expires: Option<Timestamp>,
+    /// Ask for the end of what left the file since it was applied last
+    #[arg(long)]
+    prune: bool,
+    /// Ask for the return of what ended although the file has it
+    #[arg(long)]
+    reinstate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    /// The request
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What would have to be typed again, such as "end people.bob"; once for each
+    #[arg(long, value_name = "PHRASE")]
+    confirm: Vec<String>,
+    /// Show what it comes to, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn request(args: &RequestArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::read(global)?;
+    let manifest = apply_command::read_manifest(&args.file)?;
+    let options = Options { prune: args.prune, reinstate: args.reinstate };
+    let wanted = Request { manifest, name: apply_command::name_of(&args.file)?, options };
+    let prepared = apply::prepare(session.store(), wanted)?;
+    let week = Timestamp::from_unix_micros(Timestamp::now().unix_micros().saturating_add(WEEK * 1_000_000));
+    let expires = args.expires.or(week).ok_or_else(|| CliError::usage("the clock is beyond the year 9999"))?;
+    let own = Session::open_read_only(Place::new(args.by.clone(), place::state_folder()?), ledger::system_actor())?;
+    let (id, text) = log_command::with_ledger_key(&own, &global.passphrases, |secret| {
+        let by = (&own.store().identity().public_key, secret);
+        requests::make(session.store(), &prepared, by, expires).map_err(|error| request_told(&error))
+    })?;
+    write_durably(&args.out, text.as_bytes(), false)
+        .map_err(|error| CliError::failed(format!("cannot write {}", args.out.display())).because(&error))?;
+    ui.object(&json!({ "id": id, "expires_at": expires.to_string(), "file": args.out, "plan": prepared.plan }))?;
+    apply_command::show_plan(&prepared.plan, ui)?;
+    ui.done(format_args!("The request is in {}; it can be carried out until {expires}.", args.out.display()))?;
+    ui.line("Carry it to the authority: `cim-keys nats sign FILE` shows what it comes to there.")
+}
+
+pub(crate) fn sign(args: &SignArgs, global: &Global, ui: Ui) -> Result {
+    let text = read_text(&args.file, LONGEST)?;
+    let mut session = if args.dry_run { ledger::read(global)? } else { ledger::write(global)? };
+    let opened = requests::open(session.store(), &text, Timestamp::now()).map_err(refused_told)?;
+    let phrases = requests::phrases(&opened.prepared.plan.steps);
+    if args.dry_run {
+        ui.object(&json!({ "id": opened.id, "from": opened.from, "plan": opened.prepared.plan, "confirm": phrases }))?;
+    }
+    ui.heading(format_args!(
+        "\"{}\" asks, on what it saw of the first {} events:",
+        visible(&opened.from),
+        opened.base
+    ))?;
+    if !phrases.is_empty() {
+        ui.line("What ends, and what gives power:")?;
+        for phrase in &phrases {
+            ui.line(format_args!("  ! {}", visible(phrase)))?;
+        }
+    }
+    apply_command::show_plan(&opened.prepared.plan, ui)?;
+    if args.dry_run {
+        return ui.line("Nothing was changed: this was a dry run.");
+    }
+    for phrase in &phrases {
+        if !args.confirm.contains(phrase) && !retyped(phrase, ui)? {
+            return Err(CliError::refused("nothing was recorded: what was typed is something else"));
+        }
+    }
+    if !ui.confirm("Carry this out?")? {
+        return ui.line("Nothing was recorded.");
+    }
+    session.correlate(opened.id);
+    apply_command::carry_out_reviewed(session, opened.prepared, ui)
+}
+
+/// Asks for a phrase to be typed again. `--yes` is no answer to that.
+fn retyped(phrase: &str, ui: Ui) -> Result<bool> {
+    if !ui.can_ask() {
+        return Err(CliError::refused(format!(
+            "\"{}\" has to be typed again, and there is no terminal to ask at",
+            visible(phrase)
+        ))
+        .hint("give it with --confirm, once you have read what it means"));
+    }
+    {
+        let mut err = anstream::stderr().lock();
+        write!(err, "Type \"{}\" to confirm: ", visible(phrase))?;
+        err.flush()?;
+    }
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim() == phrase)
+}
+
+fn request_told(error: &RequestError) -> CliError {
+    match error {
+        RequestError::NoHead | RequestError::Nothing => CliError::refused(error.to_string()),
+        _ => CliError::failed(error.to_string()),
+    }
+}
+
+fn refused_told(error: RefusedRequest) -> CliError {
+    match error {
+        RefusedRequest::Apply(error) => error.into(),
+        RefusedRequest::Read(error) => error.into(),
+        RefusedRequest::Format(_) => CliError::usage(error.to_string()),
+        RefusedRequest::Signature(_) | RefusedRequest::Base(_) => CliError::verification(error.to_string()),
+        RefusedRequest::Stranger { .. }
+        | RefusedRequest::OtherLedger { .. }
+        | RefusedRequest::Expired { .. }
+        | RefusedRequest::Used(_) => CliError::refused(error.to_string()),
+        _ => CliError::failed(error.to_string()),
+    }
+}
