@@ -28,12 +28,17 @@ pub mod people;
 pub mod policies;
 pub mod queue;
 pub mod recover;
+#[cfg(feature = "nats-client")]
+pub mod reconcile;
 pub mod relationships;
 pub mod requests;
 pub mod revocation;
+#[cfg(feature = "nats-client")]
+pub mod replay;
 pub mod roles;
 pub mod session;
 pub mod status;
+pub mod state;
 #[cfg(feature = "nats-client")]
 pub mod stream;
 pub mod tokens;

@@ -36,6 +36,7 @@ mod earlier;
 mod errors;
 mod keeper;
 pub(in crate::adapters) mod reads;
+pub mod restore;
 mod send;
 mod status;
 

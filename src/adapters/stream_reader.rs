@@ -78,6 +78,8 @@ pub struct StreamState {
     pub last: u64,
     /// How many messages it holds.
     pub messages: u64,
+    /// Whether it drops messages by itself: by age, number or size.
+    pub expires: bool,
 }
 
 /// Which messages are read.
@@ -137,12 +139,13 @@ impl StreamReader {
         self.persist(async || {
             let mut stream = self.stream().await?;
             let info = stream.info().await.map_err(|error| self.failed(&error))?;
-            let state = &info.state;
+            let (state, config) = (&info.state, &info.config);
             Ok(StreamState {
                 created: info.created.to_string(),
                 first: state.first_sequence,
                 last: state.last_sequence,
                 messages: state.messages,
+                expires: !config.max_age.is_zero() || config.max_messages > 0 || config.max_bytes > 0,
             })
         })
         .await

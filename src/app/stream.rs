@@ -131,7 +131,7 @@ impl LedgerStream {
                 let read = self.reader.read(&selection, async |chunk| chunks.send(chunk).await.is_ok());
                 self.runtime.block_on(read)
             });
-            let mut follower = Follower { stream: self, history, late: None };
+            let mut follower = Follower { from: self, messages: &self.messages, history, late: None };
             let mut next = from;
             let mut answer = Ok(Flow::On);
             while let Some(chunk) = fetched.blocking_recv() {
@@ -155,10 +155,44 @@ impl LedgerStream {
         })
     }
 
-    fn fetch(&self, linked: LinkedEvent) -> Result<PublishedEvent, BadMessage> {
-        let object = self.runtime.block_on(self.reader.object(&linked.bucket, &linked.name));
-        self.messages.linked(linked, object)
+    /// Looks at every message of the ledger in the stream by itself, in the stream's order; heads are left out.
+    ///
+    /// # Errors
+    /// When the stream can't be read.
+    pub fn survey(&self, mut look: impl FnMut(Surveyed<'_>)) -> Result<(), StreamReadError> {
+        let (chunks, mut fetched) = mpsc::channel::<Vec<StreamMessage>>(WAITING);
+        thread::scope(|scope| {
+            let fetch = scope.spawn(|| {
+                let chunks = chunks;
+                let everything = Selection::default();
+                let read = self.reader.read(&everything, async |chunk| chunks.send(chunk).await.is_ok());
+                self.runtime.block_on(read)
+            });
+            while let Some(chunk) = fetched.blocking_recv() {
+                for message in &chunk {
+                    match self.messages.read(message) {
+                        Ok(Incoming::Event(event)) => look(Surveyed::Event(&event)),
+                        Ok(Incoming::Linked(linked)) => match fetch_object(self, &self.messages, linked) {
+                            Ok(event) => look(Surveyed::Event(&event)),
+                            Err(bad) => look(Surveyed::Bad(&bad)),
+                        },
+                        Ok(_) => {}
+                        Err(bad) => look(Surveyed::Bad(&bad)),
+                    }
+                }
+            }
+            fetch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
+}
+
+/// One message, looked at by itself.
+#[derive(Debug)]
+pub enum Surveyed<'a> {
+    /// An event that holds.
+    Event(&'a PublishedEvent),
+    /// A message under the source's name that does not.
+    Bad(&'a BadMessage),
 }
 
 /// The newest message on a head subject.
@@ -170,9 +204,62 @@ pub enum HeadSeen {
     Unreadable(String),
 }
 
+/// Where messages are fetched from that are needed out of their turn.
+trait Fetch {
+    /// The messages at these sequences that are there.
+    fn at(&self, sequences: &[u64]) -> Result<Vec<StreamMessage>, StreamReadError>;
+
+    /// Looks at the headers of every message behind a sequence.
+    fn headers_behind(&self, after: u64, look: &mut dyn FnMut(&StreamMessage)) -> Result<(), StreamReadError>;
+
+    /// An object of the object store, or what is wrong with it.
+    fn object(&self, bucket: &str, name: &str) -> Result<Vec<u8>, String>;
+}
+
+impl Fetch for LedgerStream {
+    fn at(&self, sequences: &[u64]) -> Result<Vec<StreamMessage>, StreamReadError> {
+        self.runtime.block_on(self.reader.at(sequences))
+    }
+
+    fn headers_behind(&self, after: u64, look: &mut dyn FnMut(&StreamMessage)) -> Result<(), StreamReadError> {
+        let selection = Selection { from: after + 1, headers_only: true, ..Selection::default() };
+        self.runtime.block_on(self.reader.read(&selection, async |chunk| {
+            chunk.iter().for_each(&mut *look);
+            true
+        }))
+    }
+
+    fn object(&self, bucket: &str, name: &str) -> Result<Vec<u8>, String> {
+        self.runtime.block_on(self.reader.object(bucket, name))
+    }
+}
+
+/// Messages that were recorded from a stream, in order of their sequences.
+struct Recording<'a>(&'a [StreamMessage]);
+
+impl Fetch for Recording<'_> {
+    fn at(&self, sequences: &[u64]) -> Result<Vec<StreamMessage>, StreamReadError> {
+        let found = sequences.iter().filter_map(|wanted| {
+            let index = self.0.binary_search_by_key(wanted, |message| message.sequence).ok()?;
+            self.0.get(index).cloned()
+        });
+        Ok(found.collect())
+    }
+
+    fn headers_behind(&self, after: u64, look: &mut dyn FnMut(&StreamMessage)) -> Result<(), StreamReadError> {
+        self.0.iter().filter(|message| message.sequence > after).for_each(look);
+        Ok(())
+    }
+
+    fn object(&self, _: &str, _: &str) -> Result<Vec<u8>, String> {
+        Err("a recording has no objects".into())
+    }
+}
+
 /// What follows a history message by message.
 struct Follower<'a> {
-    stream: &'a LedgerStream,
+    from: &'a dyn Fetch,
+    messages: &'a MessageReader,
     history: &'a mut PublishedHistory,
     /// Where events stand that come later than they should; absent until something is missing.
     late: Option<HashMap<u64, Vec<u64>>>,
@@ -185,10 +272,10 @@ impl Follower<'_> {
         visit: &mut dyn FnMut(&mut PublishedHistory, Step) -> Result<Flow, E>,
     ) -> Result<Flow, E> {
         for message in chunk {
-            let step = match self.stream.messages.read(message) {
+            let step = match self.messages.read(message) {
                 Ok(Incoming::Other) => None,
                 Ok(Incoming::Event(event)) => self.history.event(event).map(Step::Late),
-                Ok(Incoming::Linked(linked)) => match self.stream.fetch(linked) {
+                Ok(Incoming::Linked(linked)) => match self.fetch(linked) {
                     Ok(event) => self.history.event(event).map(Step::Late),
                     Err(bad) => self.bad(bad),
                 },
@@ -229,10 +316,10 @@ impl Follower<'_> {
         sequences.sort_unstable();
         let mut supplied = std::collections::HashSet::new();
         for some in sequences.chunks(512) {
-            for message in self.stream.runtime.block_on(self.stream.reader.at(some))? {
-                let event = match self.stream.messages.read(&message) {
+            for message in self.from.at(some)? {
+                let event = match self.messages.read(&message) {
                     Ok(Incoming::Event(event)) => Ok(event),
-                    Ok(Incoming::Linked(linked)) => self.stream.fetch(linked),
+                    Ok(Incoming::Linked(linked)) => self.fetch(linked),
                     // It is named when its turn comes.
                     _ => continue,
                 };
@@ -248,20 +335,24 @@ impl Follower<'_> {
 
     fn find_late(&self, after: u64, mut highest: u64) -> Result<HashMap<u64, Vec<u64>>, StreamReadError> {
         let mut late: HashMap<u64, Vec<u64>> = HashMap::new();
-        let selection = Selection { from: after + 1, headers_only: true, ..Selection::default() };
-        let read = self.stream.reader.read(&selection, async |chunk| {
-            for message in chunk {
-                let Ok(Some((position, _))) = self.stream.messages.position(&message) else { continue };
-                if position <= highest {
-                    late.entry(position).or_default().push(message.sequence);
-                }
-                highest = highest.max(position);
+        self.from.headers_behind(after, &mut |message| {
+            let Ok(Some((position, _))) = self.messages.position(message) else { return };
+            if position <= highest {
+                late.entry(position).or_default().push(message.sequence);
             }
-            true
-        });
-        self.stream.runtime.block_on(read)?;
+            highest = highest.max(position);
+        })?;
         Ok(late)
     }
+
+    fn fetch(&self, linked: LinkedEvent) -> Result<PublishedEvent, BadMessage> {
+        fetch_object(self.from, self.messages, linked)
+    }
+}
+
+fn fetch_object(from: &dyn Fetch, messages: &MessageReader, linked: LinkedEvent) -> Result<PublishedEvent, BadMessage> {
+    let object = from.object(&linked.bucket, &linked.name);
+    messages.linked(linked, object)
 }
 
 /// What a verified stream was found to hold.
@@ -295,39 +386,83 @@ pub fn verify(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<StreamVerified, StreamReadError> {
     let state = stream.state()?;
-    let mut history = PublishedHistory::new(Some(key.clone()));
-    held.into_iter().for_each(|checkpoint| history.hold_to(checkpoint));
-    let mut decoded = Vec::new();
-    stream.follow(1, &mut history, &mut |_, step| {
-        let events: Vec<PublishedEvent> = match step {
-            Step::Closed(closed) => {
-                progress(closed.head.sequence.saturating_sub(state.first), state.messages);
-                closed.leaves.into_iter().filter_map(|leaf| leaf.event).collect()
-            }
-            Step::Late(event) => vec![event],
-        };
-        for event in events {
-            if let Err(error) = decode_block::<KeyEvent>(&event.block) {
-                decoded.push(Problem {
-                    position: Some(event.position),
-                    cid: Some(event.cid),
-                    what: crate::text::visible(&format!("the event does not decode: {error}")).into_owned(),
-                });
-            }
+    let mut verifier = Verifier::new(key, held);
+    let Verifier { history, decoded } = &mut verifier;
+    stream.follow(1, history, &mut |_, step| {
+        if let Step::Closed(closed) = &step {
+            progress(closed.head.sequence.saturating_sub(state.first), state.messages);
         }
+        decode(step, decoded);
         Ok::<_, StreamReadError>(Flow::On)
     })?;
-    let problems = history.problems().iter().map(told).chain(decoded);
-    let report = Report { events: history.read().0, problems: problems.collect(), more: history.more_problems() };
-    Ok(StreamVerified {
-        heads: history.read().1,
-        last: history.closed(),
-        unclosed: history.unclosed() as u64,
-        parked: history.parked().collect(),
-        signed: history.signed(),
-        unreached: history.unreached().collect(),
-        report,
-    })
+    Ok(verifier.finish())
+}
+
+/// Verifies messages that were recorded from a stream, in order of their sequences, as [`verify`] does the stream itself.
+///
+/// # Errors
+/// Never: a recording can be read.
+pub fn verify_recorded(
+    recorded: &[StreamMessage],
+    messages: &MessageReader,
+    key: &VerifierKey,
+    held: Vec<SignedCheckpoint>,
+) -> Result<StreamVerified, StreamReadError> {
+    let recording = Recording(recorded);
+    let mut verifier = Verifier::new(key, held);
+    let Verifier { history, decoded } = &mut verifier;
+    let mut follower = Follower { from: &recording, messages, history, late: None };
+    follower.chunk(recorded, &mut |_, step| {
+        decode(step, decoded);
+        Ok::<_, StreamReadError>(Flow::On)
+    })?;
+    Ok(verifier.finish())
+}
+
+/// A history that is verified to its end, whatever is wrong with it.
+struct Verifier {
+    history: PublishedHistory,
+    decoded: Vec<Problem>,
+}
+
+impl Verifier {
+    fn new(key: &VerifierKey, held: Vec<SignedCheckpoint>) -> Self {
+        let mut history = PublishedHistory::new(Some(key.clone()));
+        held.into_iter().for_each(|checkpoint| history.hold_to(checkpoint));
+        Self { history, decoded: Vec::new() }
+    }
+
+    fn finish(self) -> StreamVerified {
+        let Self { history, decoded } = self;
+        let problems = history.problems().iter().map(told).chain(decoded);
+        let report = Report { events: history.read().0, problems: problems.collect(), more: history.more_problems() };
+        StreamVerified {
+            heads: history.read().1,
+            last: history.closed(),
+            unclosed: history.unclosed() as u64,
+            parked: history.parked().collect(),
+            signed: history.signed(),
+            unreached: history.unreached().collect(),
+            report,
+        }
+    }
+}
+
+/// Whether what a step brings reads as the event that it says it is.
+fn decode(step: Step, problems: &mut Vec<Problem>) {
+    let events: Vec<PublishedEvent> = match step {
+        Step::Closed(closed) => closed.leaves.into_iter().filter_map(|leaf| leaf.event).collect(),
+        Step::Late(event) => vec![event],
+    };
+    for event in events {
+        if let Err(error) = decode_block::<KeyEvent>(&event.block) {
+            problems.push(Problem {
+                position: Some(event.position),
+                cid: Some(event.cid),
+                what: crate::text::visible(&format!("the event does not decode: {error}")).into_owned(),
+            });
+        }
+    }
 }
 
 /// A problem of a stream in the form of all reports.

@@ -374,6 +374,12 @@ impl PublishedHistory {
     pub fn supply(&mut self, event: PublishedEvent) {
         self.events += 1;
         self.early.insert(event.sequence);
+        let (position, sequence) = (event.position, event.sequence);
+        let parked = |head: &Head| head.parked.iter().any(|listed| listed.position == position);
+        if !event.restored && !self.closing.as_ref().is_some_and(|(_, head)| parked(head)) {
+            let after = self.closing.as_ref().map_or(0, |(_, head)| head.position);
+            self.add(Some(sequence), Some(position), Some(event.cid), StreamFault::OutOfOrder { position, after });
+        }
         self.place(event);
     }
 

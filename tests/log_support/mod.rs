@@ -63,6 +63,16 @@ impl Ledger {
         Self { folder, store, secret }
     }
 
+    /// A copy of a ledger's folder as a ledger of its own, after it was handed over.
+    pub(crate) fn reopen(folder: tempfile::TempDir) -> Self {
+        let store = Store::hand_over(options(folder.path()), context(), "a copy".parse().unwrap()).unwrap();
+        let found = log::ledger_key(&store).unwrap();
+        let custody = Custody::open(&folder.path().join("custody")).unwrap();
+        let passphrase = SecretString::from("a passphrase for nothing but tests");
+        let secret = found.reveal(&custody.unlock(&found.compartment, passphrase).unwrap()).unwrap();
+        Self { folder, store, secret }
+    }
+
     pub(crate) fn grow(&self, count: usize) {
         for _ in 0..count {
             let organization_id = OrganizationId::mint();

@@ -5,5 +5,8 @@
 #[path = "../log_support/mod.rs"]
 mod log_support;
 
+mod reconciling;
+mod replaying;
 mod support;
+mod tampering;
 mod verifying;

@@ -1,16 +1,19 @@
 //! A ledger that publishes and signs, and what reads its stream.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use cid::Cid;
 use cim_keys::adapters::NatsClientAdapter;
-use cim_keys::adapters::stream_reader::StreamReader;
+use cim_keys::adapters::stream_reader::{Selection, StreamReader};
 use cim_keys::app::log;
 use cim_keys::app::stream::{self, LedgerStream, StreamVerified};
 use cim_keys::config::NatsConfig;
 use cim_keys::log::{SignedCheckpoint, VerifierKey};
 use cim_keys_testkit::NatsServer;
+use cim_keys_testkit::check::Contents;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::log_support::Ledger;
@@ -103,10 +106,70 @@ impl World {
         self.runtime.block_on(async { jetstream::new(client).get_stream(STREAM).await }).unwrap()
     }
 
+    /// Everything that the stream holds.
+    pub(crate) fn contents(&self) -> Contents {
+        let client = self.client();
+        self.runtime.block_on(Contents::read(&client, STREAM))
+    }
+
+    /// The positions of the events that say that they were put back.
+    pub(crate) fn restored(&self) -> Vec<u64> {
+        let reader = self.runtime.block_on(StreamReader::connect(&self.config())).unwrap();
+        let mut positions = Vec::new();
+        let everything = Selection { headers_only: true, ..Selection::default() };
+        let read = reader.read(&everything, async |chunk| {
+            let marked = chunk.iter().filter(|message| message.header("Cim-Restored") == Some("true"));
+            positions.extend(marked.filter_map(|message| message.header("Cim-Position")?.parse::<u64>().ok()));
+            true
+        });
+        self.runtime.block_on(read).unwrap();
+        positions.sort_unstable();
+        positions
+    }
+
+    /// A ledger as it was at an earlier time, on a server of its own.
+    pub(crate) fn set_back(&self, before: TempDir) -> Self {
+        let server = NatsServer::run().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        Self { runtime, server, ledger: Ledger::reopen(before) }
+    }
+
+    /// A ledger as it was at an earlier time, with the same server.
+    pub(crate) fn set_back_here(self, before: TempDir) -> Self {
+        Self { ledger: Ledger::reopen(before), ..self }
+    }
+
+    /// Stops the server and copies its store.
+    pub(crate) fn stop_and_snapshot_server(&mut self) -> TempDir {
+        self.server.stop();
+        copy_folder(&self.server.store())
+    }
+
+    /// Stops the server and puts an older copy of its store in its place.
+    pub(crate) fn stop_and_restore_server(&mut self, old: &TempDir) {
+        self.server.stop();
+        std::fs::remove_dir_all(self.server.store()).unwrap();
+        copy_into(old.path(), &self.server.store());
+    }
+
+    /// Kills the server and cuts the file of the events' messages in the middle, as a power failure does.
+    pub(crate) fn stop_and_truncate_store(&mut self) {
+        self.server.kill();
+        let mut blocks = Vec::new();
+        find(&self.server.store(), &mut |path| {
+            let messages = path.components().any(|part| part.as_os_str() == STREAM);
+            if messages && path.extension().is_some_and(|extension| extension == "blk") {
+                blocks.push(path.to_owned());
+            }
+        });
+        let block = blocks.into_iter().max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+        let length = std::fs::metadata(&block).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&block).unwrap().set_len(length * 2 / 3).unwrap();
+    }
+
     /// The sequence at which a position stands.
     pub(crate) fn sequence_of(&self, position: u64) -> u64 {
-        let client = self.client();
-        let contents = self.runtime.block_on(cim_keys_testkit::check::Contents::read(&client, STREAM));
+        let contents = self.contents();
         contents.events.iter().find(|event| event.position == position).unwrap().sequence
     }
 
@@ -121,4 +184,41 @@ impl World {
 /// The problems as one text.
 pub(crate) fn text(verified: &StreamVerified) -> String {
     verified.report.problems.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>().join("\n")
+}
+
+/// The stream of a world, read for a key.
+pub(crate) fn stream_of(world: &World, key: &VerifierKey) -> LedgerStream {
+    let reader = world.runtime.block_on(StreamReader::connect(&world.config())).unwrap();
+    LedgerStream::new(world.runtime.handle().clone(), reader, &key.source())
+}
+
+/// A copy of a ledger's folder.
+pub(crate) fn copy_of(folder: &TempDir) -> TempDir {
+    copy_folder(folder.path())
+}
+
+fn copy_folder(from: &Path) -> TempDir {
+    let to = TempDir::with_prefix("cim-keys-copy-").unwrap();
+    copy_into(from, to.path());
+    to
+}
+
+fn copy_into(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_into(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+fn find(folder: &Path, look: &mut impl FnMut(&Path)) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() { find(&path, look) } else { look(&path) }
+    }
 }

@@ -138,6 +138,16 @@ pub(crate) enum Command {
     Queue(commands::queue::QueueCommand),
     /// Publish events as they are recorded, until interrupted: reconnects, drains, and says so
     Sync(commands::publish::SyncArgs),
+    /// Rebuild a ledger from its stream, as a mirror that is pinned to the ledger's key; everything is verified on the way
+    Replay(commands::stream::ReplayArgs),
+    /// Keep a mirror current from the stream until interrupted, and raise an alarm where the stream is not what it should be
+    Follow(commands::stream::FollowArgs),
+    /// Compare the ledger with its stream, and put back what the stream has lost
+    Reconcile(commands::stream::ReconcileArgs),
+    /// Show what there was at some moment
+    State(commands::state::StateArgs),
+    /// Show what changed between two moments
+    Diff(commands::state::DiffArgs),
     /// Check everything that is recorded, in the ledger or in an archive: identifiers, order, tree, projections
     Verify(commands::verify::VerifyArgs),
     /// Other ledgers that are known to this one

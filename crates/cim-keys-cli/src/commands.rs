@@ -33,6 +33,8 @@ pub(crate) mod relationship;
 pub(crate) mod role;
 pub(crate) mod signatures;
 pub(crate) mod status;
+pub(crate) mod state;
+pub(crate) mod stream;
 pub(crate) mod unit;
 pub(crate) mod verify;
 
@@ -72,6 +74,11 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Event(command) => event::run(command, global, ui),
         Command::Queue(command) => queue::run(command, global, ui),
         Command::Sync(args) => publish::sync(&args, global, ui),
+        Command::Replay(args) => stream::replay(&args, global, ui),
+        Command::Follow(args) => stream::follow(&args, global, ui),
+        Command::Reconcile(args) => stream::reconcile(&args, global, ui),
+        Command::State(args) => state::run(&args, global, ui),
+        Command::Diff(args) => state::diff(&args, global, ui),
         Command::Verify(args) => verify::run(&args, global, ui),
         Command::Ledger(command) => ledgers::run(command, global, ui),
         Command::Log(command) => log::run(command, global, ui),

@@ -91,6 +91,12 @@ impl CliError {
         self.broken_pipe
     }
 
+    /// Whether NATS can't be reached, and that is all.
+    #[cfg(feature = "nats-client")]
+    pub(crate) const fn is_unreachable(&self) -> bool {
+        matches!(self.exit, Exit::Unreachable)
+    }
+
     /// The exit code.
     pub(crate) const fn code(&self) -> u8 {
         self.exit as u8

@@ -150,6 +150,12 @@ impl NatsServer {
         self.folder.path()
     }
 
+    /// The folder of its streams.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))

@@ -230,7 +230,7 @@ fn following(mut head: Head, previous: Option<Previous>) -> Bytes {
 }
 
 /// A batch's id: 22 characters of its own for every attempt.
-fn batch_id() -> String {
+pub(super) fn batch_id() -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     (0..22).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])).collect()
 }

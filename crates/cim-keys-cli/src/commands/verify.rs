@@ -21,17 +21,31 @@ pub(crate) struct VerifyArgs {
     /// An archive, as `export car` wrote it; without it the ledger
     #[arg(value_name = "FILE")]
     archive: Option<PathBuf>,
-    /// The ledger's key, for an archive: a head in it must be signed with it
-    #[arg(long, value_name = "KEY", requires = "archive")]
+    /// The ledger's key, for an archive or a stream: a head in it must be signed with it
+    #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// The live stream that the ledger publishes to, instead of a ledger or an archive
+    #[arg(long, value_enum, conflicts_with = "archive")]
+    from: Option<super::stream::Origin>,
+    #[command(flatten)]
+    stream: super::stream::StreamArgs,
     /// A checkpoint that came on another way: the history must be the same
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
+    if args.from.is_some() {
+        return super::stream::verify(&args.stream, args.key.as_deref(), args.against.as_deref(), global, ui);
+    }
+    if !args.stream.flags().is_empty() {
+        return Err(CliError::usage("--stream, --url and --creds say which stream").hint("add --from nats"));
+    }
     match &args.archive {
         Some(file) => archive(file, args, ui),
+        None if args.key.is_some() => {
+            Err(CliError::usage("--key is for an archive or a stream").hint("name an archive, or add --from nats"))
+        }
         None => ledger(args, global, ui),
     }
 }

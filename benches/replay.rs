@@ -1,0 +1,131 @@
+//! The way back from a stream, beside a bare ordered consumer that only counts messages.
+//!
+//! `cargo xtask bench replay` runs everything; a number after it is the size of the stream. Each is read in turn from one
+//! server, several times; medians count.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use cim_keys::adapters::NatsClientAdapter;
+use cim_keys::adapters::stream_reader::StreamReader;
+use cim_keys::app::log;
+use cim_keys::app::replay::Replica;
+use cim_keys::app::session::Place;
+use cim_keys::app::stream::{self, Flow, LedgerStream};
+use cim_keys::config::{NatsConfig, Payload};
+use cim_keys::log::{History, PublishedHistory, VerifierKey};
+use cim_keys::store::{ReadyEvent, Store};
+use cim_keys_testkit::{NatsServer, ServerOptions, samples};
+use futures_util::StreamExt as _;
+use tokio::runtime::Runtime;
+
+#[path = "../tests/log_support/mod.rs"]
+mod log_support;
+
+const ROUNDS: usize = 3;
+
+fn main() {
+    let size = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).next().unwrap_or(100_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    for payload in [Payload::DagJson, Payload::DagCbor] {
+        let Some(server) = ServerOptions::default().jetstream("max_file_store: 8GB").start() else { return };
+        let config = NatsConfig { url: server.url().parse().unwrap(), payload, ..NatsConfig::default() };
+        let key = publish(&runtime, &config, size);
+        compare(&runtime, &server, &config, &key, size);
+    }
+}
+
+/// A ledger of so many events, signed and published.
+fn publish(runtime: &Runtime, config: &NatsConfig, size: u64) -> VerifierKey {
+    let ledger = log_support::Ledger::new();
+    let without_causes = |event| cim_keys::events::KeyEvent { causes: Vec::new(), ..event };
+    let mut events = samples::numbered(size)
+        .map(without_causes)
+        .map(|event| ReadyEvent::new(cim_keys::ipld_support::ContentAddressedEvent::new(event).unwrap()).unwrap());
+    loop {
+        let some: Vec<_> = events.by_ref().take(5_000).collect();
+        if some.is_empty() {
+            break;
+        }
+        ledger.store.record(some, Vec::new()).unwrap();
+    }
+    log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    runtime.block_on(async {
+        let adapter = NatsClientAdapter::with_ledger(config.clone(), Box::new(ledger.store.outbox().unwrap())).unwrap();
+        adapter.flush_queue().await.unwrap();
+        adapter.shutdown().await.unwrap();
+    });
+    log::verifier_key(&ledger.store).unwrap()
+}
+
+fn compare(runtime: &Runtime, server: &NatsServer, config: &NatsConfig, key: &VerifierKey, size: u64) {
+    println!("{size} events, bodies in {:?}: messages/s (and of the bare consumer)", config.payload);
+    let open = || {
+        let reader = runtime.block_on(StreamReader::connect(config)).unwrap();
+        LedgerStream::new(runtime.handle().clone(), reader, &key.source())
+    };
+    let (mut bare, mut read, mut verified, mut replayed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare.push(timed(size, || count(runtime, &server.url())));
+        read.push(timed(size, || follow(&open(), key)));
+        verified.push(timed(size, || {
+            assert!(stream::verify(&open(), key, Vec::new(), &mut |_, _| {}).unwrap().report.ok());
+        }));
+        let folder = tempfile::tempdir().unwrap();
+        replayed.push(timed(size, || replay(&open(), key, folder.path())));
+        let place = Place::new(folder.path().join("mirror"), folder.path());
+        assert!(Store::open_read_only(place.options()).unwrap().end().unwrap() > size);
+    }
+    let bare = median(&mut bare);
+    let mut row = |what: &str, rates: &mut Vec<f64>| {
+        let rate = median(rates);
+        println!("  {what:44} {rate:9.0}  ({:.2})", rate / bare);
+    };
+    row("bare ordered consumer", &mut vec![bare]);
+    row("verified: identifiers, heads, tree, signatures", &mut read);
+    row("verify --from nats: causes and types as well", &mut verified);
+    row("replay into a mirror", &mut replayed);
+}
+
+fn timed(size: u64, act: impl FnOnce()) -> f64 {
+    std::thread::sleep(Duration::from_millis(500));
+    let started = Instant::now();
+    act();
+    size as f64 / started.elapsed().as_secs_f64()
+}
+
+fn median(rates: &mut [f64]) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// What a reader that looks at nothing costs.
+fn count(runtime: &Runtime, url: &str) {
+    runtime.block_on(async {
+        let client = async_nats::connect(url).await.unwrap();
+        let stream = jetstream::new(client).get_stream("CIM_KEYS_EVENTS").await.unwrap();
+        let consumer = stream.create_consumer(OrderedConfig::default()).await.unwrap();
+        let mut messages = consumer.messages().await.unwrap();
+        while let Some(message) = messages.next().await {
+            if message.unwrap().info().unwrap().pending == 0 {
+                break;
+            }
+        }
+    });
+}
+
+fn follow(stream: &LedgerStream, key: &VerifierKey) {
+    let mut history = PublishedHistory::from_head(History::new().forgetful(), None, Some(key.clone()));
+    stream
+        .follow(1, &mut history, &mut |_, _| Ok::<_, cim_keys::adapters::stream_reader::StreamReadError>(Flow::On))
+        .unwrap();
+    assert!(history.problems().is_empty() && history.signed() == history.closed());
+}
+
+fn replay(stream: &LedgerStream, key: &VerifierKey, folder: &Path) {
+    let place = Place::new(folder.join("mirror"), folder);
+    Replica::new(stream, place, key).unwrap().catch_up(None, &mut |_, _| {}).unwrap();
+}
