@@ -80,7 +80,7 @@ fn compare(runtime: &Runtime, server: &NatsServer, config: &NatsConfig, key: &Ve
         assert!(Store::open_read_only(place.options()).unwrap().end().unwrap() > size);
     }
     let bare = median(&mut bare);
-    let mut row = |what: &str, rates: &mut Vec<f64>| {
+    let row = |what: &str, rates: &mut Vec<f64>| {
         let rate = median(rates);
         println!("  {what:44} {rate:9.0}  ({:.2})", rate / bare);
     };

@@ -56,6 +56,13 @@ impl LedgerStream {
         Self { runtime, reader, messages }
     }
 
+    /// The same, with another patience: for so long it goes on without an answer before it gives up.
+    #[must_use]
+    pub fn with_patience(mut self, patience: std::time::Duration) -> Self {
+        self.reader = self.reader.with_patience(patience);
+        self
+    }
+
     /// The configuration that it is read with.
     #[must_use]
     pub const fn config(&self) -> &NatsConfig {

@@ -82,6 +82,15 @@ impl Ledger {
         }
     }
 
+    /// Records an event of some 4 KiB.
+    pub(crate) fn grow_large(&self) {
+        let organization_id = OrganizationId::mint();
+        let description = Some("ü".repeat(1_990).parse().unwrap());
+        let name = Name::new("Large").unwrap();
+        let created = OrganizationCreated { organization_id, name, description, ..organization() };
+        self.store.execute(context(), vec![Command::CreateOrganization(created)]).unwrap();
+    }
+
     pub(crate) fn requirements(&self) -> Requirements {
         let key = log::verifier_key(&self.store).unwrap();
         Requirements { key, witnesses: vec![], policy: None, before: None, from: None }

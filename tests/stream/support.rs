@@ -37,9 +37,13 @@ pub(crate) fn config(url: &str) -> NatsConfig {
 impl World {
     /// A ledger of a few events, and a server; `None` when there is no server here, which was said.
     pub(crate) fn new() -> Option<Self> {
-        let server = NatsServer::run()?;
+        NatsServer::run().map(Self::on)
+    }
+
+    /// The same on a server that is there.
+    pub(crate) fn on(server: NatsServer) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        Some(Self { runtime, server, ledger: Ledger::new() })
+        Self { runtime, server, ledger: Ledger::new() }
     }
 
     pub(crate) fn config(&self) -> NatsConfig {

@@ -1,7 +1,12 @@
 //! `verify --from nats`: the whole history of a stream, and each thing that can be wrong with it.
 
-use cim_keys::app::stream;
+use cim_keys::adapters::stream_reader::StreamReader;
+use cim_keys::app::replay::Replica;
+use cim_keys::app::session::Place;
+use cim_keys::app::stream::{self, LedgerStream};
 use cim_keys::config::Payload;
+
+use cim_keys_testkit::ServerOptions;
 
 use crate::support::{World, config, text};
 
@@ -49,4 +54,47 @@ fn deleted_messages_are_named_by_position() {
     let text = text(&verified);
     assert!(text.contains("lost position 7:") && text.contains("lost positions 30 to 32:"), "{text}");
     assert_eq!(verified.report.problems.len(), 2, "{text}");
+}
+
+/// The rows of the table in docs/NATS_INTEGRATION.md: what they allow to publish, and to subscribe to.
+fn reading() -> (Vec<String>, Vec<String>) {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/NATS_INTEGRATION.md")).unwrap();
+    let table = text.split("<!-- reading -->").nth(1).unwrap().split("<!-- /reading -->").next().unwrap();
+    let (mut publish, mut subscribe) = (Vec::new(), Vec::new());
+    for row in table.lines().filter(|line| line.contains('`')) {
+        let cells: Vec<&str> = row.split('|').collect();
+        let subjects = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        publish.extend(subjects(cells[2]));
+        subscribe.extend(subjects(cells[3]));
+    }
+    (publish, subscribe)
+}
+
+#[test]
+fn a_reader_needs_what_the_table_says_also_for_what_is_too_large_for_a_message() {
+    let (publish, subscribe) = reading();
+    let server = ServerOptions::default().conf(&format!(
+        "max_payload: 4096\nauthorization {{ users = [
+            {{ user: admin, password: admin }}
+            {{ user: reader, password: secret, permissions: {{
+                publish: {{ allow: {publish:?} }}, subscribe: {{ allow: {subscribe:?} }} }} }} ] }}"
+    ));
+    let Some(server) = server.start() else { return };
+    let world = World::on(server);
+    let user = |login: &str| config(&world.server.url().replace("nats://", &format!("nats://{login}@")));
+    world.ledger.grow(20);
+    world.ledger.grow_large();
+    cim_keys::app::log::sign_head(&world.ledger.store, &world.ledger.secret).unwrap();
+    world.publish_with(user("admin:admin"));
+    let mut config = user("reader:secret");
+    config.inbox_prefix = Some("_INBOX_reader".parse().unwrap());
+    let reader = world.runtime.block_on(StreamReader::connect(&config)).unwrap();
+    let stream = LedgerStream::new(world.runtime.handle().clone(), reader, &world.key().source());
+    let verified = stream::verify(&stream, &world.key(), Vec::new(), &mut |_, _| {}).unwrap();
+    assert!(verified.report.ok(), "{}", text(&verified));
+    assert_eq!(verified.signed, world.cids().len() as u64);
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(folder.path().join("mirror"), folder.path());
+    let replayed = Replica::new(&stream, place, &world.key()).unwrap().catch_up(None, &mut |_, _| {}).unwrap();
+    assert_eq!(replayed.end, world.cids().len() as u64);
 }

@@ -201,6 +201,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+#[allow(clippy::large_enum_variant)] // heads are few
 enum Frame {
     Leaf(Leaf),
     Head(Previous),

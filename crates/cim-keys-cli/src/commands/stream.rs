@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+#[cfg(feature = "nats-client")]
+mod follow;
 #[cfg(not(feature = "nats-client"))]
 #[path = "stream/disabled.rs"]
 mod way;

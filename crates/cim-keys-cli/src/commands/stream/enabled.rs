@@ -1,8 +1,5 @@
 //! Reading streams, in a build that has the feature `nats-client`.
 
-#[path = "follow.rs"]
-mod following;
-
 use std::path::Path;
 
 use cim_keys::adapters::nats_client::ConnectError;
@@ -20,8 +17,10 @@ use cim_keys::text::visible;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+pub(crate) use super::follow::run as follow;
+
 use super::super::log::{read_checkpoint, read_key, told as log_told};
-use super::{FollowArgs, ReconcileArgs, ReplayArgs, StreamArgs};
+use super::{ReconcileArgs, ReplayArgs, StreamArgs};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -66,10 +65,6 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: Ui) -> Result {
         ));
     }
     Ok(())
-}
-
-pub(crate) fn follow(args: &FollowArgs, global: &Global, ui: Ui) -> Result {
-    following::run(args, global, ui)
 }
 
 /// Verifies the stream itself.
@@ -235,11 +230,11 @@ fn tell_differences(differences: &Differences, restored: u64, dry_run: bool, ui:
     }
 }
 
-fn events(count: u64) -> String {
+pub(super) fn events(count: u64) -> String {
     if count == 1 { "1 event".into() } else { format!("{count} events") }
 }
 
-fn replayed_json(replayed: &Replayed, mirror: &Place) -> Value {
+pub(super) fn replayed_json(replayed: &Replayed, mirror: &Place) -> Value {
     let parked: Vec<_> =
         replayed.parked.iter().map(|(position, cid)| json!({ "position": position, "cid": cid.to_string() })).collect();
     json!({
@@ -252,7 +247,7 @@ fn replayed_json(replayed: &Replayed, mirror: &Place) -> Value {
 }
 
 /// A parked event never was in the stream, so a mirror that is fed from it can't go on behind it.
-fn tell_parked(replayed: &Replayed, ui: Ui) {
+pub(super) fn tell_parked(replayed: &Replayed, ui: Ui) {
     if let Some((position, _)) = replayed.parked.first().filter(|(position, _)| *position == replayed.end + 1) {
         ui.warn(format_args!(
             "event {position} is parked: the server refused it, so the stream does not have it and nothing behind it was taken; \
@@ -262,7 +257,7 @@ fn tell_parked(replayed: &Replayed, ui: Ui) {
 }
 
 /// Where the mirror is or will be, and the key that it is pinned to.
-fn mirror(key: Option<&str>, global: &Global) -> Result<(Place, VerifierKey)> {
+pub(super) fn mirror(key: Option<&str>, global: &Global) -> Result<(Place, VerifierKey)> {
     let folder = place::ledger_or_new(global)?.ok_or_else(|| {
         CliError::usage("no mirror was named, and there is none in this folder or above it")
             .hint("name its folder with --ledger DIR; it is made when it is absent")
@@ -284,7 +279,7 @@ fn key_of(store: &Store) -> Result<VerifierKey> {
     ledger_log::verifier_key(store).map_err(|error| log_told(&error))
 }
 
-fn open(runtime: &Runtime, args: &StreamArgs, folder: &Path, key: &VerifierKey) -> Result<LedgerStream> {
+pub(super) fn open(runtime: &Runtime, args: &StreamArgs, folder: &Path, key: &VerifierKey) -> Result<LedgerStream> {
     let config = place::config_with(Some(folder), &args.flags())?.config.nats;
     connect(runtime, &config, key)
 }
@@ -295,7 +290,7 @@ fn connect(runtime: &Runtime, config: &NatsConfig, key: &VerifierKey) -> Result<
     Ok(LedgerStream::new(runtime.handle().clone(), reader, &key.source()))
 }
 
-fn runtime() -> Result<Runtime> {
+pub(super) fn runtime() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|error| CliError::failed("cannot start the reader").because(&error))
 }
@@ -318,7 +313,7 @@ fn read_told(error: &StreamReadError) -> CliError {
     }
 }
 
-fn replay_told(error: &ReplayError) -> CliError {
+pub(super) fn replay_told(error: &ReplayError) -> CliError {
     match error {
         ReplayError::Stream(error) => read_told(error),
         error if error.is_alarm() => CliError::verification("the stream does not hold").because(error),

@@ -7,8 +7,10 @@ use cim_keys::app::stream::LedgerStream;
 use cim_keys::store::MirrorError;
 use cim_keys::text::visible;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
-use super::{FollowArgs, events, mirror, open, replay_told, replayed_json, runtime, tell_parked};
+use super::FollowArgs;
+use super::way::{events, mirror, open, replay_told, replayed_json, runtime, tell_parked};
 use crate::cli::Global;
 use crate::commands::publish::interrupted;
 use crate::error::{CliError, Result};
@@ -17,10 +19,13 @@ use crate::ui::Ui;
 /// How often the newest head is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a request may go without an answer before that is said.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long to wait after something went wrong.
 const PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) fn run(args: &FollowArgs, global: &Global, ui: Ui) -> Result {
+pub(crate) fn run(args: &FollowArgs, global: &Global, ui: Ui) -> Result {
     let runtime = runtime()?;
     let (mirror, key) = mirror(args.key.as_deref(), global)?;
     let mut follower = Follower { ui, exit_on_alarm: args.exit_on_alarm || args.once, told: None, alarmed: false };
@@ -28,12 +33,13 @@ pub(super) fn run(args: &FollowArgs, global: &Global, ui: Ui) -> Result {
     let mut first = true;
     let stream = loop {
         match open(&runtime, &args.stream, mirror.folder(), &key) {
-            Ok(stream) => break stream,
+            // An outage is told soon; it is waited out here, and not in the reader.
+            Ok(stream) => break stream.with_patience(PATIENCE),
             // A replica starts before its server does; a wrong name or file stays wrong.
             Err(error) if error.is_unreachable() && !args.once => follower.waiting(&error.to_string())?,
             Err(error) => return Err(error),
         }
-        if !wait(&runtime, &stop, PAUSE) {
+        if !wait(&stop, PAUSE) {
             return ui.line("Stopped.");
         }
     };
@@ -68,7 +74,7 @@ pub(super) fn run(args: &FollowArgs, global: &Global, ui: Ui) -> Result {
         if args.once {
             return Ok(());
         }
-        if !wait(&runtime, &stop, pause) {
+        if !wait(&stop, pause) {
             ui.object(&json!({ "event": "stopped" }))?;
             return ui.line("Stopped.");
         }
@@ -83,15 +89,12 @@ fn newest(
 }
 
 /// Waits; false when the user has had enough.
-fn wait(runtime: &tokio::runtime::Runtime, stop: &tokio::task::JoinHandle<()>, pause: Duration) -> bool {
+fn wait(stop: &JoinHandle<()>, pause: Duration) -> bool {
     let slice = Duration::from_millis(50);
     let mut left = pause;
-    while !left.is_zero() {
-        if stop.is_finished() {
-            return false;
-        }
+    while !left.is_zero() && !stop.is_finished() {
         let some = left.min(slice);
-        runtime.block_on(tokio::time::sleep(some));
+        std::thread::sleep(some);
         left -= some;
     }
     !stop.is_finished()
