@@ -9,7 +9,7 @@
 //!
 //! The user of the credentials needs to
 //! - publish to `$JS.API.STREAM.INFO.{stream_name}`, `$JS.API.STREAM.MSG.GET.{stream_name}`,
-//!   `$JS.API.CONSUMER.CREATE.{stream_name}.>` and `$JS.API.CONSUMER.MSG.NEXT.{stream_name}.>`,
+//!   `$JS.API.CONSUMER.CREATE.{stream_name}`, the same with `.>` behind it, and `$JS.API.CONSUMER.MSG.NEXT.{stream_name}.>`,
 //! - the same for the stream `OBJ_{object_store_bucket}`, where events are larger than a message may be, and
 //!   `$JS.API.DIRECT.GET.OBJ_{object_store_bucket}.>`,
 //! - subscribe to `_INBOX.>`, or below the configured `inbox_prefix`.

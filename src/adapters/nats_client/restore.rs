@@ -110,7 +110,7 @@ impl Restorer {
     /// When it can't be read, or can't keep the promise.
     pub async fn stream(&self) -> Result<StreamKey, RestoreError> {
         let info = self.reader.stream().await?;
-        if info.mode == Mode::Atomic { Ok(info.key) } else { Err(RestoreError::NotAtomic) }
+        if matches!(info.mode, Mode::Atomic | Mode::Fast) { Ok(info.key) } else { Err(RestoreError::NotAtomic) }
     }
 
     /// The newest head, with its sequence.
