@@ -135,7 +135,7 @@ fn the_restore_drill() {
     // A mirror that is pinned to the old key follows: the old key vouched for the new one.
     let carried = again(&["carry", "out", &usb, &vault.issuing]).json()[0].clone();
     let updated = vault.mirror(&["mirror", "update", &usb]).json()[0].clone();
-    assert_eq!((&updated["events"], &updated["head"]), (&13.into(), &carried["head"]));
+    assert_eq!((&updated["events"], &updated["head"]), (&14.into(), &carried["head"]));
     vault.mirror(&["verify"]).json();
     assert_eq!(vault.mirror(&["mirror", "status"]).json()[0]["key"], key);
     // So does one that is pinned to the new key, and a checkpoint of before still holds.
