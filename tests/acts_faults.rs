@@ -259,3 +259,36 @@ fn a_stripped_signature_is_missed() {
     let named = vouched.problems.iter().any(|it| it.what.contains("a PersonCreated had to be signed"));
     assert!(named, "{:?}", vouched.problems);
 }
+
+#[test]
+fn the_ledgers_own_key_is_replaced_whatever_is_demanded() {
+    let place = Place::new();
+    let store = place.create();
+    let ada = enroll(&store, 1, KeyKind::Ed25519);
+    let demand = SignaturesRequired {
+        event_types: ["KeyGenerated", "KeyRotated"].map(|word| Label::new(word).unwrap()).into_iter().collect(),
+        reason: Note::new("agreed").unwrap(),
+    };
+    store.execute(signed(&ada), vec![Command::RequireSignatures(demand)]).unwrap();
+    let key = |purpose| {
+        let public = PrivateKey::generate(KeyKind::Ed25519).unwrap().public();
+        KeyGenerated {
+            key_id: KeyId::mint(),
+            name: name("a key"),
+            algorithm: public.algorithm,
+            encoding: public.encoding,
+            public_key: public.public_key,
+            purpose,
+            owner: Party::Service(Label::new("ledger").unwrap()),
+            compartment: Label::new("issuing").unwrap(),
+            validity: Validity::ALWAYS,
+            location_id: None,
+        }
+    };
+    let refused = store.execute(context(), vec![Command::GenerateKey(key(KeyPurpose::Signing))]).unwrap_err();
+    assert!(refused.to_string().contains("demands that a KeyGenerated is signed"), "{refused}");
+    let first = key(KeyPurpose::Ledger);
+    let rotate = Command::RotateKey { key_id: first.key_id, successor: key(KeyPurpose::Ledger), retire_at: None };
+    store.execute(context(), vec![Command::GenerateKey(first), rotate]).unwrap();
+    assert_eq!(checked(&store).problems, Vec::new());
+}

@@ -7,7 +7,7 @@ use cid::Cid;
 
 use super::attest::{Signature, Verdict, signatures};
 use crate::events::{Actor, EventData};
-use crate::ledger::{Entity, EntityRef, ViewError};
+use crate::ledger::{Entity, EntityRef, Standing, ViewError, is_about_the_ledgers_key};
 use crate::store::{Problem, ReadError, Recorded, Store};
 
 /// What one actor did.
@@ -30,7 +30,8 @@ pub struct Vouched {
     pub actors: Vec<Tally>,
     /// How many signatures there are.
     pub signatures: u64,
-    /// The signatures that do not count.
+    /// The signatures that do not count. Those of programs, such as the ledger's own over its next key, claim nothing for a
+    /// person and are not among them.
     pub void: Vec<Signature>,
     /// What is wrong: forged signatures, and events without the signature that the ledger demanded.
     pub problems: Vec<Problem>,
@@ -102,7 +103,13 @@ impl Walk<'_> {
                     self.required = event.event_types.iter().map(ToString::to_string).collect();
                 }
             }
-            other if self.required.contains(other) => self.demand(recorded, other),
+            other if self.required.contains(other) => {
+                let data = recorded.event()?.data;
+                match self.store.view(|view| is_about_the_ledgers_key(view, &data))? {
+                    Ok(true) => self.overdue(None),
+                    _ => self.demand(recorded, other),
+                }
+            }
             _ => self.overdue(None),
         }
         self.tally(envelope.actor).claimed += 1;
@@ -141,7 +148,9 @@ impl Walk<'_> {
         let this = all.iter().find(|it| it.cid == recorded.cid);
         let good = this.is_some_and(vouches);
         self.overdue(good.then_some(of));
-        if let Some(void) = this.filter(|it| it.verdict != Verdict::Good) {
+        if let Some(void) =
+            this.filter(|it| !matches!(it.verdict, Verdict::Good | Verdict::NoStanding(Standing::NotAPerson)))
+        {
             if void.verdict == Verdict::Forged {
                 let what = format!("the signature is not one of key {} over {of}", attested.key_id);
                 self.problem(recorded.position, recorded.cid, what);

@@ -279,8 +279,25 @@ pub fn demand_signatures(view: &dyn View, drafts: &[EventDraft], signed: bool) -
         }
         _ => false,
     };
-    match drafts.iter().find(|draft| demanded(&draft.data)) {
-        None => Ok(()),
-        Some(draft) => Err(Refusal::SignatureNeeded(draft.data.event_type().to_owned())),
+    for draft in drafts.iter().filter(|draft| demanded(&draft.data)) {
+        if !is_about_the_ledgers_key(view, &draft.data)? {
+            return Err(Refusal::SignatureNeeded(draft.data.event_type().to_owned()));
+        }
     }
+    Ok(())
+}
+
+/// Whether an event makes or replaces the ledger's own key, as a recovery does before anybody can sign: no signature is
+/// demanded for it.
+///
+/// # Errors
+/// Only the view's own.
+pub fn is_about_the_ledgers_key(view: &dyn View, data: &EventData) -> Result<bool, ViewError> {
+    let key_id = match data {
+        EventData::KeyGenerated(event) => return Ok(event.purpose == KeyPurpose::Ledger),
+        EventData::KeyRotated(event) => event.key_id,
+        _ => return Ok(false),
+    };
+    let key = view.get(key_id.into())?.map(|key| key.facts);
+    Ok(matches!(key, Some(Facts::Key(key)) if key.purpose == KeyPurpose::Ledger))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cim_keys::app::attest::{self, AttestError, Signature, Verdict};
 use cim_keys::app::session::Session;
 use cim_keys::events::{Actor, EventData, SignaturesRequired};
-use cim_keys::ledger::{Command, EntityRef, Facts, may_be_required};
+use cim_keys::ledger::{Command, EntityRef, Facts, Standing, may_be_required};
 use cim_keys::store::{AppendError, Recorded, Which};
 use cim_keys::text::{Label, Note, visible};
 use clap::Args;
@@ -175,6 +175,12 @@ impl Vouched {
     /// A line a signature.
     pub(crate) fn lines(&self) -> String {
         let line = |(it, (signer, key)): (&Signature, &(String, String))| match problem(&it.verdict) {
+            _ if it.verdict == Verdict::NoStanding(Standing::NotAPerson) => {
+                format!(
+                    "{signer} with {key}, at position {}: a program's key, which vouches for no person",
+                    it.position
+                )
+            }
             None => format!("{signer} with {key}, at position {}", it.position),
             Some(problem) => format!("{signer} with {key}, at position {}: DOES NOT COUNT, {problem}", it.position),
         };
