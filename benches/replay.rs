@@ -41,7 +41,8 @@ fn main() {
 /// A ledger of so many events, signed and published.
 fn publish(runtime: &Runtime, config: &NatsConfig, size: u64) -> VerifierKey {
     let ledger = log_support::Ledger::new();
-    let without_causes = |event| cim_keys::events::KeyEvent { causes: Vec::new(), ..event };
+    let occurred_at = cim_keys::time::Timestamp::now();
+    let without_causes = |event| cim_keys::events::KeyEvent { causes: Vec::new(), occurred_at, ..event };
     let mut events = samples::numbered(size)
         .map(without_causes)
         .map(|event| ReadyEvent::new(cim_keys::ipld_support::ContentAddressedEvent::new(event).unwrap()).unwrap());
