@@ -361,6 +361,82 @@ async fn drift_raises_an_alarm() {
     assert!(words.len() == 1 || words[0] == "in-step", "{words:?}");
 }
 
+/// Day 1 and day 30: a connected machine without keys pushes, and the ledger's own machine records what was proved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_pushes_and_its_receipt_comes_home() {
+    let nats = Deployment::new();
+    nats.sign(&["user", "add", "ORDERS/bob"]);
+    let Some(server) = nats.server("full") else { return };
+    nats.sign(&["user", "revoke", "ORDERS/bob", "--reason", "left", "--yes"]);
+    let usb = nats.place.path("usb");
+    std::fs::create_dir(&usb).unwrap();
+    let usb = usb.to_str().unwrap();
+    let (_, issuing) = nats.place.passphrase_flags();
+    nats.place.run(&["carry", "out", usb, &issuing]).json();
+    let key = nats.place.run(&["log", "public-key"]).json()[0]["key"].as_str().unwrap().to_owned();
+    let mirror = nats.place.path("mirror");
+    let mut init = nats.place.command(&["mirror", "init", mirror.to_str().unwrap(), "--from", usb, "--key", &key]);
+    init.env("CIM_KEYS_STATE", nats.place.path("elsewhere"));
+    support::run(init, b"").json();
+
+    let receipt = format!("{usb}/push-1.json");
+    let args = ["--all", "--servers", "1", "--receipt", &receipt];
+    let pushed = nats.elsewhere(&mirror, "push", &server, &args).json();
+    assert_eq!(about(&pushed, "ORDERS")["result"], "pushed");
+    let text = std::fs::read_to_string(&receipt).unwrap();
+    assert!(!text.contains("eyJ"), "a receipt holds no token: {text}");
+
+    let last = || nats.place.run(&["event", "list", "--limit", "1"]).json()[0].clone();
+    let before = last();
+    nats.place.run(&["carry", "in", usb]).json();
+    let recorded = last();
+    assert_eq!(
+        (recorded["type"].as_str(), &recorded["data"]["servers"][0]),
+        (Some("NatsAccountPushed"), &"one".into())
+    );
+    assert_ne!(recorded, before);
+    nats.place.run(&["carry", "in", usb]).json();
+    assert_eq!(last(), recorded, "the same receipt again records nothing");
+
+    // A receipt of a token that was never issued here is refused, and says what that means.
+    let jti = about(&pushed, "ORDERS")["jti"].as_str().unwrap().to_owned();
+    let forged = text.replace(&jti, &jti.replace(&jti[..4], "AAAA"));
+    std::fs::write(format!("{usb}/push-2.json"), forged).unwrap();
+    nats.place.run(&["carry", "in", usb]).fails(3, &["never issued"]);
+    assert_eq!(last(), recorded);
+}
+
+#[test]
+fn a_refusal_is_explained() {
+    let nats = Deployment::new();
+    nats.sign(&["signing-key", "add", "ORDERS", "--role", "device", "--allow-pub", "devices.{{name()}}.>"]);
+    nats.sign(&["user", "add", "ORDERS/d1", "--role", "device"]);
+    nats.sign(&["user", "add", "ORDERS/bob", "--source-network", "192.0.2.0/24"]);
+    let explain = |more: &[&str]| nats.place.run(&[&["nats", "explain", "--user"], more].concat());
+
+    let said = explain(&["ORDERS/d1", "--publish", "devices.d1.up"]).json()[0].clone();
+    assert_eq!(
+        (&said["connects"], &said["publishes"], &said["subscribes"]),
+        (&true.into(), &true.into(), &serde_json::Value::Null)
+    );
+    let steps = said["steps"].as_array().unwrap();
+    let reason = |check: &str| steps.iter().find(|step| step["check"] == check).unwrap()["reason"].as_str().unwrap();
+    assert!(reason("publish").contains("devices.d1.>"));
+    assert!(reason("user-issuer").contains("role device"));
+    assert_eq!(steps.iter().filter(|step| step["check"] == "signature").count(), 3);
+    explain(&["orders/D1", "--publish", "devices.d2.up"])
+        .fails(3, &["cannot publish to devices.d2.up", "devices.d1.> only"]);
+    explain(&["ORDERS/bob", "--from", "192.0.2.7", "--subscribe", "a.> q"]).json();
+    explain(&["ORDERS/bob", "--from", "10.0.0.1"]).fails(3, &["outside of 192.0.2.0/24"]);
+    explain(&["ORDERS/bob", "--publish", "a.*"]).fails(2, &["one subject"]);
+    explain(&["ORDERS/bob", "--publish", "a..b"]).fails(2, &["is no subject"]);
+    explain(&["ORDERS/eve"]).fails(2, &["there is no", "eve"]);
+    nats.sign(&["user", "revoke", "ORDERS/bob", "--reason", "left", "--yes"]);
+    explain(&["ORDERS/bob"]).fails(3, &["revoked this user's tokens"]);
+    nats.sign(&["account", "delete", "ORDERS", "--reason", "closed", "--yes"]);
+    explain(&["ORDERS/d1"]).fails(3, &["deleted"]);
+}
+
 fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for file in support::files(from) {

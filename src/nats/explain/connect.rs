@@ -6,7 +6,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::{Chain, Question, Steps};
-use crate::nats::claims::{Permission, SigningKey, TimeRange, UserPermissions};
+use crate::nats::claims::{NO_LIMIT, Permission, SigningKey, TimeRange, UserPermissions};
 use crate::nats::template::{self, Context, ExpandError};
 use crate::time::Timestamp;
 
@@ -138,7 +138,11 @@ fn role(chain: Chain<'_>, template: &UserPermissions) -> Result<UserPermissions,
         }
         Ok(Permission { allow, deny })
     };
-    Ok(UserPermissions { r#pub: fill(&template.r#pub)?, sub: fill(&template.sub)?, ..template.clone() })
+    // A limit that a template leaves out, as zero is written, is none; in a user's own token it is zero.
+    let limit = |limit: i64| if limit == 0 { NO_LIMIT } else { limit };
+    let (subs, data, payload) = (limit(template.subs), limit(template.data), limit(template.payload));
+    let (r#pub, sub) = (fill(&template.r#pub)?, fill(&template.sub)?);
+    Ok(UserPermissions { r#pub, sub, subs, data, payload, ..template.clone() })
 }
 
 fn proxy(permissions: &UserPermissions, question: &Question, steps: &mut Steps) {

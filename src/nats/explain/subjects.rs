@@ -137,9 +137,19 @@ fn fits(entries: &[String], to: &str, queue: Option<&str>, allowing: bool) -> bo
     }
 }
 
-/// How the server looks a subscription up among its permissions: as if it were a message's subject.
+/// How the server looks a subscription up among its permissions: as if it were a message's subject, so that `*` of an entry
+/// stands for a `>` of the subscription too.
 fn matches(entry: &str, to: &str) -> bool {
-    covers(entry, to)
+    let (mut entry, mut to) = (entry.split('.'), to.split('.'));
+    loop {
+        match (entry.next(), to.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
 }
 
 fn imports(chain: Chain<'_>, kind: ExportType) -> impl Iterator<Item = &Import> {

@@ -158,7 +158,7 @@ fn told(medium: &Path, error: &CarryError) -> CliError {
         CarryError::Medium(_) | CarryError::Fork { .. } | CarryError::Verify(_) => {
             CliError::verification("nothing was taken from the medium").because(error)
         }
-        CarryError::Unsigned => CliError::refused(error.to_string()),
+        CarryError::Unsigned | CarryError::Parcel { .. } => CliError::refused(error.to_string()),
         CarryError::Export(error @ (ExportError::Nothing { .. } | ExportError::OtherHistory { .. })) => {
             super::export::told(error)
         }
