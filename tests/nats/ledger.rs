@@ -7,7 +7,7 @@ use cim_keys::adapters::NatsClientAdapter;
 use cim_keys::config::NatsConfig;
 use cim_keys::store::Store;
 use cim_keys_testkit::proxy::{Action, Direction};
-use cim_keys_testkit::{NatsServer, Proxy, check_everything};
+use cim_keys_testkit::{Cluster, NatsServer, Proxy, ServerOptions, check_everything};
 
 use crate::harness::{STREAM, config, connect, eventually, settle, stream_api, stream_with};
 use crate::store_support::{Place, add_person, check};
@@ -72,6 +72,44 @@ async fn a_ledger_is_published_whole_while_it_grows_and_the_server_is_killed() {
     }
     settle(&ledger.adapter, 0).await;
     check_ledger(&ledger.close().await, &server.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_killed_in_mid_flush_gets_a_ledger_whole() {
+    let Some(mut server) = ServerOptions::default().old().start() else { return };
+    let ledger = Ledger::new(config(&server.url()));
+    ledger.record(30);
+    settle(&ledger.adapter, 0).await;
+    for _ in 0..2 {
+        ledger.record(300);
+        eventually("some of it is on its way", async || ledger.waiting().await < 300).await;
+        server.kill();
+        ledger.record(20);
+        server.start();
+    }
+    settle(&ledger.adapter, 0).await;
+    check_ledger(&ledger.close().await, &server.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_leader_is_killed_gets_a_ledger_whole() {
+    let Some(mut cluster) = Cluster::run().await else { return };
+    let urls = cluster.urls();
+    let settings = NatsConfig { replicas: 3, publish_batch: 300, ..config(&urls.join(",")) };
+    let ledger = Ledger::new(settings);
+    ledger.record(30);
+    settle(&ledger.adapter, 0).await;
+    for _ in 0..2 {
+        let leader = cluster.leader_of(STREAM).await;
+        ledger.record(600);
+        eventually("some of it is on its way", async || ledger.waiting().await < 600).await;
+        cluster.members[leader].kill();
+        ledger.record(20);
+        settle(&ledger.adapter, 0).await;
+        cluster.members[leader].start();
+    }
+    let leader = cluster.leader_of(STREAM).await;
+    check_ledger(&ledger.close().await, &urls[leader]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
