@@ -9,5 +9,6 @@ pub mod creds;
 pub mod explain;
 pub mod held;
 pub mod jwt;
+pub mod presets;
 pub mod subject;
 pub mod template;

@@ -6,6 +6,7 @@ mod entries;
 mod execute;
 mod find;
 pub mod manifest;
+mod nats;
 mod plan;
 pub mod read;
 mod reader;

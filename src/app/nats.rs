@@ -4,9 +4,12 @@
 //! silently break, signs them, and ends as a [`Change`] that is recorded in one transaction or not at all.
 
 pub mod accounts;
+pub mod auth_callout;
 pub mod creds;
 pub mod deletion;
+pub mod due;
 pub mod explain;
+mod issue;
 pub mod lookup;
 pub mod nsc;
 pub mod operators;
@@ -15,9 +18,11 @@ pub mod pull;
 #[cfg(feature = "nats-client")]
 pub mod push;
 pub mod receipt;
+pub mod revocations;
 pub mod server_config;
 #[cfg(feature = "nats-client")]
 pub mod servers;
+pub mod sharing;
 pub mod signing_keys;
 pub mod users;
 mod work;

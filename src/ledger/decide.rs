@@ -245,7 +245,11 @@ pub(super) fn create(view: &dyn View, data: EventData) -> Result<Vec<EventDraft>
 }
 
 /// Makes an entity, which may take the names of those in `except`.
-fn create_beside(view: &dyn View, data: EventData, except: &[EntityRef]) -> Result<Vec<EventDraft>, Refusal> {
+pub(super) fn create_beside(
+    view: &dyn View,
+    data: EventData,
+    except: &[EntityRef],
+) -> Result<Vec<EventDraft>, Refusal> {
     let Some(facts) = facts_of(&data) else { return Ok(Vec::new()) };
     if view.get(facts.entity_ref())?.is_some() {
         return Err(Refusal::AlreadyThere(facts.entity_ref()));

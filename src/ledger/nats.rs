@@ -48,6 +48,22 @@ pub enum NatsCommand {
     AddSigningKey(NatsSigningKeyGenerated),
     /// Takes a signing key out of use.
     RetireSigningKey(NatsSigningKeyRetired),
+    /// Says that a recorded key takes over from another, which stays good for a while.
+    ReplaceKey {
+        /// The key that is replaced.
+        key_id: KeyId,
+        /// The key that takes over.
+        successor_id: KeyId,
+        /// Until when both are good.
+        retire_at: Timestamp,
+    },
+    /// Records an activation: one account lets another import.
+    RecordActivation {
+        /// What it says; it is about the account that gives it.
+        claims: JwtClaimsCreated,
+        /// Who signed, and the text as a block.
+        signed: JwtSigned,
+    },
     /// Records a token: what it says, and that it is signed.
     IssueToken {
         /// What it says.

@@ -6,7 +6,7 @@ mod account;
 mod tree;
 mod user;
 
-pub use tree::{AccountNode, Tree, check_sources, check_tree};
+pub use tree::{AccountNode, Tree, check_signer, check_sources, check_tree, check_user_of};
 
 use std::fmt;
 

@@ -23,6 +23,7 @@ pub(crate) mod mirror;
 pub(crate) mod nats;
 pub(crate) mod offboard;
 pub(crate) mod organization;
+pub(crate) mod out;
 pub(crate) mod person;
 pub(crate) mod policy;
 pub(crate) mod publish;

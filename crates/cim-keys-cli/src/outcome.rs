@@ -131,6 +131,13 @@ impl From<ApplyError> for CliError {
             ApplyError::OtherLedger { .. } | ApplyError::Moved { .. } | ApplyError::OtherPlan => {
                 told(Self::refused, &error.to_string())
             }
+            ApplyError::Nats { entry, source } => {
+                let told = Self::from(*source);
+                match entry {
+                    Some(entry) => told.detail(format!("at {entry} of the file; nothing was applied")),
+                    None => told.detail("nothing was applied"),
+                }
+            }
             ApplyError::Plan(_) => told(Self::verification, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }

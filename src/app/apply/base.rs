@@ -45,6 +45,10 @@ impl Base {
     /// Copies an entry into another manifest, because it is to be remembered there.
     pub(super) fn copy_entry(&self, path: &str, into: &mut Manifest) {
         let (section, name) = path.split_once('.').unwrap_or((path, ""));
+        if section == "nats" {
+            super::nats::copy(&self.manifest, path, into);
+            return;
+        }
         if section == "assignments" {
             if let Some(assignment) = self.manifest.assignments.get(name) {
                 into.assignments.insert(name.to_owned(), assignment.clone());

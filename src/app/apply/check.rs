@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::ordered;
 use super::manifest::{EntryName, Key, Manifest, PartyRef};
+use super::nats;
 use super::reader::{Reader, listed, nearest};
 use crate::events::{KeyAlgorithm, KeyPurpose, NkeyKind};
 
@@ -14,6 +15,9 @@ pub(super) fn check(manifest: &Manifest, reader: &mut Reader) {
     check.twice();
     check.assignments();
     check.keys();
+    nats::check(manifest, check.reader, |reader, path, party| {
+        Check { manifest, reader }.party(&format!("{path}.owner"), party);
+    });
 }
 
 struct Check<'c> {

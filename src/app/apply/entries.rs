@@ -54,6 +54,7 @@ pub(super) fn paths(manifest: &Manifest) -> Vec<(Kind, String)> {
         paths.push((Kind::Relationship, format!("{}.{name}", relationship_section(relationship.kind))));
     }
     paths.extend(manifest.keys.keys().map(|name| (Kind::Key, format!("keys.{name}"))));
+    paths.extend(super::nats::paths(manifest));
     paths
 }
 
@@ -103,7 +104,7 @@ pub(super) struct Resolve<'m> {
 
 impl Resolve<'_> {
     /// The identifier of a path; the nil UUID, which nothing has, for one that has none.
-    fn id(&self, path: &str) -> Uuid {
+    pub(super) fn id(&self, path: &str) -> Uuid {
         self.ids.get(path).copied().unwrap_or_default()
     }
 
@@ -236,6 +237,10 @@ impl Resolve<'_> {
 
     /// The entry at a path.
     pub(super) fn entry(&self, kind: Kind, path: &str) -> Option<Entry> {
+        if super::nats::is_ours(kind) {
+            let (fields, title) = super::nats::entry(self, path)?;
+            return Some(Entry { path: path.to_owned(), kind, title, fields, left: None });
+        }
         let (fields, left) = match kind {
             Kind::Key => (self.key_fields(self.key(path)?), None),
             _ => {

@@ -3,20 +3,24 @@
 use cid::Cid;
 
 use super::base::Base;
+use super::entries::Ids;
 use super::manifest::{Key, Manifest};
+use super::nats::{Runner, is_ours as is_nats};
 use super::plan::{Options, Plan, PlanError, plan};
 use super::saved::SavedPlan;
 use super::steps::Act;
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::app::custody::{SealedError, record_sealed};
+use crate::app::nats::{self, KeyAccess, KeyAccessError, NatsError, Work};
 use crate::app::session::Session;
-use crate::custody::{self, SecretBytes};
-use crate::events::{KeyAlgorithm, KeyGenerated, KeyPurpose, Link, ManifestApplied, NkeyKind};
-use crate::ids::{CorrelationId, KeyId, LedgerId};
+use crate::custody;
+use crate::events::{KeyAlgorithm, KeyGenerated, KeyPurpose, Link, ManifestApplied, NkeyKind, Party};
+use crate::ids::{CorrelationId, LedgerId};
 use crate::ipld_support::cid_of_blob;
-use crate::ledger::{Command, EntityRef, Facts, Kind, Refusal, State, View, ViewError, decide_all};
-use crate::store::{AppendError, AppendedEvent, Listing, ReadError, Store, Which};
+use crate::ledger::{Command, EntityRef, Facts, KeyFacts, Kind, Refusal, State, View, ViewError};
+use crate::store::{AppendError, AppendedEvent, Listing, ReadError, RestrictedBlocks, RestrictedError, Store, Which};
 use crate::text::{Label, Name};
+use crate::time::Timestamp;
 
 /// How many names of files a ledger remembers for `apply`; those beyond are looked past.
 const MANIFESTS: usize = 10_000;
@@ -43,6 +47,7 @@ pub struct Prepared {
     pub position: u64,
     request: Request,
     acts: Vec<Act>,
+    ids: Ids,
     block: Vec<u8>,
     remembers: bool,
     head: Option<Cid>,
@@ -96,6 +101,17 @@ pub enum ApplyError {
     /// The plan of this release is another than the one that was reviewed.
     #[error("this release would do something else than the plan says; make the plan again, and review it")]
     OtherPlan,
+    /// Something under `[nats]` can't be done.
+    #[error("{}{source}", entry.as_ref().map(|entry| format!("{entry}: ")).unwrap_or_default())]
+    Nats {
+        /// The entry of the file, where it is one entry's matter.
+        entry: Option<String>,
+        /// Why.
+        source: Box<NatsError>,
+    },
+    /// Tokens could not be kept.
+    #[error(transparent)]
+    Restricted(#[from] RestrictedError),
     /// A key could not be made.
     #[error(transparent)]
     Generate(#[from] GenerateError),
@@ -157,18 +173,58 @@ pub fn prepare_new(request: Request) -> Result<Prepared, ApplyError> {
 
 fn prepare_on(view: &dyn View, request: Request, base: Option<&Base>) -> Result<Prepared, ApplyError> {
     let planned = plan(view, &request.manifest, base, request.options, &request.name)?;
-    let (mut commands, mut entries) = (Vec::new(), Vec::new());
-    for (act, step) in planned.acts.iter().zip(&planned.plan.steps) {
-        let of_act = act.commands()?;
-        entries.extend(of_act.iter().map(|_| step.entry.clone()));
-        commands.extend(of_act);
-    }
-    decide_all(view, &commands)
-        .map_err(|(index, refusal)| ApplyError::Refused { entry: entries.swap_remove(index), refusal })?;
+    // Everything is tried without anybody's keys: claims are checked, and signed with keys that nobody keeps.
+    compose(view, &planned.acts, &planned.plan, &request.manifest, &planned.next.ids, &mut StandIns)?;
     let block = planned.next.to_block().map_err(|error| PlanError::Damaged(error.to_string()))?;
     let remembers = base != Some(&planned.next);
-    let (plan, acts) = (planned.plan, planned.acts);
-    Ok(Prepared { plan, position: 0, request, acts, block, remembers, head: None, ledger_id: None })
+    let (plan, acts, ids) = (planned.plan, planned.acts, planned.next.ids);
+    Ok(Prepared { plan, position: 0, request, acts, ids, block, remembers, head: None, ledger_id: None })
+}
+
+/// Keys in the place of those that are in custody: they sign what is thrown away.
+struct StandIns;
+
+impl KeyAccess for StandIns {
+    fn private_key(&mut self, key: &KeyFacts) -> Result<PrivateKey, KeyAccessError> {
+        let kind = match key.purpose {
+            KeyPurpose::NatsOperator => NkeyKind::Operator,
+            _ => NkeyKind::Account,
+        };
+        PrivateKey::generate(KeyKind::Nkey(kind)).map_err(KeyAccessError::new)
+    }
+}
+
+/// What the acts of a plan lead to, decided one after the other. Keys of `[keys]` are made by the caller.
+fn compose(
+    view: &dyn View,
+    acts: &[Act],
+    plan: &Plan,
+    manifest: &Manifest,
+    ids: &Ids,
+    keys: &mut dyn KeyAccess,
+) -> Result<nats::Change, ApplyError> {
+    let now = u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default();
+    let owner = Party::Service(Label::new("nats").map_err(|error| PlanError::Damaged(error.to_string()))?);
+    let mut work = Work::new(view, keys, now, owner);
+    let mut runner = Runner::new(manifest, ids);
+    let in_entry = |entry: &str, error: NatsError| match error {
+        NatsError::Refused(refusal) => ApplyError::Refused { entry: entry.to_owned(), refusal },
+        source => ApplyError::Nats { entry: Some(entry.to_owned()), source: Box::new(source) },
+    };
+    for (act, step) in acts.iter().zip(&plan.steps) {
+        let done = match act {
+            Act::Nats(step) => runner.step(&mut work, step),
+            Act::End { kind, id, reason } if is_nats(*kind) => runner.end(&mut work, *kind, *id, reason),
+            other => other.commands()?.into_iter().try_for_each(|command| work.run_any(command)),
+        };
+        done.map_err(|error| in_entry(&step.entry, error))?;
+    }
+    let rest = |source: NatsError| match source {
+        NatsError::Refused(refusal) => ApplyError::Refused { entry: "nats".to_owned(), refusal },
+        source => ApplyError::Nats { entry: None, source: Box::new(source) },
+    };
+    runner.finish(&mut work).map_err(rest)?;
+    work.finish().map_err(rest)
 }
 
 /// What was applied last to the organisation of a file, whatever the name of the file was then: the newest manifest of an
@@ -209,6 +265,17 @@ impl Prepared {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.acts.is_empty() && !self.remembers
+    }
+
+    /// Whether carrying it out may take keys out of custody, to sign tokens.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        let signs = |act: &Act| match act {
+            Act::Nats(_) => true,
+            Act::End { kind, .. } => is_nats(*kind),
+            _ => false,
+        };
+        self.acts.iter().any(signs)
     }
 
     /// What it is a plan for.
@@ -252,11 +319,16 @@ pub fn prepare_saved(store: &Store, saved: SavedPlan) -> Result<Prepared, ApplyE
 ///
 /// # Errors
 /// When the ledger does not take it.
-pub fn execute(session: &Session, mut prepared: Prepared, as_reviewed: bool) -> Result<Applied, ApplyError> {
+pub fn execute(
+    session: &Session,
+    mut prepared: Prepared,
+    as_reviewed: bool,
+    keys: &mut dyn KeyAccess,
+) -> Result<Applied, ApplyError> {
     for attempt in 1.. {
         let planned = prepared.position;
         let request = prepared.request.clone();
-        match execute_once(session, prepared) {
+        match execute_once(session, prepared, keys) {
             Err(ApplyError::Append(AppendError::Moved { actual, .. })) if as_reviewed || attempt == TRIES => {
                 return Err(ApplyError::Moved { planned, actual });
             }
@@ -267,7 +339,7 @@ pub fn execute(session: &Session, mut prepared: Prepared, as_reviewed: bool) -> 
     Err(ApplyError::OtherPlan)
 }
 
-fn execute_once(session: &Session, prepared: Prepared) -> Result<Applied, ApplyError> {
+fn execute_once(session: &Session, prepared: Prepared, keys: &mut dyn KeyAccess) -> Result<Applied, ApplyError> {
     let mut context = session.context();
     let correlation_id = context.correlation_id;
     if prepared.is_empty() {
@@ -277,29 +349,31 @@ fn execute_once(session: &Session, prepared: Prepared) -> Result<Applied, ApplyE
     session.store().writable().map_err(AppendError::from)?;
     context.expected_position = Some(prepared.position);
     let link = Link::new(cid_of_blob(&prepared.block)).map_err(|error| PlanError::Damaged(error.to_string()))?;
-    let mut secrets: Vec<(Label, KeyId, SecretBytes)> = Vec::new();
-    let mut commands = Vec::new();
+    let change = session.store().view(|view| {
+        compose(view, &prepared.acts, &prepared.plan, &prepared.request.manifest, &prepared.ids, keys)
+    })??;
+    let nats::Change { mut commands, mut secrets, tokens } = change;
     for act in &prepared.acts {
-        match act {
-            Act::MakeKey { key_id, key, owner, location_id } => {
-                let private = PrivateKey::generate(kind_of(key))?;
-                let public = private.public();
-                commands.push(Command::GenerateKey(KeyGenerated {
-                    key_id: *key_id,
-                    name: key.name.clone(),
-                    algorithm: public.algorithm,
-                    encoding: public.encoding,
-                    public_key: public.public_key,
-                    purpose: key.purpose,
-                    owner: owner.clone(),
-                    compartment: key.compartment.clone(),
-                    validity: key.validity,
-                    location_id: *location_id,
-                }));
-                secrets.push((key.compartment.clone(), *key_id, private.secret()));
-            }
-            other => commands.extend(other.commands()?),
+        if let Act::MakeKey { key_id, key, owner, location_id } = act {
+            let private = PrivateKey::generate(kind_of(key))?;
+            let public = private.public();
+            commands.push(Command::GenerateKey(KeyGenerated {
+                key_id: *key_id,
+                name: key.name.clone(),
+                algorithm: public.algorithm,
+                encoding: public.encoding,
+                public_key: public.public_key,
+                purpose: key.purpose,
+                owner: owner.clone(),
+                compartment: key.compartment.clone(),
+                validity: key.validity,
+                location_id: *location_id,
+            }));
+            secrets.push((key.compartment.clone(), *key_id, private.secret()));
         }
+    }
+    if !tokens.is_empty() {
+        RestrictedBlocks::open(&session.place().restricted())?.put(tokens.iter().map(String::as_bytes))?;
     }
     let name = prepared.request.name.clone();
     commands.push(Command::RecordManifest(ManifestApplied { manifest: link, name }));

@@ -12,6 +12,9 @@ pub(super) fn find(
     kind: Kind,
     path: &str,
 ) -> Result<Option<Entity>, PlanError> {
+    if super::nats::is_ours(kind) {
+        return super::nats::find(view, resolve, path);
+    }
     let keys: Vec<NameKey> = match resolve.facts(path) {
         Some(facts) => {
             let email = facts.names().iter().any(|(key, _)| key.index == Index::Email);

@@ -3,6 +3,8 @@
 //! Entries are known by the name that the file gives them (`[people.ada]` is `people.ada`). That name is the file's
 //! own; what the ledger records are identifiers and the entry's `name`.
 
+pub mod nats;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -141,6 +143,13 @@ pub struct Manifest {
     pub relationships: BTreeMap<EntryName, Relationship>,
     /// `[keys.NAME]`.
     pub keys: BTreeMap<EntryName, Key>,
+    /// `[nats]`.
+    #[serde(default, skip_serializing_if = "is_no_nats")]
+    pub nats: nats::Nats,
+}
+
+fn is_no_nats(nats: &nats::Nats) -> bool {
+    *nats == nats::Nats::default()
 }
 
 fn is_always(validity: &Validity) -> bool {

@@ -14,6 +14,7 @@ use super::base::Base;
 use super::entries::{Entry, Fields, Ids, Resolve, fields_of, paths};
 use super::find::find;
 use super::manifest::Manifest;
+use super::nats::{self, NatsStep};
 use super::steps::Act;
 use crate::ids::KeyId;
 use crate::ledger::{Entity, EntityRef, How, Kind, View, ViewError};
@@ -201,7 +202,16 @@ impl Planner<'_> {
     /// Which recorded entity an entry is: the one that it was when it was applied last, else the one of its name; with a
     /// fresh identifier when there is none.
     fn identify(&mut self, manifest: &Manifest, kind: Kind, path: &str) -> Result<Option<Entity>, PlanError> {
-        let mut entity = match self.ids.get(path) {
+        let known = self.ids.get(path).copied();
+        if kind == Kind::SigningKey
+            && known.is_some()
+            && let Some(entity) = find(self.view, &Resolve { manifest, ids: &self.ids }, kind, path)?
+        {
+            // A role's newest key is the role's, whichever it was when the file was applied last.
+            self.bind(path, entity.entity_ref().id);
+            return Ok(Some(entity));
+        }
+        let mut entity = match &known {
             Some(id) => self.view.get(EntityRef::new(kind, *id))?,
             None => {
                 self.bind(path, Uuid::now_v7());
@@ -239,7 +249,10 @@ impl Planner<'_> {
             (Some(_), None) => return self.ended(entry, &entity, manifest),
             (None, None) => {}
         }
-        let recorded = fields_of(&entity.facts);
+        let recorded = match nats::is_ours(entry.kind) {
+            true => nats::recorded(self.view, &entity, &self.paths, &entry.fields)?,
+            false => fields_of(&entity.facts),
+        };
         let target = self.merge(entry, &recorded);
         if target == recorded {
             return Ok(());
@@ -260,6 +273,10 @@ impl Planner<'_> {
                 self.bind(&entry.path, act.new_id());
                 self.step(Action::Change, entry, changes, None, act);
             }
+            kind if nats::is_ours(kind) => {
+                let step = NatsStep { kind, id, path: entry.path.clone(), make: false, fields: target };
+                self.step(Action::Change, entry, changes, None, Act::Nats(step));
+            }
             kind => {
                 let act = Act::Update { kind, id, fields: target };
                 self.step(Action::Change, entry, changes, None, act);
@@ -270,7 +287,10 @@ impl Planner<'_> {
 
     fn add(&mut self, entry: &Entry, manifest: &Manifest) {
         let id = self.ids.get(&entry.path).copied().unwrap_or_else(Uuid::now_v7);
-        let act = if entry.kind == Kind::Key {
+        let act = if nats::is_ours(entry.kind) {
+            let (path, fields) = (entry.path.clone(), entry.fields.clone());
+            Act::Nats(NatsStep { kind: entry.kind, id, path, make: true, fields })
+        } else if entry.kind == Kind::Key {
             let resolve = Resolve { manifest, ids: &self.ids };
             let Some(key) = resolve.key(&entry.path) else { return };
             let location_id = entry.fields.get("location_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
@@ -366,7 +386,13 @@ impl Planner<'_> {
             let Some(entity) = self.view.get(EntityRef::new(kind, id))? else { continue };
             let resolve = Resolve { manifest: &base.manifest, ids: &base.ids };
             let Some(entry) = resolve.entry(kind, &path) else { continue };
-            if !entity.is_active() || kind == Kind::Organization {
+            let stays = match &entity.facts {
+                crate::ledger::Facts::Organization(_) | crate::ledger::Facts::Operator(_) => true,
+                crate::ledger::Facts::Account(facts) => facts.account.system,
+                _ => false,
+            };
+            // What stands in an account ends, or stays, with it.
+            if !entity.is_active() || stays || nats::leaves(manifest, &path) {
                 continue;
             }
             if self.options.prune {

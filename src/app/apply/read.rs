@@ -9,6 +9,7 @@ use super::check;
 use super::manifest::{
     Assignment, EntryName, Key, Location, Manifest, Organization, PartyRef, Person, Policy, Relationship, Role, Unit,
 };
+use super::nats;
 use super::reader::{Problem, Reader, Table, shown};
 use crate::events::{KeyPurpose, PolicyFormat, RelationshipKind, Validity};
 use crate::text::{DnsName, Document, EmailAddress, InvalidText, Label, Name, Note, Permission};
@@ -103,6 +104,7 @@ impl Build<'_> {
             relationships.insert(name, relationship);
         }
         let keys = self.section(&mut top, "keys", Self::key);
+        let nats = top.get(self.reader, "nats").map(|value| nats::read(self.reader, value)).unwrap_or_default();
         top.finish(self.reader);
 
         let mut assignments: BTreeMap<String, Assignment> =
@@ -115,7 +117,18 @@ impl Build<'_> {
         // With problems the manifest is not handed out: what stands in for the name is never seen.
         let nameless = || Some(Organization { name: Name::new("?").ok()?, domain: None, description: None });
         let organization = organization.or_else(nameless)?;
-        Some(Manifest { organization, locations, units, people, roles, assignments, policies, relationships, keys })
+        Some(Manifest {
+            organization,
+            locations,
+            units,
+            people,
+            roles,
+            assignments,
+            policies,
+            relationships,
+            keys,
+            nats,
+        })
     }
 
     fn section<T>(

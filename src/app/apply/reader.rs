@@ -57,6 +57,11 @@ impl Reader {
         self.lines.insert(path, line);
     }
 
+    /// How many problems there are by now.
+    pub(super) const fn count(&self) -> usize {
+        self.problems.len()
+    }
+
     /// Whether a path stands in the file.
     pub(super) fn knows(&self, path: &str) -> bool {
         self.lines.contains_key(path)

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::entries::Fields;
 use super::manifest::Key;
+use super::nats::{self, NatsStep};
 use super::plan::PlanError;
 use crate::events::{
     LocationClosed, OrganizationalUnitDissolved, Party, PersonDeactivated, PersonReactivated, PolicyWithdrawn,
@@ -44,6 +45,8 @@ pub(super) enum Act {
         id: Uuid,
         reason: Note,
     },
+    /// Something under `[nats]`.
+    Nats(NatsStep),
     MakeKey {
         key_id: KeyId,
         key: Box<Key>,
@@ -67,6 +70,13 @@ impl Act {
             _ => 18,
         };
         match self {
+            Self::End { kind, .. } if nats::is_ours(*kind) => 0,
+            Self::Nats(step) => match step.kind {
+                Kind::Operator => 19,
+                Kind::Account => 20,
+                Kind::SigningKey => 21,
+                _ => 22,
+            },
             Self::End { kind: Kind::Key | Kind::Relationship | Kind::Policy | Kind::Assignment, .. } => 0,
             Self::End { kind: Kind::Person, .. } => 1,
             Self::End { kind: Kind::Role, .. } => 2,
@@ -84,12 +94,13 @@ impl Act {
             Self::Create { id, .. } | Self::Update { id, .. } | Self::End { id, .. } | Self::Reactivate { id, .. } => {
                 *id
             }
+            Self::Nats(step) => step.id,
             Self::Replace { successor, .. } => *successor,
             Self::MakeKey { key_id, .. } => *key_id.as_uuid(),
         }
     }
 
-    /// The commands; none for a key, which has to be made first.
+    /// The commands; none for a key, which has to be made first, and for what stands under `[nats]`.
     pub(super) fn commands(&self) -> Result<Vec<Command>, PlanError> {
         Ok(match self {
             Self::Create { kind, id, fields } => vec![create(*kind, *id, fields)?],
@@ -104,7 +115,7 @@ impl Act {
                 let person_id = PersonId::from_uuid(*id);
                 vec![Command::ReactivatePerson(PersonReactivated { person_id, reason: reason.clone() })]
             }
-            Self::MakeKey { .. } => Vec::new(),
+            Self::MakeKey { .. } | Self::Nats(_) => Vec::new(),
         })
     }
 }

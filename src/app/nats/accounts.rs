@@ -1,6 +1,7 @@
 //! Accounts: made, edited, signed anew, deleted.
 
 use super::lookup;
+use super::signing_keys::{self, NewSigningKey};
 use super::users;
 use super::work::{NatsError, Work, read_claims};
 use crate::custody::ISSUING;
@@ -47,8 +48,14 @@ pub fn add(work: &mut Work<'_, '_>, new: NewAccount, edit: &dyn Fn(&mut Account)
         nats.exports = system_exports();
     }
     edit(&mut nats);
-    let facts = AccountFacts { account, token: None, pushed: None };
-    work.issue_account(&facts, Claims { registered: Registered::default(), nats })
+    let account_id = account.account_id;
+    work.issue_account(account_id, Claims { registered: Registered::default(), nats });
+    if operator.operator.strict_signing_key_usage {
+        // Servers would not trust users that the identity key signs.
+        let facts = AccountFacts { account, token: None, pushed: None };
+        signing_keys::add(work, &facts, NewSigningKey::plain())?;
+    }
+    Ok(())
 }
 
 /// What a system account lets others see: its own monitoring, by account.
@@ -84,7 +91,7 @@ pub fn edit(
     edit: &dyn Fn(&mut Account),
 ) -> Result<(), NatsError> {
     let mut facts = facts.clone();
-    let before = claims(&facts)?;
+    let before = work.account_claims(&facts)?;
     attributes(&mut facts.account);
     let NatsAccountCreated { account_id, operator_id, name, key_id, public_key, description, system } =
         facts.account.clone();
@@ -97,7 +104,17 @@ pub fn edit(
     if claims.nats == before.nats && before.registered.name == facts.account.name.as_str() {
         return Ok(());
     }
-    work.issue_account(&facts, claims)
+    work.issue_account(account_id, claims);
+    Ok(())
+}
+
+/// Replaces an account's claims. Nothing happens where nothing changes.
+pub(crate) fn put(work: &mut Work<'_, '_>, facts: &AccountFacts, mut claims: Claims<Account>) -> Result<(), NatsError> {
+    claims.nats.normalize();
+    if claims.nats != work.account_claims(facts)?.nats {
+        work.issue_account(facts.account.account_id, claims);
+    }
+    Ok(())
 }
 
 /// Signs an account's claims anew, as they are: with another operator key, or another time of issue.
@@ -105,8 +122,9 @@ pub fn edit(
 /// # Errors
 /// See [`NatsError`].
 pub fn reissue(work: &mut Work<'_, '_>, facts: &AccountFacts) -> Result<(), NatsError> {
-    let claims = claims(facts)?;
-    work.issue_account(facts, claims)
+    let claims = work.account_claims(facts)?;
+    work.issue_account(facts.account.account_id, claims);
+    Ok(())
 }
 
 /// Cuts all of an account's users off, and deletes it.
@@ -121,10 +139,11 @@ pub fn delete(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> R
     }
     for key in lookup::members(work.view(), facts.account.account_id.into(), Kind::SigningKey)? {
         if let (true, Facts::SigningKey(key)) = (Entity::is_active(&key), &key.facts) {
-            super::signing_keys::record_retirement(work, key, None, reason)?;
+            signing_keys::record_retirement(work, key, None, reason)?;
         }
     }
     let (account_id, public_key) = (facts.account.account_id, facts.account.public_key.clone());
+    work.forget_account(account_id);
     work.run(NatsCommand::DeleteAccount(NatsAccountDeleted { account_id, public_key, reason: reason.clone() }))
 }
 

@@ -30,6 +30,19 @@ pub fn account(view: &dyn View, text: &str) -> Result<AccountFacts, NatsError> {
     }
 }
 
+/// One account, or all active ones.
+///
+/// # Errors
+/// When there is none of that name, or the ledger can't be read.
+pub fn accounts(view: &dyn View, only: Option<&str>) -> Result<Vec<AccountFacts>, NatsError> {
+    if let Some(text) = only {
+        return Ok(vec![account(view, text)?]);
+    }
+    let all = members(view, operator(view)?.operator.operator_id.into(), Kind::Account)?;
+    let active = all.into_iter().filter(Entity::is_active);
+    Ok(active.filter_map(|entity| if let Facts::Account(facts) = entity.facts { Some(facts) } else { None }).collect())
+}
+
 /// A user with its account: `ACCOUNT/USER`, or the user's public key. One that is revoked is found when no other bears
 /// the name.
 ///

@@ -1,26 +1,28 @@
 //! Operators: made with all that a server needs, edited, re-signed.
 
 use super::accounts::{self, NewAccount};
+use super::due;
 use super::lookup;
-use super::work::{NatsError, Work, read_claims};
+use super::work::{NatsError, Work};
 use crate::custody::{ISSUING, ROOT};
-use crate::events::{
-    NatsHolder, NatsOperatorCreated, NatsOperatorUpdated, NatsSigningKeyGenerated, NatsSigningKeyRetired, NkeyKind, Set,
-};
-use crate::ids::{KeyId, NatsAccountId, NatsOperatorId};
-use crate::ledger::{EntityRef, Facts, Kind, NatsCommand, OperatorFacts, Refusal};
+use crate::events::{NatsHolder, NatsOperatorCreated, NatsOperatorUpdated, NatsSigningKeyGenerated, NkeyKind, Set};
+use crate::ids::{KeyId, NatsOperatorId};
+use crate::ledger::{Entity, Facts, Kind, NatsCommand, OperatorFacts, Refusal, View};
 use crate::nats::claims::{Claims, Operator, Registered};
 use crate::text::{Label, Name, Note, Url};
+use crate::time::Timestamp;
 
 /// An operator to be made.
 #[derive(Debug, Clone)]
 pub struct NewOperator {
+    /// Its identifier.
+    pub id: NatsOperatorId,
     /// Its name.
     pub name: Name,
-    /// The system account's name.
-    pub system_account: Name,
-    /// Whether it gets a signing key, in compartment `issuing`; without one the identity key signs accounts.
-    pub signing_key: bool,
+    /// The system account.
+    pub system_account: NewAccount,
+    /// The compartment of its signing key; without one the identity key signs accounts.
+    pub signing_key: Option<Label>,
     /// Whether servers shall refuse what identity keys sign.
     pub strict: bool,
     /// Where clients connect.
@@ -39,7 +41,7 @@ pub fn add(
     edit: &dyn Fn(&mut Operator),
 ) -> Result<NatsOperatorId, NatsError> {
     let key = work.make_key(NkeyKind::Operator, ROOT)?;
-    let (operator_id, system) = (NatsOperatorId::mint(), NatsAccountId::mint());
+    let (operator_id, system) = (new.id, new.system_account.id);
     let operator = NatsOperatorCreated {
         operator_id,
         name: new.name,
@@ -51,15 +53,13 @@ pub fn add(
         strict_signing_key_usage: new.strict,
     };
     work.run(NatsCommand::CreateOperator(operator))?;
-    if new.signing_key {
-        add_signing_key(work, operator_id)?;
+    if let Some(compartment) = &new.signing_key {
+        add_signing_key(work, operator_id, compartment)?;
     }
-    let account = NewAccount { id: system, name: new.system_account, description: None, system: true };
-    accounts::add(work, account, &|_| {})?;
-    let facts = lookup::operator(work.view())?;
     let mut claims = Claims { registered: Registered::default(), nats: Operator::default() };
     edit(&mut claims.nats);
-    issue(work, &facts, claims)?;
+    work.issue_operator(claims);
+    accounts::add(work, NewAccount { id: system, system: true, ..new.system_account }, &|_| {})?;
     Ok(operator_id)
 }
 
@@ -94,53 +94,72 @@ pub fn edit(
         service_urls,
         strict_signing_key_usage,
     }))?;
-    let mut claims = claims(&facts)?;
+    let mut claims = work.operator_claims(&facts)?;
     let before = claims.clone();
     edit(&mut claims.nats);
     fill(work, &facts, &mut claims)?;
     if claims.nats == before.nats && claims.registered.name == facts.operator.name.as_str() {
         return Ok(());
     }
-    issue(work, &facts, claims)
+    work.issue_operator(claims);
+    Ok(())
 }
 
-/// Gives the operator a signing key.
-///
-/// # Errors
-/// See [`NatsError`].
-pub fn add_signing_key(work: &mut Work<'_, '_>, operator_id: NatsOperatorId) -> Result<KeyId, NatsError> {
-    let key = work.make_key(NkeyKind::Operator, ISSUING)?;
+/// Gives the operator a signing key in a compartment.
+fn add_signing_key(
+    work: &mut Work<'_, '_>,
+    operator_id: NatsOperatorId,
+    compartment: &Label,
+) -> Result<KeyId, NatsError> {
+    let key = work.make_key(NkeyKind::Operator, compartment.as_str())?;
     work.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
         key_id: key.key_id,
         holder: NatsHolder::Operator(operator_id),
         public_key: key.public_key,
         role: None,
-        compartment: Some(Label::new(ISSUING)?),
+        compartment: Some(compartment.clone()),
     }))?;
     Ok(key.key_id)
 }
 
-/// Replaces the operator's signing keys by a new one, and signs every account anew with it.
+/// The operator's active signing keys.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn signing_keys(view: &dyn View, facts: &OperatorFacts) -> Result<Vec<NatsSigningKeyGenerated>, NatsError> {
+    let keys = lookup::members(view, facts.operator.operator_id.into(), Kind::SigningKey)?;
+    let active = keys.into_iter().filter(Entity::is_active);
+    Ok(active.filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key) } else { None }).collect())
+}
+
+/// Replaces the operator's signing keys by a new one, and signs every account anew with it. The old ones end at once, or
+/// stay good until `overlap_until`. The new one is in `compartment`, or where the newest of before was.
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn rotate_signing_key(work: &mut Work<'_, '_>, reason: &Note) -> Result<KeyId, NatsError> {
+pub fn rotate_signing_key(
+    work: &mut Work<'_, '_>,
+    compartment: Option<&Label>,
+    overlap_until: Option<Timestamp>,
+    reason: &Note,
+) -> Result<KeyId, NatsError> {
     let facts = lookup::operator(work.view())?;
-    let holder = NatsHolder::Operator(facts.operator.operator_id);
-    let old = lookup::members(work.view(), EntityRef::holder(&holder), Kind::SigningKey)?;
-    let new = add_signing_key(work, facts.operator.operator_id)?;
-    for key in old.into_iter().filter(crate::ledger::Entity::is_active) {
-        let Facts::SigningKey(key) = key.facts else { continue };
-        work.run(NatsCommand::RetireSigningKey(NatsSigningKeyRetired {
-            key_id: key.key_id,
-            holder: holder.clone(),
-            public_key: key.public_key,
-            successor_id: Some(new),
-            reason: reason.clone(),
-        }))?;
+    let old = signing_keys(work.view(), &facts)?;
+    let compartment = match compartment.or_else(|| old.last()?.compartment.as_ref()) {
+        Some(compartment) => compartment.clone(),
+        None => Label::new(ISSUING)?,
+    };
+    let new = add_signing_key(work, facts.operator.operator_id, &compartment)?;
+    for key in old {
+        match overlap_until {
+            // A key that is on its way out already keeps its time.
+            Some(_) if !is_active_key(work, key.key_id)? => {}
+            Some(until) => due::replace(work, key.key_id, new, until)?,
+            None => super::signing_keys::record_retirement(work, &key, Some(new), reason)?,
+        }
     }
-    let claims = claims(&facts)?;
-    issue(work, &facts, claims)?;
+    let claims = work.operator_claims(&facts)?;
+    work.issue_operator(claims);
     for account in lookup::members(work.view(), facts.operator.operator_id.into(), Kind::Account)? {
         if let (true, Facts::Account(account)) = (account.is_active(), account.facts) {
             accounts::reissue(work, &account)?;
@@ -149,25 +168,15 @@ pub fn rotate_signing_key(work: &mut Work<'_, '_>, reason: &Note) -> Result<KeyI
     Ok(new)
 }
 
-fn claims(facts: &OperatorFacts) -> Result<Claims<Operator>, NatsError> {
-    let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.operator.name.to_string()))?;
-    read_claims(facts.operator.name.as_str(), token)
-}
-
-fn issue(work: &mut Work<'_, '_>, facts: &OperatorFacts, mut claims: Claims<Operator>) -> Result<(), NatsError> {
-    fill(work, facts, &mut claims)?;
-    work.issue_operator(facts, claims)
+fn is_active_key(work: &Work<'_, '_>, key: KeyId) -> Result<bool, NatsError> {
+    Ok(work.view().get(key.into())?.is_some_and(|key| key.is_active()))
 }
 
 /// What the ledger knows goes into the claims.
-fn fill(work: &Work<'_, '_>, facts: &OperatorFacts, claims: &mut Claims<Operator>) -> Result<(), NatsError> {
+pub(super) fn fill(work: &Work<'_, '_>, facts: &OperatorFacts, claims: &mut Claims<Operator>) -> Result<(), NatsError> {
     let operator = &facts.operator;
     let nats = &mut claims.nats;
-    nats.signing_keys = lookup::members(work.view(), operator.operator_id.into(), Kind::SigningKey)?
-        .into_iter()
-        .filter(crate::ledger::Entity::is_active)
-        .filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key.public_key.to_string()) } else { None })
-        .collect();
+    nats.signing_keys = signing_keys(work.view(), facts)?.iter().map(|key| key.public_key.to_string()).collect();
     nats.signing_keys.sort();
     nats.operator_service_urls = operator.service_urls.iter().map(ToString::to_string).collect();
     nats.account_server_url = operator.account_server_url.as_ref().map(ToString::to_string).unwrap_or_default();

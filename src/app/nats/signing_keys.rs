@@ -2,17 +2,20 @@
 
 use super::lookup;
 use super::work::{Made, NatsError, Work};
-use super::{accounts, users};
+use super::{accounts, due, users};
 use crate::custody::ISSUING;
 use crate::events::{NatsHolder, NatsSigningKeyGenerated, NatsSigningKeyRetired, NkeyKind};
 use crate::ids::KeyId;
-use crate::ledger::{AccountFacts, Entity, Facts, Kind, NatsCommand};
+use crate::ledger::{AccountFacts, Entity, Facts, Kind, NatsCommand, UserFacts, View};
 use crate::nats::claims::{SigningKey, UserPermissions, UserScope};
 use crate::text::{Label, Name, Note};
+use crate::time::Timestamp;
 
 /// A signing key to be made.
 #[derive(Debug, Clone)]
 pub struct NewSigningKey {
+    /// Its identifier.
+    pub id: KeyId,
     /// The role's name, for a scoped key.
     pub role: Option<Name>,
     /// What the role's users may do.
@@ -23,13 +26,23 @@ pub struct NewSigningKey {
     pub compartment: Option<Label>,
 }
 
+impl NewSigningKey {
+    /// A plain key in compartment `issuing`.
+    #[must_use]
+    pub fn plain() -> Self {
+        let (template, description) = (UserPermissions::default(), String::new());
+        Self { id: KeyId::mint(), role: None, template, description, compartment: None }
+    }
+}
+
 /// Gives an account a signing key, and signs the account anew.
 ///
 /// # Errors
 /// See [`NatsError`].
 pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, new: NewSigningKey) -> Result<(), NatsError> {
     let compartment = new.compartment.as_ref().map_or(ISSUING, Label::as_str);
-    let made = make(work, account, new.role.clone(), compartment)?;
+    let made = work.make_key_as(new.id, NkeyKind::Account, compartment)?;
+    record_new(work, account, new.role.clone(), compartment, &made)?;
     let key = match new.role {
         None => SigningKey::Plain(made.public_key.to_string()),
         Some(role) => SigningKey::Scoped(Box::new(UserScope::new(
@@ -42,32 +55,33 @@ pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, new: NewSigningKey) 
     accounts::edit(work, account, &|_| {}, &|claims| claims.signing_keys.push(key.clone()))
 }
 
-fn make(
+fn record_new(
     work: &mut Work<'_, '_>,
     account: &AccountFacts,
     role: Option<Name>,
     compartment: &str,
-) -> Result<Made, NatsError> {
-    let made = work.make_key(NkeyKind::Account, compartment)?;
+    made: &Made,
+) -> Result<(), NatsError> {
     work.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
         key_id: made.key_id,
         holder: NatsHolder::Account(account.account.account_id),
         public_key: made.public_key.clone(),
         role,
         compartment: Some(Label::new(compartment)?),
-    }))?;
-    Ok(made)
+    }))
 }
 
 /// An active signing key of an account, by its role without regard to case, or by its public key.
 ///
 /// # Errors
 /// When there is none.
-pub fn find(work: &Work<'_, '_>, account: &AccountFacts, text: &str) -> Result<NatsSigningKeyGenerated, NatsError> {
-    let keys = lookup::members(work.view(), account.account.account_id.into(), Kind::SigningKey)?;
+pub fn find(view: &dyn View, account: &AccountFacts, text: &str) -> Result<NatsSigningKeyGenerated, NatsError> {
+    let keys = lookup::members(view, account.account.account_id.into(), Kind::SigningKey)?;
     keys.into_iter()
         .filter(Entity::is_active)
         .filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key) } else { None })
+        // During an overlap two bear the role; the newer one signs.
+        .rev()
         .find(|key| {
             key.public_key.as_str() == text
                 || key.role.as_ref().is_some_and(|role| role.as_str().eq_ignore_ascii_case(text))
@@ -75,8 +89,51 @@ pub fn find(work: &Work<'_, '_>, account: &AccountFacts, text: &str) -> Result<N
         .ok_or_else(|| NatsError::NotFound { kind: Kind::SigningKey, noun: "signing-key", text: text.to_owned() })
 }
 
-/// Replaces a signing key by a new one with the same role, and signs the account and the key's users anew. Servers cut off
-/// whoever still comes with a token of the old key once the account is pushed.
+/// Changes what a role gives its users, its name or what it is for. Servers take it from the account's token: the users
+/// need no new ones.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn edit(
+    work: &mut Work<'_, '_>,
+    account: &AccountFacts,
+    key: &NatsSigningKeyGenerated,
+    edit: &dyn Fn(&mut UserScope),
+) -> Result<(), NatsError> {
+    if key.role.is_none() {
+        return Err(NatsError::Usage(format!(
+            "the signing key {} is plain: what it signs has permissions of its own; edit its users instead",
+            key.public_key
+        )));
+    }
+    accounts::edit(work, account, &|_| {}, &|claims| {
+        for known in &mut claims.signing_keys {
+            if let SigningKey::Scoped(scope) = known
+                && scope.key == key.public_key.as_str()
+            {
+                edit(scope);
+            }
+        }
+    })
+}
+
+/// The active users of an account whose token a signing key signed.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn signed_by(
+    view: &dyn View,
+    account: &AccountFacts,
+    key: &NatsSigningKeyGenerated,
+) -> Result<Vec<UserFacts>, NatsError> {
+    let users = lookup::members(view, account.account.account_id.into(), Kind::User)?;
+    let active = users.into_iter().filter(Entity::is_active);
+    let facts = active.filter_map(|user| if let Facts::User(user) = user.facts { Some(user) } else { None });
+    Ok(facts.filter(|user| user.token.as_ref().is_some_and(|token| token.issuer == key.public_key)).collect())
+}
+
+/// Replaces a signing key by a new one with the same role, and signs the account and the key's users anew. The old key ends
+/// at once, or stays good until `overlap_until`: servers cut off whoever still comes with a token of it after that.
 ///
 /// # Errors
 /// See [`NatsError`].
@@ -84,31 +141,31 @@ pub fn rotate(
     work: &mut Work<'_, '_>,
     account: &AccountFacts,
     old: &NatsSigningKeyGenerated,
+    overlap_until: Option<Timestamp>,
     reason: &Note,
 ) -> Result<KeyId, NatsError> {
-    let mut signed = Vec::new();
-    for user in lookup::members(work.view(), account.account.account_id.into(), Kind::User)? {
-        if let (true, Facts::User(user)) = (user.is_active(), user.facts)
-            && user.token.as_ref().is_some_and(|token| token.issuer == old.public_key)
-        {
-            signed.push(user);
-        }
+    let signed = signed_by(work.view(), account, old)?;
+    let compartment = old.compartment.as_ref().map_or(ISSUING, Label::as_str);
+    let made = work.make_key(NkeyKind::Account, compartment)?;
+    match overlap_until {
+        Some(until) => due::replace(work, old.key_id, made.key_id, until)?,
+        None => record_retirement(work, old, Some(made.key_id), reason)?,
     }
-    record_retirement(work, old, None, reason)?;
-    let made = make(work, account, old.role.clone(), old.compartment.as_ref().map_or(ISSUING, Label::as_str))?;
+    record_new(work, account, old.role.clone(), compartment, &made)?;
     accounts::edit(work, account, &|_| {}, &|claims| {
-        for key in &mut claims.signing_keys {
-            if key.public_key() == old.public_key.as_str() {
-                match key {
-                    SigningKey::Plain(key) => *key = made.public_key.to_string(),
-                    SigningKey::Scoped(scope) => scope.key = made.public_key.to_string(),
-                }
+        let mut added = Vec::new();
+        for key in claims.signing_keys.iter_mut().filter(|key| key.public_key() == old.public_key.as_str()) {
+            let mut new = key.clone();
+            match &mut new {
+                SigningKey::Plain(key) => *key = made.public_key.to_string(),
+                SigningKey::Scoped(scope) => scope.key = made.public_key.to_string(),
             }
+            if overlap_until.is_some() { added.push(new) } else { *key = new }
         }
+        claims.signing_keys.extend(added);
     })?;
-    let account = lookup::account(work.view(), account.account.public_key.as_str())?;
     for user in signed {
-        users::reissue(work, &account, &user, &made)?;
+        users::reissue(work, &user, &made)?;
     }
     Ok(made.key_id)
 }
@@ -121,9 +178,10 @@ pub fn retire(
     work: &mut Work<'_, '_>,
     account: &AccountFacts,
     key: &NatsSigningKeyGenerated,
+    successor_id: Option<KeyId>,
     reason: &Note,
 ) -> Result<(), NatsError> {
-    record_retirement(work, key, None, reason)?;
+    record_retirement(work, key, successor_id, reason)?;
     accounts::edit(work, account, &|_| {}, &|claims| {
         claims.signing_keys.retain(|known| known.public_key() != key.public_key.as_str());
     })

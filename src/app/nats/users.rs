@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::lookup;
 use super::work::{Made, NatsError, Work, read_claims};
+use super::{due, lookup};
 use crate::app::nats::accounts;
 use crate::custody::ISSUING;
 use crate::events::{NatsHolder, NatsUserCreated, NatsUserRevoked, NatsUserUpdated, NkeyKind, Party, RevocationReason};
 use crate::ids::{KeyId, NatsAccountId, NatsUserId};
 use crate::ledger::{AccountFacts, Command, Entity, EntityRef, Facts, Kind, NatsCommand, UserFacts};
-use crate::nats::claims::{Claims, Registered, SigningKey, User, UserPermissions};
+use crate::nats::claims::{Claims, Registered, User, UserPermissions};
+use crate::nats::presets::Preset;
 use crate::text::{Name, Note};
 use crate::time::Timestamp;
 
@@ -26,6 +27,18 @@ pub struct NewUser {
     pub expires_at: Option<Timestamp>,
 }
 
+/// For how long a person's user is good when nothing else is said: people leave, and forget to say so.
+pub const PERSON_LIFETIME_SECS: i64 = 365 * 24 * 60 * 60;
+
+/// When a user ends by itself, when nobody says: never, but for those of a person and of some presets.
+#[must_use]
+pub fn default_expiry(work: &Work<'_, '_>, owner: Option<&Party>, preset: Option<Preset>) -> Option<Timestamp> {
+    let of_person = matches!(owner, Some(Party::Person(_))).then_some(PERSON_LIFETIME_SECS);
+    let lifetime = preset.and_then(Preset::lifetime_secs).or(of_person)?;
+    let at = i64::try_from(work.now()).ok()?.checked_add(lifetime)?;
+    Timestamp::from_unix_micros(at.checked_mul(1_000_000)?)
+}
+
 /// Makes a user: its key in compartment `issuing`, and its token. Everything is allowed, as far as the account goes,
 /// until `edit` says otherwise; a user of a role gets the role's template and nothing else.
 ///
@@ -34,32 +47,42 @@ pub struct NewUser {
 pub fn add(
     work: &mut Work<'_, '_>,
     account: &AccountFacts,
+    id: NatsUserId,
     new: NewUser,
     edit: &dyn Fn(&mut User),
-) -> Result<NatsUserId, NatsError> {
+) -> Result<(), NatsError> {
     let signer = signer(work, account, new.signing_key.as_deref())?;
     let key = work.make_key(NkeyKind::User, ISSUING)?;
-    let mut nats = User { permissions: base(account, &signer)?, ..User::default() };
+    let mut nats = User { permissions: base(work, account, &signer)?, ..User::default() };
     edit(&mut nats);
     let user = NatsUserCreated {
-        user_id: NatsUserId::mint(),
+        user_id: id,
         account_id: account.account.account_id,
         name: new.name,
         key_id: key.key_id,
         public_key: key.public_key,
         owner: new.owner,
-        bearer: bearer(account, &signer, &nats)?,
+        bearer: bearer(work, account, &signer, &nats)?,
         expires_at: new.expires_at,
     };
-    let user_id = user.user_id;
-    work.run(NatsCommand::CreateUser(user.clone()))?;
-    let facts = UserFacts { user, token: None, revoked_at: None };
-    let claims = Claims { registered: expiring(new.expires_at), nats };
-    work.issue_user(&facts, account, claims, &signer)?;
-    Ok(user_id)
+    work.run(NatsCommand::CreateUser(user))?;
+    work.issue_user(id, Claims { registered: expiring(new.expires_at), nats }, signer);
+    Ok(())
 }
 
-/// Replaces a user's attributes and edits its claims. Nothing happens where nothing changes.
+/// Which key signs a user that is edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignWith<'r> {
+    /// The one that signed before, or its successor.
+    AsBefore,
+    /// The newest plain signing key, or the identity key.
+    Plain,
+    /// The newest key of a role, or the signing key of this public key.
+    Role(&'r str),
+}
+
+/// Replaces a user's attributes and edits its claims. Nothing happens where nothing changes. A user that gets a role loses
+/// permissions of its own, and one that loses its role may do everything until `edit` says otherwise.
 ///
 /// # Errors
 /// See [`NatsError`].
@@ -67,26 +90,38 @@ pub fn edit(
     work: &mut Work<'_, '_>,
     account: &AccountFacts,
     facts: &UserFacts,
+    sign: SignWith<'_>,
     attributes: &dyn Fn(&mut NatsUserCreated),
     edit: &dyn Fn(&mut User),
 ) -> Result<(), NatsError> {
-    let before = claims(facts)?;
+    let before = work.user_claims(facts)?;
     let mut facts = facts.clone();
     attributes(&mut facts.user);
     let mut claims = before.clone();
+    let signer = match sign {
+        SignWith::AsBefore => current_signer(work, account, &before)?,
+        SignWith::Plain => signer(work, account, None)?,
+        SignWith::Role(role) => signer(work, account, Some(role))?,
+    };
+    if sign != SignWith::AsBefore && signer.public_key.as_str() != before.registered.iss {
+        claims.nats.permissions = base(work, account, &signer)?;
+    }
     edit(&mut claims.nats);
     claims.registered.exp = expiring(facts.user.expires_at).exp;
-    let signer = current_signer(work, account, &before)?;
-    facts.user.bearer = bearer(account, &signer, &claims.nats)?;
+    facts.user.bearer = bearer(work, account, &signer, &claims.nats)?;
     update(work, &facts.user)?;
-    let same = claims.nats == before.nats && claims.registered.exp == before.registered.exp;
+    let same = claims.nats == before.nats
+        && claims.registered.exp == before.registered.exp
+        && (sign == SignWith::AsBefore || signer.public_key.as_str() == before.registered.iss);
     if same && before.registered.name == facts.user.name.as_str() {
         return Ok(());
     }
-    work.issue_user(&facts, account, claims, &signer)
+    work.issue_user(facts.user.user_id, claims, signer);
+    Ok(())
 }
 
-/// Gives a user a new key with the permissions of before. The old key is revoked, and the account signed anew.
+/// Gives a user a new key with the permissions of before; one that expires gets as long again as it had. The old key is
+/// revoked at once, and the account signed anew, or it stays good until `overlap_until` (see [`due`]).
 ///
 /// # Errors
 /// See [`NatsError`].
@@ -94,18 +129,25 @@ pub fn rotate(
     work: &mut Work<'_, '_>,
     account: &AccountFacts,
     facts: &UserFacts,
+    overlap_until: Option<Timestamp>,
     reason: &Note,
 ) -> Result<(), NatsError> {
-    let before = claims(facts)?;
-    let signer = current_signer(work, account, &before)?;
-    let old_key = facts.user.public_key.clone();
+    let mut claims = work.user_claims(facts)?;
+    let signer = current_signer(work, account, &claims)?;
+    let (old_key, old_key_id) = (facts.user.public_key.clone(), facts.user.key_id);
     let key = work.make_key(NkeyKind::User, ISSUING)?;
-    let old_key_id = facts.user.key_id;
     let mut facts = facts.clone();
-    facts.user.key_id = key.key_id;
-    facts.user.public_key = key.public_key;
+    (facts.user.key_id, facts.user.public_key) = (key.key_id, key.public_key);
+    if claims.registered.exp > 0 {
+        let lifetime = claims.registered.exp - claims.registered.iat;
+        claims.registered.exp = i64::try_from(work.now()).unwrap_or(i64::MAX).saturating_add(lifetime);
+        facts.user.expires_at = Timestamp::from_unix_micros(claims.registered.exp.saturating_mul(1_000_000));
+    }
     update(work, &facts.user)?;
-    work.issue_user(&facts, account, before.clone(), &signer)?;
+    work.issue_user(facts.user.user_id, claims, signer);
+    if let Some(until) = overlap_until {
+        return due::replace(work, old_key_id, key.key_id, until);
+    }
     work.run_any(Command::RevokeKey {
         key_id: old_key_id,
         reason: RevocationReason::Superseded,
@@ -180,6 +222,7 @@ pub(super) fn record_revocation_until(
     until: i64,
     reason: &Note,
 ) -> Result<(), NatsError> {
+    work.forget_user(user.user_id);
     let revoked_at = Timestamp::from_unix_micros(until.saturating_mul(1_000_000))
         .ok_or_else(|| NatsError::Usage("the clock is beyond the year 9999; set it right".to_owned()))?;
     work.run(NatsCommand::RevokeUser(NatsUserRevoked {
@@ -198,7 +241,7 @@ pub(super) fn record_revocation_until(
 }
 
 /// The second up to which what was issued to a user is refused: now, or its last token's, if a clock was fast.
-fn revocation_second(work: &Work<'_, '_>, facts: &UserFacts) -> i64 {
+pub(super) fn revocation_second(work: &Work<'_, '_>, facts: &UserFacts) -> i64 {
     let issued = facts.token.as_ref().map_or(0, |token| token.issued_at);
     i64::try_from(work.now().max(issued)).unwrap_or(i64::MAX)
 }
@@ -213,14 +256,10 @@ pub fn claims(facts: &UserFacts) -> Result<Claims<User>, NatsError> {
 }
 
 /// Signs a user's claims anew by another key of the account.
-pub(super) fn reissue(
-    work: &mut Work<'_, '_>,
-    account: &AccountFacts,
-    facts: &UserFacts,
-    signer: &Made,
-) -> Result<(), NatsError> {
-    let claims = claims(facts)?;
-    work.issue_user(facts, account, claims, signer)
+pub(super) fn reissue(work: &mut Work<'_, '_>, facts: &UserFacts, signer: &Made) -> Result<(), NatsError> {
+    let claims = work.user_claims(facts)?;
+    work.issue_user(facts.user.user_id, claims, signer.clone());
+    Ok(())
 }
 
 fn update(work: &mut Work<'_, '_>, user: &NatsUserCreated) -> Result<(), NatsError> {
@@ -262,23 +301,15 @@ fn current_signer(work: &Work<'_, '_>, account: &AccountFacts, before: &Claims<U
 }
 
 /// What a new user may do: nothing of its own when a role signs, else everything.
-fn base(account: &AccountFacts, signer: &Made) -> Result<UserPermissions, NatsError> {
-    Ok(match scope(account, signer)? {
+fn base(work: &Work<'_, '_>, account: &AccountFacts, signer: &Made) -> Result<UserPermissions, NatsError> {
+    Ok(match work.template(account, signer)? {
         Some(_) => UserPermissions::default(),
         None => UserPermissions::unlimited(),
     })
 }
 
-fn bearer(account: &AccountFacts, signer: &Made, user: &User) -> Result<bool, NatsError> {
-    Ok(scope(account, signer)?.map_or(user.permissions.bearer_token, |template| template.bearer_token))
-}
-
-fn scope(account: &AccountFacts, signer: &Made) -> Result<Option<UserPermissions>, NatsError> {
-    let claims = accounts::claims(account)?;
-    Ok(claims.nats.signing_keys.into_iter().find_map(|key| match key {
-        SigningKey::Scoped(scope) if scope.key == signer.public_key.as_str() => Some(scope.template),
-        _ => None,
-    }))
+fn bearer(work: &Work<'_, '_>, account: &AccountFacts, signer: &Made, user: &User) -> Result<bool, NatsError> {
+    Ok(work.template(account, signer)?.map_or(user.permissions.bearer_token, |template| template.bearer_token))
 }
 
 fn expiring(at: Option<Timestamp>) -> Registered {

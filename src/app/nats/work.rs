@@ -2,25 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use super::issue::Pending;
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::app::custody::{SealedError, record_sealed};
 use crate::app::lookup::LookupError;
 use crate::custody::{Custody, SealError, SecretBytes};
-use crate::events::{
-    JwtClaimsCreated, JwtKind, JwtSigned, KeyImported, KeyPurpose, Link, NKeyGenerated, NatsHolder, NatsParty,
-    NkeyKind, Party, Validity,
-};
+use crate::events::{KeyImported, KeyPurpose, NKeyGenerated, NatsHolder, NkeyKind, Party, Validity};
 use crate::ids::KeyId;
-use crate::ipld_support::cid_of_blob;
 use crate::ledger::{
-    AccountFacts, Command, Entity, EntityRef, Facts, Index, KeyFacts, Kind, NameKey, NatsCommand, OperatorFacts,
-    Refusal, Rehearsal, TokenFacts, UserFacts, View, ViewError,
+    Command, Entity, EntityRef, Facts, Index, KeyFacts, Kind, NameKey, NatsCommand, Refusal, Rehearsal, TokenFacts,
+    View, ViewError,
 };
-use crate::nats::check::{Finding, SignedBy, check_account, check_operator, check_sources, check_user};
-use crate::nats::claims::{Account, Body, Claims, Operator, SigningKey, User};
-use crate::nats::jwt::{self, SignError};
+use crate::nats::check::Finding;
+use crate::nats::claims::{Body, Claims};
+use crate::nats::jwt::SignError;
 use crate::store::{AppendContext, AppendError, AppendedEvent, ReadError, RestrictedBlocks, RestrictedError, Store};
-use crate::text::{Document, InvalidText, Label, Name, Note, PublicKey};
+use crate::text::{InvalidText, Label, Name, Note, PublicKey};
 
 /// Gives private keys out of custody: asks for passphrases, opens a compartment once.
 pub trait KeyAccess {
@@ -157,21 +154,23 @@ pub struct Made {
     pub public_key: PublicKey,
 }
 
-/// An act under way: everything in it sees what it did before.
+/// An act under way: everything in it sees what it did before. Claims are edited as often as need be, and each token is
+/// checked and signed once, in [`Work::finish`].
 pub struct Work<'v, 'k> {
     rehearsal: Rehearsal<'v>,
-    keys: &'k mut dyn KeyAccess,
+    pub(super) keys: &'k mut dyn KeyAccess,
     now: u64,
     owner: Party,
-    opened: BTreeMap<KeyId, PrivateKey>,
-    change: Change,
+    pub(super) opened: BTreeMap<KeyId, PrivateKey>,
+    pub(super) change: Change,
+    pub(super) pending: Pending,
 }
 
 impl<'v, 'k> Work<'v, 'k> {
     /// Begins an act at a time (seconds since the Unix epoch); keys that it makes belong to `owner`.
     pub fn new(view: &'v dyn View, keys: &'k mut dyn KeyAccess, now: u64, owner: Party) -> Self {
-        let (opened, change) = (BTreeMap::new(), Change::default());
-        Self { rehearsal: Rehearsal::new(view), keys, now, owner, opened, change }
+        let (opened, change, pending) = (BTreeMap::new(), Change::default(), Pending::default());
+        Self { rehearsal: Rehearsal::new(view), keys, now, owner, opened, change, pending }
     }
 
     /// What is recorded, and what this act has led to so far.
@@ -186,17 +185,11 @@ impl<'v, 'k> Work<'v, 'k> {
         self.now
     }
 
-    /// Ends the act.
-    #[must_use]
-    pub fn into_change(self) -> Change {
-        self.change
-    }
-
     pub(super) fn run(&mut self, command: NatsCommand) -> Result<(), NatsError> {
         self.run_any(Command::Nats(command))
     }
 
-    pub(in crate::app) fn run_any(&mut self, command: Command) -> Result<(), NatsError> {
+    pub(crate) fn run_any(&mut self, command: Command) -> Result<(), NatsError> {
         if self.rehearsal.command(&command)? > 0 {
             self.change.commands.push(command);
         }
@@ -205,8 +198,13 @@ impl<'v, 'k> Work<'v, 'k> {
 
     /// Makes an nkey in a compartment.
     pub(super) fn make_key(&mut self, kind: NkeyKind, compartment: &str) -> Result<Made, NatsError> {
+        self.make_key_as(KeyId::mint(), kind, compartment)
+    }
+
+    /// The same under an identifier that was minted before.
+    pub(super) fn make_key_as(&mut self, key_id: KeyId, kind: NkeyKind, compartment: &str) -> Result<Made, NatsError> {
         let key = PrivateKey::generate(KeyKind::Nkey(kind))?;
-        let made = Made { key_id: KeyId::mint(), public_key: key.public().public_key };
+        let made = Made { key_id, public_key: key.public().public_key };
         let compartment = Label::new(compartment)?;
         self.change.secrets.push((compartment.clone(), made.key_id, key.secret()));
         self.opened.insert(made.key_id, key);
@@ -294,139 +292,6 @@ impl<'v, 'k> Work<'v, 'k> {
             }
         }
     }
-
-    /// Checks, signs and records an operator's claims, by its identity key.
-    pub(super) fn issue_operator(
-        &mut self,
-        facts: &OperatorFacts,
-        mut claims: Claims<Operator>,
-    ) -> Result<(), NatsError> {
-        let operator = &facts.operator;
-        claims.registered.sub = operator.public_key.to_string();
-        claims.registered.name = operator.name.to_string();
-        self.date(&mut claims, facts.token.as_ref());
-        refuse(check_operator(&claims))?;
-        let signer = Made { key_id: operator.key_id, public_key: operator.public_key.clone() };
-        self.issue(NatsParty::Operator(operator.operator_id), JwtKind::Operator, claims, &signer)
-    }
-
-    /// Checks, signs and records an account's claims, by an operator signing key where there is one.
-    pub(super) fn issue_account(&mut self, facts: &AccountFacts, mut claims: Claims<Account>) -> Result<(), NatsError> {
-        let account = &facts.account;
-        claims.registered.sub = account.public_key.to_string();
-        claims.registered.name = account.name.to_string();
-        claims.nats.normalize();
-        self.date(&mut claims, facts.token.as_ref());
-        let mut problems = check_account(&claims);
-        problems.extend(check_sources(&claims, &|key| self.account_claims(key)));
-        refuse(problems)?;
-        let signer = self.signer(&NatsHolder::Operator(account.operator_id), None)?;
-        self.issue(NatsParty::Account(account.account_id), JwtKind::Account, claims, &signer)
-    }
-
-    /// The claims of an account of this ledger, by its public key.
-    fn account_claims(&self, key: &str) -> Option<Claims<Account>> {
-        match self.by_public_key(Kind::Account, key).ok().flatten()?.facts {
-            Facts::Account(AccountFacts { token: Some(token), .. }) => serde_json::from_str(token.claims.as_str()).ok(),
-            _ => None,
-        }
-    }
-
-    /// Checks, signs and records a user's claims, by a key of its account.
-    pub(super) fn issue_user(
-        &mut self,
-        facts: &UserFacts,
-        account: &AccountFacts,
-        mut claims: Claims<User>,
-        signer: &Made,
-    ) -> Result<(), NatsError> {
-        let user = &facts.user;
-        claims.registered.sub = user.public_key.to_string();
-        claims.registered.name = user.name.to_string();
-        self.date(&mut claims, facts.token.as_ref());
-        let signed_by = if signer.public_key == account.account.public_key {
-            claims.nats.issuer_account.clear();
-            SignedBy::Identity
-        } else {
-            claims.nats.issuer_account = account.account.public_key.to_string();
-            match scope_of(account, &signer.public_key)? {
-                Some(SigningKey::Scoped(_)) => SignedBy::ScopedKey,
-                _ => SignedBy::SigningKey,
-            }
-        };
-        refuse(check_user(&claims, signed_by))?;
-        self.issue(NatsParty::User(user.user_id), JwtKind::User, claims, signer)
-    }
-
-    /// `iat` rises with each token of one identity: servers tell old from new by it, and `jti` does not cover the body.
-    fn date<B>(&self, claims: &mut Claims<B>, before: Option<&TokenFacts>) {
-        let at = before.map_or(self.now, |token| self.now.max(token.issued_at + 1));
-        claims.registered.iat = i64::try_from(at).unwrap_or(i64::MAX);
-    }
-
-    fn issue<B: Body>(
-        &mut self,
-        about: NatsParty,
-        kind: JwtKind,
-        mut claims: Claims<B>,
-        signer: &Made,
-    ) -> Result<(), NatsError> {
-        if !self.opened.contains_key(&signer.key_id) {
-            let key = self.view().get(signer.key_id.into())?;
-            let Some(Facts::Key(facts)) = key.map(|key| key.facts) else {
-                return Err(Refusal::Unknown(signer.key_id.into()).into());
-            };
-            let key = self.keys.private_key(&facts)?;
-            self.opened.insert(signer.key_id, key);
-        }
-        let key = &self.opened[&signer.key_id];
-        let token = jwt::sign(&mut claims, signer.public_key.as_str(), |bytes| key.sign(bytes))?;
-        self.keep(about, kind, &claims, signer, token)
-    }
-
-    /// Records a token that is signed already, and keeps its text.
-    pub(super) fn keep<B: Body>(
-        &mut self,
-        about: NatsParty,
-        kind: JwtKind,
-        claims: &Claims<B>,
-        signer: &Made,
-        token: String,
-    ) -> Result<(), NatsError> {
-        let link = Link::new(cid_of_blob(token.as_bytes())).map_err(|e| NatsError::Usage(e.to_string()))?;
-        let registered = &claims.registered;
-        let jti = Label::new(&registered.jti)?;
-        let (subject, issuer) = (PublicKey::new(&registered.sub)?, signer.public_key.clone());
-        let issued_at = u64::try_from(registered.iat).unwrap_or_default();
-        let expires_at = u64::try_from(registered.exp).ok().filter(|exp| *exp > 0);
-        let document = serde_json::to_string(claims).map_err(SignError::from)?;
-        let created = JwtClaimsCreated {
-            jti: jti.clone(),
-            kind,
-            about: about.clone(),
-            subject: subject.clone(),
-            issuer: issuer.clone(),
-            issued_at,
-            expires_at,
-            claims: Document::new(&document)?,
-        };
-        let signing_key_id = signer.key_id;
-        let signed = JwtSigned { jti, kind, about, subject, issuer, issued_at, signing_key_id, token: link };
-        self.run(NatsCommand::IssueToken { claims: created, signed })?;
-        self.change.tokens.push(token);
-        Ok(())
-    }
-}
-
-fn refuse(problems: Vec<Finding>) -> Result<(), NatsError> {
-    if problems.is_empty() { Ok(()) } else { Err(NatsError::Claims(problems)) }
-}
-
-/// How an account's claims list a signing key.
-fn scope_of(account: &AccountFacts, key: &PublicKey) -> Result<Option<SigningKey>, NatsError> {
-    let Some(token) = &account.token else { return Ok(None) };
-    let claims: Claims<Account> = read_claims(account.account.name.as_str(), token)?;
-    Ok(claims.nats.signing_keys.into_iter().find(|known| known.public_key() == key.as_str()))
 }
 
 /// The claims of a recorded token.

@@ -1,12 +1,12 @@
 //! Decisions about NATS identities.
 
 use super::{NatsCommand, TokenFacts, token_of};
-use crate::events::{EventData, NatsHolder, NatsParty};
+use crate::events::{EventData, KeyRotated, NatsHolder, NatsParty, NatsSigningKeyGenerated};
 use crate::ledger::command::{Cause, EventDraft};
-use crate::ledger::decide::{active, create, draft, known, unused, update};
+use crate::ledger::decide::{active, create, create_beside, draft, known, unused, update};
 use crate::ledger::entity::{Entity, EntityRef, Facts, Kind};
 use crate::ledger::refusal::Refusal;
-use crate::ledger::view::View;
+use crate::ledger::view::{View, each_referrer};
 use crate::text::PublicKey;
 
 /// Decides on one command, as [`crate::ledger::decide`] does.
@@ -49,11 +49,35 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
         }
         NatsCommand::AddSigningKey(event) => {
             active(view, EntityRef::holder(&event.holder))?;
-            create(view, event.clone().into())
+            create_beside(view, event.clone().into(), &replaced(view, event)?)
         }
         NatsCommand::RetireSigningKey(event) => {
             let key = active(view, EntityRef::signing_key(event.key_id))?;
             Ok(vec![draft(event.clone(), [key.last])])
+        }
+        NatsCommand::ReplaceKey { key_id, successor_id, retire_at } => {
+            let key = active(view, (*key_id).into())?;
+            let successor = active(view, (*successor_id).into())?;
+            let (Facts::Key(old), Facts::Key(new)) = (&key.facts, &successor.facts) else {
+                return Err(Refusal::Unknown((*key_id).into()));
+            };
+            if old.purpose != new.purpose {
+                let (what, purpose, other) = (key.label(), old.purpose.as_str(), new.purpose.as_str());
+                return Err(Refusal::OtherPurpose { what, purpose, other });
+            }
+            let (key_id, public_key) = (*key_id, old.public_key.clone());
+            let (successor_id, retire_at) = (*successor_id, Some(*retire_at));
+            let event = KeyRotated { key_id, public_key, successor_id, retire_at };
+            Ok(vec![draft(event, [key.last, successor.last])])
+        }
+        NatsCommand::RecordActivation { claims, signed } => {
+            let account = active(view, EntityRef::nats(&claims.about))?;
+            let signer = signs_for(view, &account, &claims.issuer)?
+                .ok_or_else(|| Refusal::NotASigner { key: claims.issuer.to_string(), what: account.label() })?;
+            let mut first = draft(claims.clone(), [account.last, signer.last]);
+            first.causes.dedup();
+            let second = EventDraft { data: EventData::from(signed.clone()), causes: vec![Cause::Earlier(0)] };
+            Ok(vec![first, second])
         }
         NatsCommand::IssueToken { claims, signed } => {
             let reference = EntityRef::nats(&claims.about);
@@ -73,6 +97,21 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
     }
 }
 
+/// Signing keys that a newer one has taken over from: it bears their role beside them until they end.
+fn replaced(view: &dyn View, event: &NatsSigningKeyGenerated) -> Result<Vec<EntityRef>, Refusal> {
+    let mut found = Vec::new();
+    each_referrer(view, EntityRef::holder(&event.holder), Kind::SigningKey, |entity| {
+        let key = view.get(EntityRef::new(Kind::Key, entity.entity_ref().id))?;
+        if let Some(Facts::Key(key)) = key.map(|key| key.facts)
+            && key.successor_id.is_some()
+        {
+            found.push(entity.entity_ref());
+        }
+        Ok(None::<()>)
+    })?;
+    Ok(found)
+}
+
 fn each(view: &dyn View, kind: Kind) -> Result<Vec<Entity>, Refusal> {
     Ok(view.list(kind, None, 1_000)?)
 }
@@ -86,13 +125,18 @@ fn signer(view: &dyn View, about: &NatsParty, entity: &Entity, issuer: &PublicKe
         (NatsParty::User(_), Facts::User(facts)) => active(view, facts.user.account_id.into())?,
         _ => return Err(not_a_signer()),
     };
+    signs_for(view, &above, issuer)?.ok_or_else(not_a_signer)
+}
+
+/// What signs for an operator or account with a public key: itself, with its identity key, or an active signing key.
+fn signs_for(view: &dyn View, above: &Entity, issuer: &PublicKey) -> Result<Option<Entity>, Refusal> {
     let (identity, holder) = match &above.facts {
         Facts::Operator(facts) => (&facts.operator.public_key, NatsHolder::Operator(facts.operator.operator_id)),
         Facts::Account(facts) => (&facts.account.public_key, NatsHolder::Account(facts.account.account_id)),
-        _ => return Err(not_a_signer()),
+        _ => return Ok(None),
     };
     if identity == issuer {
-        return Ok(above);
+        return Ok(Some(above.clone()));
     }
     let key = crate::ledger::view::NameKey {
         kind: Kind::SigningKey,
@@ -100,8 +144,8 @@ fn signer(view: &dyn View, about: &NatsParty, entity: &Entity, issuer: &PublicKe
         scope: None,
         key: issuer.as_str().to_owned(),
     };
-    view.find(&key, 1)?
+    Ok(view
+        .find(&key, 1)?
         .into_iter()
-        .find(|key| key.is_active() && matches!(&key.facts, Facts::SigningKey(facts) if facts.holder == holder))
-        .ok_or_else(not_a_signer)
+        .find(|key| key.is_active() && matches!(&key.facts, Facts::SigningKey(facts) if facts.holder == holder)))
 }

@@ -40,10 +40,10 @@ pub fn check_tree(tree: &Tree) -> Vec<Finding> {
     }
     for node in &tree.accounts {
         list.extend(check_account(&node.account));
-        check_signer(operator, &node.account, &mut list);
+        list.extend(check_signer(operator, &node.account));
         names("user", node.users.iter().map(|user| shown(&user.registered)), &mut list);
         for user in &node.users {
-            check_member(operator, &node.account, user, &mut list);
+            list.extend(check_user_of(operator, &node.account, user));
         }
         list.extend(check_sources(&node.account, &|key| by_key.get(key).map(|node| node.account.clone())));
     }
@@ -84,12 +84,15 @@ fn names<'a>(what: &str, names: impl Iterator<Item = &'a str>, list: &mut Vec<Fi
     }
 }
 
-fn check_signer(operator: &Claims<Operator>, account: &Claims<Account>, list: &mut Vec<Finding>) {
+/// Checks that an account is signed by a key that servers trust for it: by `iss`, once that is chosen.
+#[must_use]
+pub fn check_signer(operator: &Claims<Operator>, account: &Claims<Account>) -> Vec<Finding> {
+    let mut list = Vec::new();
     let issuer = &account.registered.iss;
     if issuer.is_empty() {
-        return; // not signed yet; who signs is chosen later
+        return list;
     }
-    let mut found = Findings::new(format!("account {}", shown(&account.registered)), list);
+    let mut found = Findings::new(format!("account {}", shown(&account.registered)), &mut list);
     if *issuer == operator.registered.sub {
         if operator.nats.strict_signing_key_usage {
             found.add(
@@ -100,9 +103,12 @@ fn check_signer(operator: &Claims<Operator>, account: &Claims<Account>, list: &m
     } else if !operator.nats.signing_keys.contains(issuer) {
         found.add(format!("it is signed by {issuer}, which is no key of the operator"), "sign it again");
     }
+    list
 }
 
-fn check_member(operator: &Claims<Operator>, account: &Claims<Account>, user: &Claims<User>, list: &mut Vec<Finding>) {
+/// Checks a user as one of its account: what it may hold follows from the key that signs it (`iss`).
+#[must_use]
+pub fn check_user_of(operator: &Claims<Operator>, account: &Claims<Account>, user: &Claims<User>) -> Vec<Finding> {
     let issuer = &user.registered.iss;
     let key = account.nats.signing_keys.iter().find(|key| key.public_key() == issuer);
     let signed_by = match key {
@@ -110,8 +116,9 @@ fn check_member(operator: &Claims<Operator>, account: &Claims<Account>, user: &C
         Some(SigningKey::Plain(_)) => SignedBy::SigningKey,
         None => SignedBy::Identity,
     };
-    list.extend(check_user(user, signed_by));
-    let mut found = Findings::new(format!("user {}/{}", shown(&account.registered), shown(&user.registered)), list);
+    let mut list = check_user(user, signed_by);
+    let mut found =
+        Findings::new(format!("user {}/{}", shown(&account.registered), shown(&user.registered)), &mut list);
     if !issuer.is_empty() && key.is_none() {
         if *issuer != account.registered.sub {
             found.add(format!("it is signed by {issuer}, which is no key of the account"), "sign it again");
@@ -129,6 +136,7 @@ fn check_member(operator: &Claims<Operator>, account: &Claims<Account>, user: &C
     if bearer && account.nats.limits.disallow_bearer {
         found.add("it is a bearer user, and the account refuses those", "drop bearer_token, or disallow_bearer");
     }
+    list
 }
 
 fn check_source(import: &Import, source: &Claims<Account>, found: &mut Findings<'_>) {

@@ -2,21 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
+use cim_keys::acts::keys::PrivateKey;
 use cim_keys::app::apply::{
     self, Action, Applied, ApplyError, Files, Manifest, Options, Plan, Prepared, Problem, Request, SavedPlan,
 };
 use cim_keys::app::describe;
+use cim_keys::app::nats::{KeyAccess, KeyAccessError};
 use cim_keys::app::session::Session;
+use cim_keys::custody::Custody;
+use cim_keys::ledger::KeyFacts;
 use cim_keys::store::AppendError;
 use cim_keys::text::{Name, visible};
 use clap::Args;
 use serde_json::json;
 
 use super::init::{self, CustodyArgs};
+use super::nats::Keys;
 use super::recorded::subject_prefix;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
+use crate::passphrase::PassphraseArgs;
 use crate::place;
 use crate::ui::Ui;
 
@@ -80,7 +86,7 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
         }
     };
     let prepared = apply::prepare(session.store(), request)?;
-    carry_out(session, prepared, None, ui)
+    carry_out(session, prepared, None, &args.custody, ui)
 }
 
 /// Reads an apply file.
@@ -94,13 +100,20 @@ fn manifest(path: &Path, text: &str) -> Result<Manifest> {
 }
 
 /// Carries out a plan that was shown and agreed to: exactly this one, or nothing.
-pub(crate) fn carry_out_reviewed(mut session: Session, prepared: Prepared, ui: Ui) -> Result {
+pub(crate) fn carry_out_reviewed(
+    mut session: Session,
+    prepared: Prepared,
+    passphrases: &PassphraseArgs,
+    ui: Ui,
+) -> Result {
     let again = prepared.request().clone();
-    let applied = match apply::execute(&session, prepared, true) {
+    let custody = if prepared.signs() { Some(session.custody()?) } else { None };
+    let mut keys = Signers { custody: custody.as_ref(), passphrases, open: None };
+    let applied = match apply::execute(&session, prepared, true, &mut keys) {
         Err(ApplyError::Append(jump @ AppendError::TimeJump { .. })) => {
             ledger::confirm_clock(&mut session, ui, jump)?;
             let prepared = apply::prepare(session.store(), again)?;
-            apply::execute(&session, prepared, true)?
+            apply::execute(&session, prepared, true, &mut keys)?
         }
         answer => answer?,
     };
@@ -122,10 +135,16 @@ fn saved(args: &ApplyArgs, text: &str, global: &Global, ui: Ui) -> Result {
     }
     let session = ledger::write(global)?;
     let prepared = apply::prepare_saved(session.store(), saved.clone())?;
-    carry_out(session, prepared, Some(saved), ui)
+    carry_out(session, prepared, Some(saved), &args.custody, ui)
 }
 
-fn carry_out(mut session: Session, mut prepared: Prepared, saved: Option<SavedPlan>, ui: Ui) -> Result {
+fn carry_out(
+    mut session: Session,
+    mut prepared: Prepared,
+    saved: Option<SavedPlan>,
+    args: &CustodyArgs,
+    ui: Ui,
+) -> Result {
     let ends = prepared.plan.count(Action::End);
     // A saved plan was reviewed: applying it is the confirmation.
     let shown = ends > 0 && saved.is_none();
@@ -137,14 +156,16 @@ fn carry_out(mut session: Session, mut prepared: Prepared, saved: Option<SavedPl
         }
     }
     let request = prepared.request().clone();
-    let answer = match apply::execute(&session, prepared, saved.is_some()) {
+    let custody = if prepared.signs() { Some(session.custody()?) } else { None };
+    let mut keys = Signers { custody: custody.as_ref(), passphrases: args.passphrases(), open: None };
+    let answer = match apply::execute(&session, prepared, saved.is_some(), &mut keys) {
         Err(ApplyError::Append(jump @ AppendError::TimeJump { .. })) => {
             ledger::confirm_clock(&mut session, ui, jump)?;
             prepared = match &saved {
                 Some(saved) => apply::prepare_saved(session.store(), saved.clone())?,
                 None => apply::prepare(session.store(), request)?,
             };
-            apply::execute(&session, prepared, saved.is_some())
+            apply::execute(&session, prepared, saved.is_some(), &mut keys)
         }
         answer => answer,
     };
@@ -154,6 +175,28 @@ fn carry_out(mut session: Session, mut prepared: Prepared, saved: Option<SavedPl
         super::queue::tell_waiting(&session, ui)
     } else {
         super::publish::after(&session, ui)
+    }
+}
+
+/// Keys that sign tokens, out of custody when the first of them is needed.
+struct Signers<'c> {
+    custody: Option<&'c Custody>,
+    passphrases: &'c PassphraseArgs,
+    open: Option<Keys<'c>>,
+}
+
+impl KeyAccess for Signers<'_> {
+    fn private_key(&mut self, key: &KeyFacts) -> std::result::Result<PrivateKey, KeyAccessError> {
+        let Some(custody) = self.custody else {
+            return Err(KeyAccessError::new("another plan came up that signs tokens; apply the file again"));
+        };
+        if self.open.is_none() {
+            self.open = Some(Keys::new(custody, self.passphrases).map_err(Keys::carried)?);
+        }
+        match &mut self.open {
+            Some(keys) => keys.private_key(key),
+            None => Err(KeyAccessError::new("custody is closed")),
+        }
     }
 }
 
@@ -190,7 +233,11 @@ fn plan_only(args: &ApplyArgs, prepared: &Prepared, exists: bool, ui: Ui) -> Res
 /// A plan as people read it.
 pub(crate) fn show_plan(plan: &Plan, ui: Ui) -> Result {
     let width = plan.steps.iter().map(|step| step.entry.len()).max().unwrap_or(0);
+    let mut fleet = Fleet::default();
     for step in &plan.steps {
+        if fleet.hides(&step.entry, Some(step.action), ui)? {
+            continue;
+        }
         let (mark, paint) = match step.action {
             Action::Add => ("+", Paint::Good),
             Action::Change => ("~", Paint::Neutral),
@@ -212,13 +259,18 @@ pub(crate) fn show_plan(plan: &Plan, ui: Ui) -> Result {
         ("In the file, and not brought back (--reinstate does that):", &plan.kept_out),
         ("Changed in the ledger since, and kept:", &plan.kept),
     ] {
+        fleet.more(ui)?;
         if !remarks.is_empty() {
             ui.line(heading)?;
         }
         for remark in remarks {
+            if fleet.hides(&remark.entry, None, ui)? {
+                continue;
+            }
             ui.line(format_args!("  ! {}  {}: {}", remark.entry, visible(&remark.name), visible(&remark.text)))?;
         }
     }
+    fleet.more(ui)?;
     if !plan.is_empty() {
         let counts = [
             (Action::Add, "to add"),
@@ -230,6 +282,39 @@ pub(crate) fn show_plan(plan: &Plan, ui: Ui) -> Result {
         ui.line(counts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", "))?;
     }
     Ok(())
+}
+
+/// Members of a fleet come by the thousand, and the first of them speak for the rest.
+#[derive(Default)]
+struct Fleet {
+    path: String,
+    action: Option<Action>,
+    seen: usize,
+}
+
+impl Fleet {
+    const SHOWN: usize = 3;
+
+    /// Whether a line is left out because it is one more of the fleet of the line before.
+    fn hides(&mut self, entry: &str, action: Option<Action>, ui: Ui) -> Result<bool> {
+        let path = match entry.rsplit_once('.') {
+            Some((path, _)) if path.contains(".fleets.") => path,
+            _ => "",
+        };
+        if self.path != path || self.action != action {
+            self.more(ui)?;
+            (self.path, self.action) = (path.to_owned(), action);
+        }
+        self.seen += usize::from(!path.is_empty());
+        Ok(self.seen > Self::SHOWN)
+    }
+
+    /// Says how many were left out.
+    fn more(&mut self, ui: Ui) -> Result {
+        let left_out = self.seen.saturating_sub(Self::SHOWN);
+        self.seen = 0;
+        if left_out == 0 { Ok(()) } else { ui.line(format_args!("    … and {left_out} more of {}", self.path)) }
+    }
 }
 
 enum Paint {

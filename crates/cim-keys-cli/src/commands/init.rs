@@ -45,7 +45,7 @@ pub(crate) struct CustodyArgs {
     #[arg(long, value_name = "N", default_value_t = 18, hide = true)]
     work_factor: u8,
     #[command(flatten)]
-    passphrases: PassphraseArgs,
+    pub(super) passphrases: PassphraseArgs,
 }
 
 impl CustodyArgs {

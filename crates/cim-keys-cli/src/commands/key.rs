@@ -1,8 +1,7 @@
 //! `key`: key pairs, made, imported, revoked, rotated, exported.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use cim_keys::acts::keys::KeyKind;
@@ -18,6 +17,7 @@ use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret as _, ExposeSecretMut as _};
 
 use super::entities::{self, ListArgs, ShowArgs};
+use super::out::Out;
 use super::recorded;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
@@ -254,10 +254,9 @@ fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
         keys::export(session.store(), &unlocked, session.context(), key_id, to.clone(), args.reason.clone())
     })?;
     out.write(exported.content.expose_secret())?;
-    match out.path {
-        Some(_) => recorded::tell(&exported.recorded, session.place().folder(), ui),
-        // Standard output is the key's.
-        None => Ok(()),
+    match out.is_standard_output() {
+        true => Ok(()),
+        false => recorded::tell(&exported.recorded, session.place().folder(), ui),
     }
 }
 
@@ -312,46 +311,6 @@ fn read_secret(path: &Path) -> Result<SecretBytes> {
         Err(error) => {
             let shown = visible(&path.to_string_lossy()).into_owned();
             Err(CliError::usage(format!("cannot read the private key from {shown}")).because(&error))
-        }
-    }
-}
-
-/// Where an exported key is written: a new file of mode 0600, or standard output.
-struct Out {
-    path: Option<PathBuf>,
-    file: Option<File>,
-}
-
-impl Out {
-    fn create(path: &Path) -> Result<Self> {
-        if path.as_os_str() == "-" {
-            return Ok(Self { path: None, file: None });
-        }
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-            let shown = visible(&path.to_string_lossy()).into_owned();
-            CliError::usage(format!("cannot make the file {shown}"))
-                .because(&error)
-                .hint("name one that does not exist yet")
-        })?;
-        Ok(Self { path: Some(path.to_owned()), file: Some(file) })
-    }
-
-    fn write(&mut self, content: &[u8]) -> Result {
-        let Some(mut file) = self.file.take() else { return Ok(io::stdout().lock().write_all(content)?) };
-        let written = file.write_all(content).and_then(|()| file.sync_all());
-        written.map_err(|error| {
-            CliError::failed("the export is recorded, and the key could not be written")
-                .because(&error)
-                .hint("make room, and export it again")
-        })
-    }
-}
-
-impl Drop for Out {
-    /// Removes a file that nothing was written to.
-    fn drop(&mut self) {
-        if let (Some(path), Some(_)) = (&self.path, &self.file) {
-            let _ = fs::remove_file(path);
         }
     }
 }

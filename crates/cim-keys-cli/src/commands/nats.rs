@@ -1,13 +1,21 @@
 //! `nats`: operators, accounts, users, their signing keys, credentials, and what servers need.
 
 mod account;
+mod activation;
+mod auth_callout;
+mod context;
 mod creds;
+mod due;
 mod explain;
+mod export;
 mod flags;
+mod import;
+mod mapping;
 mod nsc;
 mod online;
 mod operator;
 mod request;
+mod revocation;
 mod server_config;
 mod signing_key;
 mod user;
@@ -21,7 +29,7 @@ use cim_keys::custody::{Custody, Unlocked};
 use cim_keys::events::Party;
 use cim_keys::ledger::{KeyFacts, View};
 use cim_keys::store::{AppendError, AppendedEvent, RestrictedBlocks};
-use cim_keys::text::Label;
+use cim_keys::text::{Label, visible};
 use cim_keys::time::Timestamp;
 use clap::Subcommand;
 
@@ -50,14 +58,42 @@ pub(crate) enum NatsCommand {
     Request(request::RequestArgs),
     /// At the authority: show what a request comes to here, and carry it out
     Sign(request::SignArgs),
+    /// What accounts let others import; with --nsc, write an nsc home that nsc goes on with
+    #[command(args_conflicts_with_subcommands = true)]
+    Export {
+        #[command(subcommand)]
+        command: Option<export::ExportCommand>,
+        #[command(flatten)]
+        nsc: nsc::ExportArgs,
+    },
+    /// What accounts import from others; with --nsc, take an operator over from nsc: keys, accounts, users, tokens as they are
+    #[command(args_conflicts_with_subcommands = true)]
+    Import {
+        #[command(subcommand)]
+        command: Option<import::ImportCommand>,
+        #[command(flatten)]
+        nsc: nsc::ImportArgs,
+    },
+    /// Activations of private exports
+    #[command(subcommand)]
+    Activation(activation::ActivationCommand),
+    /// Subjects that become others
+    #[command(subcommand)]
+    Mapping(mapping::MappingCommand),
+    /// What accounts refuse
+    #[command(subcommand)]
+    Revocation(revocation::RevocationCommand),
+    /// A service that decides who may connect to an account
+    #[command(subcommand)]
+    AuthCallout(auth_callout::AuthCalloutCommand),
+    /// Keys that were replaced with an overlap: when they end; --apply ends those that are due
+    Due(due::DueArgs),
     /// Write a user's credentials, as every NATS client reads them
     Creds(creds::CredsArgs),
+    /// Write what the `nats` command line needs to connect as a user
+    Context(context::ContextArgs),
     /// Write the part of a server's configuration that trusts the operator
     ServerConfig(server_config::ServerConfigArgs),
-    /// Take an operator over from nsc: keys, accounts, users, tokens as they are
-    Import(nsc::ImportArgs),
-    /// Write an nsc home that nsc goes on with
-    Export(nsc::ExportArgs),
     /// Say why a user can or cannot connect, publish or subscribe, without asking a server
     Explain(explain::ExplainArgs),
     /// Push account tokens to servers, and prove that they hold them
@@ -76,10 +112,18 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
         NatsCommand::SigningKey(command) => signing_key::run(command, global, ui),
         NatsCommand::Request(args) => request::request(&args, global, ui),
         NatsCommand::Sign(args) => request::sign(&args, global, ui),
+        NatsCommand::Export { command: Some(command), .. } => export::run(command, global, ui),
+        NatsCommand::Export { command: None, nsc: args } => nsc::export(&args, global, ui),
+        NatsCommand::Import { command: Some(command), .. } => import::run(command, global, ui),
+        NatsCommand::Import { command: None, nsc: args } => nsc::import(&args, global, ui),
+        NatsCommand::Activation(command) => activation::run(command, global, ui),
+        NatsCommand::Mapping(command) => mapping::run(command, global, ui),
+        NatsCommand::Revocation(command) => revocation::run(command, global, ui),
+        NatsCommand::AuthCallout(command) => auth_callout::run(command, global, ui),
+        NatsCommand::Due(args) => due::run(&args, global, ui),
         NatsCommand::Creds(args) => creds::run(&args, global, ui),
+        NatsCommand::Context(args) => context::run(&args, global, ui),
         NatsCommand::ServerConfig(args) => server_config::run(&args, global, ui),
-        NatsCommand::Import(args) => nsc::import(&args, global, ui),
-        NatsCommand::Export(args) => nsc::export(&args, global, ui),
         NatsCommand::Explain(args) => explain::run(&args, global, ui),
         NatsCommand::Push(args) => online::push(&args, global, ui),
         NatsCommand::Diff(args) => online::diff(&args, global, ui),
@@ -88,15 +132,20 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
 }
 
 /// Private keys out of custody: each compartment is opened once, when the first key in it is needed.
-struct Keys<'c> {
+pub(super) struct Keys<'c> {
     custody: &'c Custody,
     passphrases: Passphrases,
     open: BTreeMap<Label, Unlocked<'c>>,
 }
 
 impl<'c> Keys<'c> {
-    fn new(custody: &'c Custody, args: &PassphraseArgs) -> Result<Self> {
+    pub(super) fn new(custody: &'c Custody, args: &PassphraseArgs) -> Result<Self> {
         Ok(Self { custody, passphrases: Passphrases::new(args)?, open: BTreeMap::new() })
+    }
+
+    /// An error of the command line on its way through the library.
+    pub(super) fn carried(error: CliError) -> KeyAccessError {
+        KeyAccessError::new(Carried(error))
     }
 }
 
@@ -119,7 +168,7 @@ impl KeyAccess for Keys<'_> {
         };
         if !self.open.contains_key(compartment) {
             let unlocked = self.passphrases.unlock(self.custody, compartment);
-            let unlocked = unlocked.map_err(|error| KeyAccessError::new(Carried(error)))?;
+            let unlocked = unlocked.map_err(Self::carried)?;
             self.open.insert(compartment.clone(), unlocked);
         }
         PrivateKey::reveal(&self.open[compartment], key.key_id, &key.public_key).map_err(KeyAccessError::new)
@@ -156,7 +205,20 @@ fn restricted(session: &Session) -> Result<RestrictedBlocks> {
     RestrictedBlocks::open(&session.place().restricted()).map_err(|error| CliError::failed(error.to_string()))
 }
 
-/// Does an act and records what it leads to, or nothing.
+/// Says who is about to be cut off; the first of them by name.
+fn tell_cut_off(names: &[String], ui: Ui) {
+    const SHOWN: usize = 10;
+    if ui.is_json() || names.is_empty() {
+        return;
+    }
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let first = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let users = if names.len() == 1 { "1 user is".to_owned() } else { format!("{} users are", names.len()) };
+    ui.note(format_args!("{users} cut off: {}{more}", visible(&first)));
+}
+
+/// Does an act, records what it leads to, or nothing, and says so.
 fn act(
     passphrases: &PassphraseArgs,
     global: &Global,
@@ -204,7 +266,7 @@ fn prepare<T>(
     let owner = Party::Service(Label::new("nats")?);
     let mut work = Work::new(view, keys, now, owner);
     let told = act(&mut work)?;
-    Ok((work.into_change(), told))
+    Ok((work.finish()?, told))
 }
 
 /// Looks something up in the ledger, for showing.

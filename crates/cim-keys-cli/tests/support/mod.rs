@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod deployment;
+pub mod nats;
 
 use std::fs;
 use std::io::Write as _;

@@ -1,14 +1,13 @@
 //! `nats account`: made, edited, deleted.
 
 use cim_keys::app::nats::accounts::{self, NewAccount};
-use cim_keys::app::nats::lookup;
+use cim_keys::app::nats::{lookup, revocations};
 use cim_keys::ids::NatsAccountId;
-use cim_keys::ledger::{EntityRef, Facts, Kind};
-use cim_keys::nats::claims::Account;
+use cim_keys::ledger::{Entity, EntityRef, Facts, Kind};
 use cim_keys::text::{Name, Note};
 use clap::{Args, Subcommand};
 
-use super::flags::{LimitArgs, TagArgs};
+use super::flags::AccountArgs;
 use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::{CliError, Result};
@@ -18,15 +17,17 @@ use crate::ui::Ui;
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
     /// Make an account: nothing is limited, and JetStream is off, unless said otherwise
-    Add(AddArgs),
-    /// Change an account's limits, tags, name or description
-    Edit(EditArgs),
+    Add(Box<AddArgs>),
+    /// Change what an account may use, its default permissions, tags, name or description
+    Edit(Box<EditArgs>),
     /// List accounts
     List(ListArgs),
     /// Show an account with its users and signing keys
     Show(WhichArgs),
+    /// Cut all of an account's users off as they are now: whoever is to go on needs a new token
+    Revoke(EndArgs),
     /// Cut all of an account's users off, and delete it
-    Delete(DeleteArgs),
+    Delete(EndArgs),
 }
 
 #[derive(Debug, Args)]
@@ -44,7 +45,7 @@ pub(crate) struct AddArgs {
     #[arg(long, value_parser = Note::typed)]
     description: Option<Note>,
     #[command(flatten)]
-    details: Details,
+    details: AccountArgs,
     #[command(flatten)]
     passphrases: PassphraseArgs,
 }
@@ -60,28 +61,13 @@ pub(crate) struct EditArgs {
     #[arg(long, value_parser = Note::typed)]
     description: Option<Note>,
     #[command(flatten)]
-    details: Details,
+    details: AccountArgs,
     #[command(flatten)]
     passphrases: PassphraseArgs,
 }
 
 #[derive(Debug, Args)]
-struct Details {
-    #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    tags: TagArgs,
-}
-
-impl Details {
-    fn apply(&self, account: &mut Account) {
-        self.limits.apply(account);
-        self.tags.apply(&mut account.generic.tags);
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DeleteArgs {
+pub(crate) struct EndArgs {
     /// Which one: its name or public key
     which: String,
     /// Why
@@ -132,7 +118,18 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
             let entity = entity.map_err(|error| CliError::failed(error.to_string()))?;
             entity.map_or(Ok(()), |entity| entities::print(&session, &entity, &[Kind::User, Kind::SigningKey], ui))
         }
+        AccountCommand::Revoke(args) => {
+            tell_cut_off(&args.which, global, ui)?;
+            if !ui.confirm(&format!("Refuse every token that was issued to users of {} up to now?", args.which))? {
+                return Err(CliError::refused("nothing was revoked"));
+            }
+            super::act(&args.passphrases, global, ui, |work| {
+                let facts = lookup::account(work.view(), &args.which)?;
+                revocations::add(work, &facts, "*")
+            })
+        }
         AccountCommand::Delete(args) => {
+            tell_cut_off(&args.which, global, ui)?;
             if !ui.confirm(&format!("Delete the account {} and cut all of its users off?", args.which))? {
                 return Err(CliError::refused("nothing was deleted"));
             }
@@ -142,4 +139,16 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
             })
         }
     }
+}
+
+/// Says whose users an account's end would cut off.
+fn tell_cut_off(which: &str, global: &Global, ui: Ui) -> Result {
+    let (_, names) = super::look(global, |view| {
+        let account = lookup::account(view, which)?;
+        let users = lookup::members(view, account.account.account_id.into(), Kind::User)?;
+        let active = users.into_iter().filter(Entity::is_active);
+        Ok(active.filter_map(|user| user.facts.name().map(ToString::to_string)).collect::<Vec<_>>())
+    })?;
+    super::tell_cut_off(&names, ui);
+    Ok(())
 }

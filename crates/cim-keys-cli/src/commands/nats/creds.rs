@@ -1,19 +1,19 @@
-//! `nats creds`: a user's credentials, for a file of one's own, for standard output, or sealed to somebody.
+//! `nats creds`: users' credentials, for files of one's own, for standard output, or sealed to somebody.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use cim_keys::app::nats::{creds, lookup};
+use cim_keys::app::nats::{NatsError, creds, lookup};
+use cim_keys::app::session::Session;
 use cim_keys::custody::{SecretBytes, seal_to};
-use cim_keys::ledger::Command;
+use cim_keys::ledger::{AccountFacts, Command, UserFacts};
 use cim_keys::text::{Note, Recipient, visible};
 use clap::Args;
 use secrecy::ExposeSecret as _;
 
 use super::Keys;
 use crate::cli::Global;
+use crate::commands::out::{self, Out};
 use crate::error::{CliError, Result};
 use crate::ledger;
 use crate::passphrase::PassphraseArgs;
@@ -21,56 +21,135 @@ use crate::ui::Ui;
 
 #[derive(Debug, Args)]
 pub(crate) struct CredsArgs {
-    /// Whose: ACCOUNT/USER, or its public key
-    which: String,
-    /// The file to write, which must not exist yet, mode 0600; `-` for standard output [default: USER.creds]
-    #[arg(long, short = 'f', visible_alias = "out", value_name = "FILE")]
+    /// Whose: ACCOUNT/USER, or the public key; several are written into a folder
+    #[arg(required = true)]
+    which: Vec<String>,
+    /// The file to write, which must not exist yet, mode 0600; a folder for several; `-` for standard output
+    /// [default: USER.creds]
+    #[arg(long, short = 'f', visible_alias = "out", value_name = "FILE|DIR")]
     file: Option<PathBuf>,
-    /// Seal them to this age recipient (age1…); the file gets .age behind its name
+    /// Seal them to this age recipient (age1…); files get .age behind their names
     #[arg(long, value_name = "RECIPIENT")]
     to: Option<Recipient>,
     #[command(flatten)]
     passphrases: PassphraseArgs,
 }
 
-pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
-    let session = ledger::write(global)?;
-    let custody = session.custody()?;
-    let restricted = super::restricted(&session)?;
-    let mut keys = Keys::new(&custody, &args.passphrases)?;
-    let (user, text) = session.store().view(|view| {
-        let (_, user) = lookup::user(view, &args.which)?;
-        let creds = creds::creds(view, &restricted, &mut keys, &user)?;
-        Ok::<_, cim_keys::app::nats::NatsError>((user, creds.to_text()))
-    })??;
-    let plain = SecretBytes::new(Box::new(text.as_bytes().to_vec()));
-    let content = match &args.to {
-        None => plain,
-        Some(recipient) => seal_to(recipient, &plain).map_err(|error| CliError::failed(error.to_string()))?,
-    };
-    // Nothing leaves unrecorded.
-    let (key_id, recipient) = (user.user.key_id, args.to.clone());
-    let reason = Note::typed("credentials of the user were written")?;
-    session.store().execute(session.context(), vec![Command::ExportKey { key_id, recipient, reason }])?;
-    let default = || {
-        let suffix = if args.to.is_some() { "creds.age" } else { "creds" };
-        PathBuf::from(format!("{}.{suffix}", file_name(user.user.name.as_str())))
-    };
-    let path = args.file.clone().unwrap_or_else(default);
-    if path.as_os_str() == "-" {
-        return ui.raw(content.expose_secret());
-    }
-    let shown = visible(&path.to_string_lossy()).into_owned();
-    let cannot = |error: std::io::Error| {
-        CliError::failed(format!("cannot write {shown}")).because(&error).hint("name a file that does not exist yet")
-    };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(cannot)?;
-    file.write_all(content.expose_secret()).and_then(|()| file.sync_all()).map_err(cannot)?;
-    ui.object(&serde_json::json!({ "file": shown, "user": user.user.name, "public_key": user.user.public_key }))?;
-    ui.line(format_args!("The credentials of {} are in {shown}.", visible(user.user.name.as_str())))
+/// One user's credentials, not written yet.
+struct Made {
+    account: AccountFacts,
+    user: UserFacts,
+    content: SecretBytes,
 }
 
-/// A user's name as a file's.
+pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
+    let session = ledger::write(global)?;
+    let made = make(&session, &args.which, args.to.as_ref(), &args.passphrases)?;
+    // The files are made first: what can't be written is not recorded as handed out.
+    let mut outs = files(args, &made)?;
+    record(&session, &made, args.to.as_ref())?;
+    for (made, out) in made.iter().zip(&mut outs) {
+        out.write(made.content.expose_secret())?;
+        if out.is_standard_output() {
+            continue;
+        }
+        let (user, shown) = (&made.user.user, out.shown());
+        let account = made.account.account.name.as_str();
+        ui.object(&serde_json::json!({
+            "file": shown, "account": account, "user": user.name, "public_key": user.public_key
+        }))?;
+        let (account, name) = (visible(account), visible(user.name.as_str()));
+        ui.line(format_args!("The credentials of {account}/{name} are in {shown}."))?;
+    }
+    Ok(())
+}
+
+/// The credentials of users, ready to be written.
+fn make(
+    session: &Session,
+    which: &[String],
+    to: Option<&Recipient>,
+    passphrases: &PassphraseArgs,
+) -> Result<Vec<Made>> {
+    let custody = session.custody()?;
+    let restricted = super::restricted(session)?;
+    let mut keys = Keys::new(&custody, passphrases)?;
+    let texts = session.store().view(|view| {
+        let one = |text: &String| {
+            let (account, user) = lookup::user(view, text)?;
+            let text = creds::creds(view, &restricted, &mut keys, &user)?.to_text();
+            Ok::<_, NatsError>((account, user, text))
+        };
+        which.iter().map(one).collect::<std::result::Result<Vec<_>, _>>()
+    })??;
+    let seal = |(account, user, text): (AccountFacts, UserFacts, zeroize::Zeroizing<String>)| {
+        let plain = SecretBytes::new(Box::new(text.as_bytes().to_vec()));
+        let content = match to {
+            None => plain,
+            Some(recipient) => seal_to(recipient, &plain).map_err(|error| CliError::failed(error.to_string()))?,
+        };
+        Ok(Made { account, user, content })
+    };
+    texts.into_iter().map(seal).collect()
+}
+
+/// Nothing leaves unrecorded.
+fn record(session: &Session, made: &[Made], to: Option<&Recipient>) -> Result {
+    let reason = Note::typed("credentials of the user were written")?;
+    let export = |made: &Made| {
+        let (key_id, recipient, reason) = (made.user.user.key_id, to.cloned(), reason.clone());
+        Command::ExportKey { key_id, recipient, reason }
+    };
+    session.store().execute(session.context(), made.iter().map(export).collect())?;
+    Ok(())
+}
+
+/// Writes one user's credentials to a path, recorded: for commands that need them beside something else.
+pub(super) fn write_one(session: &Session, which: &str, path: &Path, passphrases: &PassphraseArgs) -> Result {
+    let made = make(session, &[which.to_owned()], None, passphrases)?;
+    let mut out = Out::create(path)?;
+    record(session, &made, None)?;
+    made.iter().try_for_each(|made| out.write(made.content.expose_secret()))
+}
+
+fn files(args: &CredsArgs, made: &[Made]) -> Result<Vec<Out>> {
+    let suffix = if args.to.is_some() { "creds.age" } else { "creds" };
+    let is_folder = |path: &Path| path.is_dir() || path.to_string_lossy().ends_with('/');
+    match (&args.file, made) {
+        (None, [one]) => Ok(vec![Out::create(Path::new(&format!("{}.{suffix}", user_name(one))))?]),
+        (Some(path), [_]) if !is_folder(path) => Ok(vec![Out::create(path)?]),
+        (Some(path), _) if path.as_os_str() == "-" => {
+            Err(CliError::usage("only one user's credentials go to standard output")
+                .hint("name a folder with --out DIR"))
+        }
+        (path, _) => {
+            let folder = path.clone().unwrap_or_else(|| PathBuf::from("."));
+            out::folder(&folder)?;
+            names(made).into_iter().map(|name| Out::create(&folder.join(format!("{name}.{suffix}")))).collect()
+        }
+    }
+}
+
+/// A name a file: the user's, with the account's before it where two users share one.
+fn names(made: &[Made]) -> Vec<String> {
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    for one in made {
+        *count.entry(user_name(one)).or_default() += 1;
+    }
+    let name = |one: &Made| match user_name(one) {
+        name if count[&name] == 1 => name,
+        name => format!("{}-{name}", file_name(one.account.account.name.as_str())),
+    };
+    made.iter().map(name).collect()
+}
+
+fn user_name(made: &Made) -> String {
+    file_name(made.user.user.name.as_str())
+}
+
+/// A name as a file's.
 pub(super) fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect()
+    let clean: String =
+        name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
+    if clean.starts_with('.') { format!("_{clean}") } else { clean }
 }

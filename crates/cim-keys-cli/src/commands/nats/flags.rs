@@ -1,12 +1,18 @@
-//! Flags that several commands share: what users may do, and what accounts may use.
+//! Flags that several commands share: what users may do, what accounts may use, and until when.
 
-use cim_keys::nats::claims::{Account, AccountLimits, JetStreamLimits, ResponsePermission, TimeRange, UserPermissions};
+mod account;
+mod expiry;
+
+pub(crate) use account::AccountArgs;
+pub(crate) use expiry::{Expiry, OverlapArgs};
+
+use cim_keys::nats::claims::{Permission, ResponsePermission, TimeRange, UserPermissions};
 use clap::Args;
 
-/// What a user may do: of a user itself, or of a role. Lists are added to; `--clear-permissions` empties them first.
+/// Subjects that are allowed and denied. Lists are added to; `--rm` and `--clear-permissions` take away first.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Permissions")]
-pub(crate) struct PermissionArgs {
+pub(crate) struct SubjectArgs {
     /// Allow publishing to these subjects
     #[arg(long, value_name = "SUBJECT", value_delimiter = ',')]
     allow_pub: Vec<String>,
@@ -25,7 +31,10 @@ pub(crate) struct PermissionArgs {
     /// Deny publishing and subscribing to these subjects
     #[arg(long, value_name = "SUBJECT", value_delimiter = ',')]
     deny_pubsub: Vec<String>,
-    /// Forget the subjects of before
+    /// Say nothing of these subjects any more
+    #[arg(long, value_name = "SUBJECT", value_delimiter = ',')]
+    rm: Vec<String>,
+    /// Forget the subjects and replies of before
     #[arg(long)]
     clear_permissions: bool,
     /// Allow so many replies to each message that comes with a reply subject; -1 for no limit
@@ -34,16 +43,48 @@ pub(crate) struct PermissionArgs {
     /// How long replies are allowed, such as 5s or 2m
     #[arg(long, value_name = "DURATION", requires = "allow_pub_response", value_parser = duration)]
     response_ttl: Option<i64>,
-    /// Connect only from these networks, such as 192.0.2.0/24
+}
+
+impl SubjectArgs {
+    /// Puts what was given into permissions.
+    pub(crate) fn apply(
+        &self,
+        publish: &mut Permission,
+        subscribe: &mut Permission,
+        resp: &mut Option<ResponsePermission>,
+    ) {
+        if self.clear_permissions {
+            (*publish, *subscribe, *resp) = Default::default();
+        }
+        for list in [&mut publish.allow, &mut publish.deny, &mut subscribe.allow, &mut subscribe.deny] {
+            list.retain(|subject| !self.rm.contains(subject));
+        }
+        add(&mut publish.allow, self.allow_pub.iter().chain(&self.allow_pubsub));
+        add(&mut publish.deny, self.deny_pub.iter().chain(&self.deny_pubsub));
+        add(&mut subscribe.allow, self.allow_sub.iter().chain(&self.allow_pubsub));
+        add(&mut subscribe.deny, self.deny_sub.iter().chain(&self.deny_pubsub));
+        if let Some(max) = self.allow_pub_response {
+            *resp = Some(ResponsePermission { max, ttl: self.response_ttl.unwrap_or_default() });
+        }
+    }
+}
+
+/// What a user may do: of a user itself, or of a role.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Permissions")]
+pub(crate) struct PermissionArgs {
+    #[command(flatten)]
+    subjects: SubjectArgs,
+    /// Connect only from these networks, such as 192.0.2.0/24; `any` takes that back
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     source_network: Vec<String>,
-    /// Connect only at these times of day: 08:00:00-17:30:00
+    /// Connect only at these times of day: 08:00:00-17:30:00; `any` takes that back
     #[arg(long, value_name = "START-END", value_delimiter = ',', value_parser = time_range)]
-    time: Vec<TimeRange>,
+    time: Vec<Option<TimeRange>>,
     /// The IANA time zone of --time, such as Europe/Amsterdam
     #[arg(long, value_name = "ZONE")]
     locale: Option<String>,
-    /// Connect only so: STANDARD, WEBSOCKET, LEAFNODE, LEAFNODE_WS, MQTT, MQTT_WS, IN_PROCESS
+    /// Connect only so: STANDARD, WEBSOCKET, LEAFNODE, LEAFNODE_WS, MQTT, MQTT_WS, IN_PROCESS; `any` takes that back
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     conn_type: Vec<String>,
     /// Subscriptions at most; -1 for no limit
@@ -66,118 +107,19 @@ pub(crate) struct PermissionArgs {
 impl PermissionArgs {
     /// Puts what was given into what a user may do.
     pub(crate) fn apply(&self, to: &mut UserPermissions) {
-        if self.clear_permissions {
-            (to.r#pub, to.sub, to.resp) = Default::default();
-        }
-        add(&mut to.r#pub.allow, self.allow_pub.iter().chain(&self.allow_pubsub));
-        add(&mut to.r#pub.deny, self.deny_pub.iter().chain(&self.deny_pubsub));
-        add(&mut to.sub.allow, self.allow_sub.iter().chain(&self.allow_pubsub));
-        add(&mut to.sub.deny, self.deny_sub.iter().chain(&self.deny_pubsub));
-        if let Some(max) = self.allow_pub_response {
-            to.resp = Some(ResponsePermission { max, ttl: self.response_ttl.unwrap_or_default() });
-        }
+        self.subjects.apply(&mut to.r#pub, &mut to.sub, &mut to.resp);
         replace(&mut to.src, &self.source_network);
-        replace(&mut to.times, &self.time);
-        replace(&mut to.allowed_connection_types, &self.conn_type);
+        if !self.time.is_empty() {
+            to.times = self.time.iter().flatten().cloned().collect();
+        }
+        let types: Vec<_> = self.conn_type.iter().map(|kind| upper_case(kind)).collect();
+        replace(&mut to.allowed_connection_types, &types);
         set(&mut to.times_location, self.locale.as_ref());
         set(&mut to.subs, self.subs.as_ref());
         set(&mut to.data, self.data.as_ref());
         set(&mut to.payload, self.payload.as_ref());
         set(&mut to.bearer_token, self.bearer.as_ref());
         set(&mut to.proxy_required, self.proxy_required.as_ref());
-    }
-}
-
-/// What an account may use.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Limits")]
-pub(crate) struct LimitArgs {
-    /// Connections at most; -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    conns: Option<i64>,
-    /// Leaf node connections at most; -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    leaf_conns: Option<i64>,
-    /// Subscriptions at most; -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    subscriptions: Option<i64>,
-    /// Bytes at most; -1 for no limit
-    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
-    data: Option<i64>,
-    /// Bytes of a message at most; -1 for no limit
-    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
-    payload: Option<i64>,
-    /// Imports at most; -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    imports: Option<i64>,
-    /// Exports at most; -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    exports: Option<i64>,
-    /// Whether exports may hold wildcards
-    #[arg(long, value_name = "BOOL")]
-    wildcard_exports: Option<bool>,
-    /// Refuse users whose token alone is a credential
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    disallow_bearer: Option<bool>,
-    /// Let JetStream be used without limits; the flags below set some
-    #[arg(long)]
-    js_enable: bool,
-    /// Switch JetStream off
-    #[arg(long, conflicts_with = "js_enable")]
-    js_disable: bool,
-    /// Bytes in memory; -1 for no limit
-    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
-    js_mem_storage: Option<i64>,
-    /// Bytes on disk; -1 for no limit
-    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
-    js_disk_storage: Option<i64>,
-    /// Streams; -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    js_streams: Option<i64>,
-    /// Consumers; -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    js_consumer: Option<i64>,
-    /// Let the JetStream flags count for streams with so many replicas, as a tier of their own
-    #[arg(long, value_name = "REPLICAS")]
-    js_tier: Option<u8>,
-}
-
-impl LimitArgs {
-    /// Puts what was given into an account's claims.
-    pub(crate) fn apply(&self, account: &mut Account) {
-        let limits = &mut account.limits;
-        set(&mut limits.conn, self.conns.as_ref());
-        set(&mut limits.leaf, self.leaf_conns.as_ref());
-        set(&mut limits.subs, self.subscriptions.as_ref());
-        set(&mut limits.data, self.data.as_ref());
-        set(&mut limits.payload, self.payload.as_ref());
-        set(&mut limits.imports, self.imports.as_ref());
-        set(&mut limits.exports, self.exports.as_ref());
-        set(&mut limits.wildcards, self.wildcard_exports.as_ref());
-        set(&mut limits.disallow_bearer, self.disallow_bearer.as_ref());
-        self.apply_jetstream(limits);
-    }
-
-    fn apply_jetstream(&self, limits: &mut AccountLimits) {
-        if self.js_disable {
-            limits.jetstream = JetStreamLimits::default();
-            limits.tiered_limits.clear();
-        }
-        let given = [self.js_mem_storage, self.js_disk_storage, self.js_streams, self.js_consumer];
-        if !self.js_enable && given.iter().all(Option::is_none) {
-            return;
-        }
-        let slot = match self.js_tier {
-            None => &mut limits.jetstream,
-            Some(replicas) => limits.tiered_limits.entry(format!("R{replicas}")).or_default(),
-        };
-        if self.js_enable || *slot == JetStreamLimits::default() {
-            *slot = JetStreamLimits::UNLIMITED;
-        }
-        set(&mut slot.mem_storage, self.js_mem_storage.as_ref());
-        set(&mut slot.disk_storage, self.js_disk_storage.as_ref());
-        set(&mut slot.streams, self.js_streams.as_ref());
-        set(&mut slot.consumer, self.js_consumer.as_ref());
     }
 }
 
@@ -210,10 +152,20 @@ fn add<'t>(to: &mut Vec<String>, items: impl Iterator<Item = &'t String>) {
     }
 }
 
-fn replace<T: Clone>(to: &mut Vec<T>, by: &[T]) {
-    if !by.is_empty() {
-        *to = by.to_vec();
+/// Replaces a list; `any` alone empties it.
+fn replace(to: &mut Vec<String>, by: &[String]) {
+    match by {
+        [] => {}
+        [any] if any.eq_ignore_ascii_case(ANY) => to.clear(),
+        by => *to = by.to_vec(),
     }
+}
+
+/// What takes a restriction back.
+const ANY: &str = "any";
+
+fn upper_case(kind: &str) -> String {
+    if kind.eq_ignore_ascii_case(ANY) { ANY.to_owned() } else { kind.to_ascii_uppercase() }
 }
 
 fn set<T: Clone>(to: &mut T, by: Option<&T>) {
@@ -222,13 +174,16 @@ fn set<T: Clone>(to: &mut T, by: Option<&T>) {
     }
 }
 
-fn time_range(text: &str) -> Result<TimeRange, String> {
+fn time_range(text: &str) -> Result<Option<TimeRange>, String> {
+    if text.eq_ignore_ascii_case(ANY) {
+        return Ok(None);
+    }
     let (start, end) = text.split_once('-').ok_or("write it as 08:00:00-17:30:00")?;
-    Ok(TimeRange { start: start.to_owned(), end: end.to_owned() })
+    Ok(Some(TimeRange { start: start.to_owned(), end: end.to_owned() }))
 }
 
 /// A duration in nanoseconds: a number with ms, s, m or h.
-fn duration(text: &str) -> Result<i64, String> {
+pub(crate) fn duration(text: &str) -> Result<i64, String> {
     let wrong = || "write it as 500ms, 5s, 2m or 1h".to_owned();
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);

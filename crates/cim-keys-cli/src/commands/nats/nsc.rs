@@ -21,7 +21,7 @@ use crate::{ledger, place};
 pub(crate) struct ImportArgs {
     /// The nsc home: its data folder, the folder `stores` in it, or what `nsc --all-dirs` was given
     #[arg(long, value_name = "DIR")]
-    nsc: PathBuf,
+    nsc: Option<PathBuf>,
     /// The folder with the seeds, where it is not `keys` in the home (nsc's NKEYS_PATH)
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub(crate) struct ImportArgs {
 pub(crate) struct ExportArgs {
     /// The folder to write, which must not exist yet; `nsc --all-dirs DIR` opens it
     #[arg(long, value_name = "DIR")]
-    nsc: PathBuf,
+    nsc: Option<PathBuf>,
     /// Write the private keys too, in plaintext as nsc keeps them; recorded for each
     #[arg(long)]
     with_seeds: bool,
@@ -67,12 +67,18 @@ impl From<ExportError> for CliError {
     }
 }
 
+/// The home, which these commands are about unless a subcommand says otherwise.
+fn named(home: Option<&PathBuf>) -> Result<&PathBuf> {
+    home.ok_or_else(|| CliError::usage("say what to do: add, edit, list or delete; or name an nsc home with --nsc DIR"))
+}
+
 pub(crate) fn import(args: &ImportArgs, global: &Global, ui: Ui) -> Result {
-    let home = Home::open(&args.nsc)?;
+    let nsc = named(args.nsc.as_ref())?;
+    let home = Home::open(nsc)?;
     let name = home.choose(args.operator.as_deref())?.to_owned();
     let mut skipped = Vec::new();
     let stored = home.read(&name, &mut skipped)?;
-    let keys = args.keys.clone().unwrap_or_else(|| args.nsc.join("keys"));
+    let keys = args.keys.clone().unwrap_or_else(|| nsc.join("keys"));
     let keyring = Keyring::open(&keys, home.folder(), &name);
 
     let session = open_or_make(args, global, ui)?;
@@ -144,8 +150,9 @@ fn open_or_make(args: &ImportArgs, global: &Global, ui: Ui) -> Result<Session> {
 }
 
 pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
-    if args.nsc.symlink_metadata().is_ok() {
-        return Err(ExportError::Exists(args.nsc.clone()).into());
+    let nsc = named(args.nsc.as_ref())?;
+    if nsc.symlink_metadata().is_ok() {
+        return Err(ExportError::Exists(nsc.clone()).into());
     }
     let seeds = if args.with_seeds { Seeds::Plaintext } else { Seeds::Without };
     let session = ledger::write(global)?;
@@ -164,8 +171,8 @@ pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
             home.keys.iter().map(|&key_id| Command::ExportKey { key_id, recipient: None, reason: reason.clone() });
         session.store().execute(session.context(), commands.collect())?;
     }
-    home.write(&args.nsc)?;
-    let shown = visible(&args.nsc.to_string_lossy()).into_owned();
+    home.write(nsc)?;
+    let shown = visible(&nsc.to_string_lossy()).into_owned();
     ui.object(&json!({
         "nsc": shown,
         "operator": home.operator,

@@ -1,12 +1,15 @@
 //! `nats operator`: made with its signing key and system account, edited, rotated.
 
+use cim_keys::app::nats::accounts::NewAccount;
 use cim_keys::app::nats::{lookup, operators};
+use cim_keys::custody::{ISSUING, ROOT};
 use cim_keys::events::Set;
+use cim_keys::ids::{NatsAccountId, NatsOperatorId};
 use cim_keys::ledger::{EntityRef, Kind};
-use cim_keys::text::{Name, Note, Url};
+use cim_keys::text::{Label, Name, Note, Url};
 use clap::{Args, Subcommand};
 
-use super::flags::TagArgs;
+use super::flags::{OverlapArgs, TagArgs};
 use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::{CliError, Result};
@@ -35,6 +38,10 @@ pub(crate) struct AddArgs {
     /// The system account's name
     #[arg(long, value_name = "NAME", default_value = "SYS", value_parser = Name::typed)]
     system_account: Name,
+    /// Keep the signing key cold, in compartment `root`: every change of an account, a revocation too, then needs the root
+    /// passphrase
+    #[arg(long, conflicts_with = "no_signing_key")]
+    cold: bool,
     /// Make no signing key: the identity key signs accounts, and must be at hand whenever one changes
     #[arg(long, conflicts_with = "strict")]
     no_signing_key: bool,
@@ -81,6 +88,11 @@ pub(crate) struct RotateArgs {
     /// Why
     #[arg(long, value_parser = Note::typed)]
     reason: Note,
+    /// The custody compartment of the new key: root for a cold one [default: that of the key before]
+    #[arg(long, value_name = "NAME")]
+    compartment: Option<Label>,
+    #[command(flatten)]
+    overlap: OverlapArgs,
     #[command(flatten)]
     passphrases: PassphraseArgs,
 }
@@ -107,7 +119,8 @@ pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
                 return Err(CliError::refused("nothing was rotated"));
             }
             super::act(&args.passphrases, global, ui, |work| {
-                operators::rotate_signing_key(work, &args.reason).map(|_| ())
+                let (compartment, until) = (args.compartment.as_ref(), args.overlap.until());
+                operators::rotate_signing_key(work, compartment, until, &args.reason).map(|_| ())
             })
         }
     }
@@ -115,10 +128,19 @@ pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
 
 fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     super::act(&args.passphrases, global, ui, |work| {
+        let system = NewAccount {
+            id: NatsAccountId::mint(),
+            name: args.system_account.clone(),
+            description: None,
+            system: true,
+        };
+        let compartment = if args.cold { ROOT } else { ISSUING };
+        let signing_key = if args.no_signing_key { None } else { Some(Label::new(compartment)?) };
         let new = operators::NewOperator {
+            id: NatsOperatorId::mint(),
             name: args.name.clone(),
-            system_account: args.system_account.clone(),
-            signing_key: !args.no_signing_key,
+            system_account: system,
+            signing_key,
             strict: args.strict,
             service_urls: args.details.service_url.iter().cloned().collect(),
             account_server_url: args.details.account_server_url.clone(),

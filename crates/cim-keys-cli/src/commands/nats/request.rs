@@ -112,7 +112,7 @@ pub(crate) fn sign(args: &SignArgs, global: &Global, ui: Ui) -> Result {
         return ui.line("Nothing was recorded.");
     }
     session.correlate(opened.id);
-    apply_command::carry_out_reviewed(session, opened.prepared, ui)
+    apply_command::carry_out_reviewed(session, opened.prepared, &global.passphrases, ui)
 }
 
 /// Asks for a phrase to be typed again. `--yes` is no answer to that.

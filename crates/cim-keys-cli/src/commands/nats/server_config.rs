@@ -1,15 +1,13 @@
-//! `nats server-config`: what a server needs to trust the operator.
+//! `nats server-config`: what servers need to trust the operator.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use cim_keys::app::nats::server_config::{Resolver, server_config};
+use cim_keys::app::nats::server_config::{Deployment, Resolver, Server, server_config};
 use cim_keys::text::visible;
 use clap::{Args, ValueEnum};
 
 use crate::cli::Global;
+use crate::commands::out::{self, Out};
 use crate::error::{CliError, Result};
 use crate::ledger;
 use crate::ui::Ui;
@@ -19,11 +17,19 @@ pub(crate) struct ServerConfigArgs {
     /// Where servers find account tokens
     #[arg(long, value_enum, default_value_t = ResolverArg::Full)]
     resolver: ResolverArg,
-    /// The server's name
-    #[arg(long, value_name = "NAME")]
-    server_name: Option<String>,
-    /// The file to write, which must not exist yet; standard output without it
-    #[arg(long, value_name = "FILE")]
+    /// Write a whole configuration for each of these servers, as one cluster: NAME, or NAME=HOST[:PORT[:CLUSTER_PORT]]
+    /// where the name is no host's
+    #[arg(long, value_name = "SERVER", value_delimiter = ',', requires = "out", value_parser = server)]
+    servers: Vec<Server>,
+    /// The cluster's name [default: that of the ledger's operator]
+    #[arg(long, value_name = "NAME", requires = "servers")]
+    cluster: Option<String>,
+    /// The folder on the servers that each keeps its own folder in, with its tokens and streams
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "servers")]
+    store_dir: String,
+    /// The file to write, which must not exist yet; with --servers a folder, for SERVER/nats.conf; standard output without
+    /// it
+    #[arg(long, value_name = "FILE|DIR")]
     out: Option<PathBuf>,
 }
 
@@ -37,6 +43,24 @@ enum ResolverArg {
     Cache,
 }
 
+/// The ports that servers listen on when nothing else is said.
+const PORTS: (u16, u16) = (4222, 6222);
+
+fn server(text: &str) -> std::result::Result<Server, String> {
+    let (name, place) = text.split_once('=').unwrap_or((text, text));
+    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let mut parts = place.split(':');
+    let host = parts.next().unwrap_or_default();
+    let mut port = |default: u16| parts.next().map_or(Ok(default), str::parse::<u16>);
+    let (Ok(client), Ok(cluster)) = (port(PORTS.0), port(PORTS.1)) else {
+        return Err("a port is a number up to 65535".to_owned());
+    };
+    if !word(name) || name.starts_with('.') || !word(host) || parts.next().is_some() {
+        return Err("write NAME or NAME=HOST:PORT:CLUSTER_PORT, of letters, digits, hyphens and dots".to_owned());
+    }
+    Ok(Server { name: name.to_owned(), host: host.to_owned(), port: client, cluster_port: cluster })
+}
+
 pub(crate) fn run(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
     let restricted = super::restricted(&session)?;
@@ -45,15 +69,40 @@ pub(crate) fn run(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
         ResolverArg::Full => Resolver::Full,
         ResolverArg::Cache => Resolver::Cache,
     };
-    let text =
-        session.store().view(|view| server_config(view, &restricted, resolver, args.server_name.as_deref()))??;
-    let Some(path) = &args.out else { return ui.raw(text.as_bytes()) };
-    let shown = visible(&path.to_string_lossy()).into_owned();
-    let cannot = |error: std::io::Error| {
-        CliError::failed(format!("cannot write {shown}")).because(&error).hint("name a file that does not exist yet")
+    let text = |server: Option<(&Deployment, &Server)>| -> Result<String> {
+        Ok(session.store().view(|view| server_config(view, &restricted, resolver, server))??)
     };
+    match (&args.out, args.servers.as_slice()) {
+        (None, _) => ui.raw(text(None)?.as_bytes()),
+        (Some(path), []) => {
+            write(path, &text(None)?, None, ui)?;
+            let shown = visible(&path.to_string_lossy()).into_owned();
+            ui.line(format_args!("{shown} is written; `nats-server -js -c {shown}` starts with it."))
+        }
+        (Some(folder), servers) => {
+            let (_, operator) = super::look(global, cim_keys::app::nats::lookup::operator)?;
+            let cluster =
+                args.cluster.clone().unwrap_or_else(|| super::creds::file_name(operator.operator.name.as_str()));
+            let deployment = Deployment { cluster, servers: servers.to_vec(), store_dir: args.store_dir.clone() };
+            for (place, server) in servers.iter().enumerate() {
+                if servers[..place].iter().any(|other| other.name.eq_ignore_ascii_case(&server.name)) {
+                    return Err(CliError::usage(format!("{} is named twice", server.name)));
+                }
+                let own = folder.join(&server.name);
+                out::folder(&own)?;
+                let path = own.join("nats.conf");
+                write(&path, &text(Some((&deployment, server)))?, Some(&server.name), ui)?;
+                let shown = visible(&path.to_string_lossy()).into_owned();
+                ui.line(format_args!("{shown} is written; `nats-server -c {shown}` starts with it."))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn write(path: &Path, text: &str, server: Option<&str>, ui: Ui) -> Result {
     // Tokens of accounts are in it: for servers, not for everybody.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)?;
-    ui.line(format_args!("{shown} is written; `nats-server -js -c {shown}` starts with it."))
+    let mut out = Out::create(path)?;
+    out.write(text.as_bytes())?;
+    ui.object(&serde_json::json!({ "file": out.shown(), "server": server }))
 }

@@ -1,13 +1,14 @@
 //! `nats signing-key`: of accounts, plain or with a role that fixes what its users may do.
 
-use cim_keys::app::nats::lookup;
 use cim_keys::app::nats::signing_keys::{self, NewSigningKey};
+use cim_keys::app::nats::{accounts, lookup};
+use cim_keys::ids::KeyId;
 use cim_keys::ledger::{EntityRef, Facts, Kind};
-use cim_keys::nats::claims::UserPermissions;
-use cim_keys::text::{Label, Name, Note};
+use cim_keys::nats::claims::{SigningKey, UserPermissions};
+use cim_keys::text::{Label, Name, Note, visible};
 use clap::{Args, Subcommand};
 
-use super::flags::PermissionArgs;
+use super::flags::{OverlapArgs, PermissionArgs};
 use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::{CliError, Result};
@@ -15,15 +16,19 @@ use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one is made in a run of the program")]
 pub(crate) enum SigningKeyCommand {
     /// Give an account a signing key; with --role its users may do what the flags below say, and nothing else
-    Add(AddArgs),
+    Add(Box<AddArgs>),
+    /// Change what a role gives its users: they need no new tokens
+    Edit(Box<EditArgs>),
     /// List signing keys
     List(ListArgs),
+    /// Show a signing key, and what its role gives
+    Show(WhichArgs),
     /// Replace a signing key, and sign its account and its users anew
-    Rotate(EndArgs),
+    Rotate(RotateArgs),
     /// Take a signing key out of use: its users are cut off once the account is pushed
+    #[command(visible_aliases = ["revoke", "delete"])]
     Retire(EndArgs),
 }
 
@@ -47,6 +52,37 @@ pub(crate) struct AddArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// The account: its name or public key
+    account: String,
+    /// Which one: its role or public key
+    which: String,
+    /// What the role is for
+    #[arg(long)]
+    description: Option<String>,
+    #[command(flatten)]
+    permissions: PermissionArgs,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhichArgs {
+    /// The account: its name or public key
+    account: String,
+    /// Which one: its role or public key
+    which: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    #[command(flatten)]
+    end: EndArgs,
+    #[command(flatten)]
+    overlap: OverlapArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct EndArgs {
     /// The account: its name or public key
     account: String,
@@ -66,7 +102,8 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
             let mut template = UserPermissions::unlimited();
             args.permissions.apply(&mut template);
             let (role, description) = (args.role.clone(), args.description.clone());
-            let new = NewSigningKey { role, template, description, compartment: args.compartment.clone() };
+            let id = KeyId::mint();
+            let new = NewSigningKey { id, role, template, description, compartment: args.compartment.clone() };
             signing_keys::add(work, &account, new)
         }),
         SigningKeyCommand::List(args) => {
@@ -84,20 +121,68 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
                 ]
             })
         }
-        SigningKeyCommand::Rotate(args) => super::act(&args.passphrases, global, ui, |work| {
+        SigningKeyCommand::Edit(args) => super::act(&args.passphrases, global, ui, |work| {
             let account = lookup::account(work.view(), &args.account)?;
-            let key = signing_keys::find(work, &account, &args.which)?;
-            signing_keys::rotate(work, &account, &key, &args.reason).map(|_| ())
+            let key = signing_keys::find(work.view(), &account, &args.which)?;
+            signing_keys::edit(work, &account, &key, &|scope| {
+                args.permissions.apply(&mut scope.template);
+                if let Some(description) = &args.description {
+                    scope.description.clone_from(description);
+                }
+            })
         }),
+        SigningKeyCommand::Show(args) => show(&args, global, ui),
+        SigningKeyCommand::Rotate(RotateArgs { end: args, overlap }) => {
+            super::act(&args.passphrases, global, ui, |work| {
+                let account = lookup::account(work.view(), &args.account)?;
+                let key = signing_keys::find(work.view(), &account, &args.which)?;
+                signing_keys::rotate(work, &account, &key, overlap.until(), &args.reason).map(|_| ())
+            })
+        }
         SigningKeyCommand::Retire(args) => {
+            let (_, users) = super::look(global, |view| {
+                let account = lookup::account(view, &args.account)?;
+                signing_keys::signed_by(view, &account, &signing_keys::find(view, &account, &args.which)?)
+            })?;
+            super::tell_cut_off(&users.iter().map(|user| user.user.name.to_string()).collect::<Vec<_>>(), ui);
             if !ui.confirm(&format!("Take the signing key {} out of use? Its users are cut off.", args.which))? {
                 return Err(CliError::refused("nothing was retired"));
             }
             super::act(&args.passphrases, global, ui, |work| {
                 let account = lookup::account(work.view(), &args.account)?;
-                let key = signing_keys::find(work, &account, &args.which)?;
-                signing_keys::retire(work, &account, &key, &args.reason)
+                let key = signing_keys::find(work.view(), &account, &args.which)?;
+                signing_keys::retire(work, &account, &key, None, &args.reason)
             })
         }
     }
+}
+
+/// A signing key with how the account's token lists it.
+fn show(args: &WhichArgs, global: &Global, ui: Ui) -> Result {
+    let (_, (key, listed)) = super::look(global, |view| {
+        let account = lookup::account(view, &args.account)?;
+        let key = signing_keys::find(view, &account, &args.which)?;
+        let mut listed = accounts::claims(&account)?.nats.signing_keys;
+        listed.retain(|known| known.public_key() == key.public_key.as_str());
+        Ok((key, listed.pop()))
+    })?;
+    let scope = match &listed {
+        Some(SigningKey::Scoped(scope)) => Some(scope),
+        _ => None,
+    };
+    let template = scope.map(|scope| serde_json::to_value(&scope.template).unwrap_or_default());
+    ui.object(&serde_json::json!({
+        "account": args.account,
+        "id": key.key_id,
+        "public_key": key.public_key,
+        "role": key.role,
+        "description": scope.map(|scope| &scope.description),
+        "compartment": key.compartment,
+        "template": template,
+    }))?;
+    let role = key.role.as_ref().map_or_else(|| "none: it signs users as they are".to_owned(), ToString::to_string);
+    let compartment = key.compartment.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let mut facts = vec![("public key", key.public_key.to_string()), ("role", role), ("compartment", compartment)];
+    facts.extend(template.map(|template| ("template", template.to_string())));
+    ui.facts(&facts.iter().map(|(name, value)| (*name, visible(value).into_owned())).collect::<Vec<_>>())
 }

@@ -1,16 +1,17 @@
 //! `nats user`: made, edited, rotated, cut off.
 
 use cim_keys::app::lookup as entities_lookup;
-use cim_keys::app::nats::users::{self, NewUser};
+use cim_keys::app::nats::users::{self, NewUser, SignWith};
 use cim_keys::app::nats::{NatsError, lookup};
 use cim_keys::events::Party;
+use cim_keys::ids::NatsUserId;
 use cim_keys::ledger::{EntityRef, Facts, Kind, View};
 use cim_keys::nats::claims::User;
+use cim_keys::nats::presets::Preset;
 use cim_keys::text::{Name, Note};
-use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
 
-use super::flags::{PermissionArgs, TagArgs};
+use super::flags::{Expiry, OverlapArgs, PermissionArgs, TagArgs};
 use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::{CliError, Result};
@@ -20,17 +21,18 @@ use crate::ui::Ui;
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
     /// Make a user: everything is allowed as far as the account goes, unless said otherwise
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Change what a user may do, its name or its end
-    Edit(EditArgs),
+    Edit(Box<EditArgs>),
     /// List users
     List(ListArgs),
     /// Show a user
     Show(WhichArgs),
     /// Cut a user off, and sign its account anew
+    #[command(visible_alias = "delete")]
     Revoke(EndArgs),
-    /// Give a user a new key, revoke the old one, and sign its account anew
-    Rotate(EndArgs),
+    /// Give a user a new key with the same permissions; the old one is revoked, at once or at a set time
+    Rotate(RotateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -46,6 +48,9 @@ pub(crate) struct AddArgs {
     /// Sign with this role, or with the signing key of this public key
     #[arg(long, visible_alias = "signing-key", value_name = "ROLE|KEY")]
     role: Option<String>,
+    /// Begin with the permissions of one job: pusher, publisher, subscriber or auditor
+    #[arg(long, value_name = "NAME", conflicts_with = "role")]
+    preset: Option<Preset>,
     #[command(flatten)]
     details: Details,
     #[command(flatten)]
@@ -57,9 +62,10 @@ struct Details {
     /// Who uses it: person:NAME, unit:NAME or service:NAME
     #[arg(long, value_name = "PARTY")]
     owner: Option<String>,
-    /// When it ends by itself: a date or an RFC 3339 time
-    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_lenient)]
-    expires: Option<Timestamp>,
+    /// When it ends by itself: a date, an RFC 3339 time, a time from now (30d, 12h), or never [default: never; a year for
+    /// users of a person; 30d for presets pusher and auditor]
+    #[arg(long, visible_alias = "expiry", value_name = "TIME")]
+    expires: Option<Expiry>,
     #[command(flatten)]
     permissions: PermissionArgs,
     #[command(flatten)]
@@ -85,6 +91,9 @@ pub(crate) struct EditArgs {
     /// Another name
     #[arg(long, value_parser = Name::typed)]
     name: Option<Name>,
+    /// Sign with this role, or with the signing key of this public key; its permissions replace the user's own
+    #[arg(long, visible_alias = "signing-key", value_name = "ROLE|KEY")]
+    role: Option<String>,
     #[command(flatten)]
     details: Details,
     #[command(flatten)]
@@ -100,6 +109,14 @@ pub(crate) struct EndArgs {
     reason: Note,
     #[command(flatten)]
     passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    #[command(flatten)]
+    end: EndArgs,
+    #[command(flatten)]
+    overlap: OverlapArgs,
 }
 
 pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
@@ -131,9 +148,9 @@ pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
                 users::revoke(work, &account, &user, &args.reason)
             })
         }
-        UserCommand::Rotate(args) => super::act(&args.passphrases, global, ui, |work| {
+        UserCommand::Rotate(RotateArgs { end: args, overlap }) => super::act(&args.passphrases, global, ui, |work| {
             let (account, user) = lookup::user(work.view(), &args.which)?;
-            users::rotate(work, &account, &user, &args.reason)
+            users::rotate(work, &account, &user, overlap.until(), &args.reason)
         }),
     }
 }
@@ -144,13 +161,18 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let name = Name::typed(name)?;
     super::act(&args.passphrases, global, ui, |work| {
         let account = lookup::account(work.view(), account)?;
-        let new = NewUser {
-            name: name.clone(),
-            owner: args.details.owner(work.view())?,
-            signing_key: args.role.clone(),
-            expires_at: args.details.expires,
+        let owner = args.details.owner(work.view())?;
+        let expires_at = match args.details.expires {
+            Some(expiry) => expiry.time(),
+            None => users::default_expiry(work, owner.as_ref(), args.preset),
         };
-        users::add(work, &account, new, &|user| args.details.apply(user)).map(|_| ())
+        let new = NewUser { name: name.clone(), owner, signing_key: args.role.clone(), expires_at };
+        users::add(work, &account, NatsUserId::mint(), new, &|user| {
+            if let Some(preset) = args.preset {
+                user.permissions = preset.permissions();
+            }
+            args.details.apply(user);
+        })
     })
 }
 
@@ -162,6 +184,7 @@ fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
             work,
             &account,
             &facts,
+            args.role.as_deref().map_or(SignWith::AsBefore, SignWith::Role),
             &|user| {
                 if let Some(name) = &args.name {
                     user.name = name.clone();
@@ -169,8 +192,8 @@ fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
                 if owner.is_some() {
                     user.owner = owner.clone();
                 }
-                if args.details.expires.is_some() {
-                    user.expires_at = args.details.expires;
+                if let Some(expiry) = args.details.expires {
+                    user.expires_at = expiry.time();
                 }
             },
             &|claims| args.details.apply(claims),

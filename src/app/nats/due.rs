@@ -1,0 +1,133 @@
+//! Keys that were replaced with an overlap: until when they are good, and how they end.
+//!
+//! A server takes a revocation at once, whatever time stands in it, and a token that is out has the expiry that it was made
+//! with. So an overlap is kept here: the ledger remembers when the old key is to end, and ends it then.
+
+use super::lookup;
+use super::signing_keys;
+use super::work::{NatsError, Work};
+use super::{accounts, operators, users};
+use crate::events::{KeyPurpose, NatsHolder, NatsSigningKeyGenerated, RevocationReason};
+use crate::ids::KeyId;
+use crate::ledger::{AccountFacts, Command, EntityRef, Facts, How, KeyFacts, Kind, NatsCommand, UserFacts, View};
+use crate::text::Note;
+use crate::time::Timestamp;
+
+/// What an old key still lets in.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Old {
+    /// A user comes with it.
+    User(Box<AccountFacts>, Box<UserFacts>),
+    /// Users, or accounts, are signed by it.
+    SigningKey(Box<NatsSigningKeyGenerated>),
+}
+
+/// A key that was replaced, and is good until it is retired.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The old key.
+    pub key: KeyFacts,
+    /// When it is to end.
+    pub retire_at: Timestamp,
+    /// What it still lets in.
+    pub old: Old,
+}
+
+/// All keys that still have to end, the most urgent first.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn scheduled(view: &dyn View) -> Result<Vec<Due>, NatsError> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = view.list(Kind::Key, after, 1_000)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.entity_ref().id);
+        for entity in page {
+            let rotated = entity.ended.as_ref().is_some_and(|ended| ended.how == How::Rotated);
+            let Facts::Key(key) = entity.facts else { continue };
+            let Some(retire_at) = key.retire_at.filter(|_| rotated) else { continue };
+            if let Some(old) = old(view, &key)? {
+                found.push(Due { key, retire_at, old });
+            }
+        }
+    }
+    found.sort_by_key(|due| due.retire_at);
+    Ok(found)
+}
+
+fn old(view: &dyn View, key: &KeyFacts) -> Result<Option<Old>, NatsError> {
+    if let Some(entity) = view.get(EntityRef::signing_key(key.key_id))? {
+        return Ok(match entity.facts {
+            Facts::SigningKey(ref facts) if entity.is_active() => Some(Old::SigningKey(Box::new(facts.clone()))),
+            _ => None,
+        });
+    }
+    if key.purpose != KeyPurpose::NatsUser {
+        return Ok(None);
+    }
+    // Its successor may have been replaced as well; the last one is what the user has now.
+    let mut successor = key.successor_id;
+    while let Some(id) = successor {
+        let Some(Facts::Key(next)) = view.get(id.into())?.map(|entity| entity.facts) else { return Ok(None) };
+        match lookup::user(view, next.public_key.as_str()) {
+            Ok((account, user)) => return Ok(Some(Old::User(Box::new(account), Box::new(user)))),
+            Err(_) => successor = next.successor_id,
+        }
+    }
+    Ok(None)
+}
+
+/// Says that a key takes over from another, which stays good until a time.
+pub(super) fn replace(
+    work: &mut Work<'_, '_>,
+    key_id: KeyId,
+    successor_id: KeyId,
+    retire_at: Timestamp,
+) -> Result<(), NatsError> {
+    work.run(NatsCommand::ReplaceKey { key_id, successor_id, retire_at })
+}
+
+/// Ends every key whose time has come, and signs what they let in anew. Says which.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn end(work: &mut Work<'_, '_>, reason: &Note) -> Result<Vec<Due>, NatsError> {
+    let now = i64::try_from(work.now()).unwrap_or(i64::MAX);
+    let mut due = scheduled(work.view())?;
+    due.retain(|due| due.retire_at.unix_micros().div_euclid(1_000_000) <= now);
+    for one in &due {
+        match &one.old {
+            Old::User(account, user) => {
+                revoke_key(work, &one.key, reason)?;
+                let (until, key) = (users::revocation_second(work, user), one.key.public_key.to_string());
+                let account = lookup::account(work.view(), account.account.public_key.as_str())?;
+                accounts::edit(work, &account, &|_| {}, &|claims| {
+                    claims.revocations.insert(key.clone(), until);
+                })?;
+            }
+            Old::SigningKey(key) => match &key.holder {
+                NatsHolder::Operator(_) => {
+                    signing_keys::record_retirement(work, key, one.key.successor_id, reason)?;
+                    operators::edit(work, &|_| {}, &|_| {})?;
+                }
+                NatsHolder::Account(id) => {
+                    if let Some(Facts::Account(account)) = work.view().get((*id).into())?.map(|entity| entity.facts) {
+                        signing_keys::retire(work, &account, key, one.key.successor_id, reason)?;
+                    }
+                }
+            },
+        }
+    }
+    Ok(due)
+}
+
+fn revoke_key(work: &mut Work<'_, '_>, key: &KeyFacts, reason: &Note) -> Result<(), NatsError> {
+    work.run_any(Command::RevokeKey {
+        key_id: key.key_id,
+        reason: RevocationReason::Superseded,
+        note: Some(reason.clone()),
+        invalid_since: None,
+    })
+}

@@ -1,0 +1,394 @@
+//! Tokens of one act: edited while it goes on, and checked, signed and recorded when it ends, one an identity.
+
+use std::collections::BTreeMap;
+
+use super::work::{Change, Made, NatsError, Work, read_claims};
+use super::{lookup, operators};
+use crate::events::{JwtClaimsCreated, JwtKind, JwtSigned, Link, NatsHolder, NatsParty};
+use crate::ids::{NatsAccountId, NatsUserId};
+use crate::ipld_support::cid_of_blob;
+use crate::ledger::{AccountFacts, Facts, Kind, NatsCommand, OperatorFacts, Refusal, TokenFacts, UserFacts};
+use crate::nats::check::{Finding, check_account, check_operator, check_signer, check_sources, check_user_of};
+use crate::nats::claims::{Account, Activation, Body, Claims, Operator, Registered, SigningKey, User};
+use crate::nats::jwt::{self, SignError};
+use crate::text::{Document, Label, PublicKey};
+
+/// Claims that are to be signed when the act ends.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    operator: Option<Claims<Operator>>,
+    accounts: BTreeMap<NatsAccountId, Claims<Account>>,
+    users: BTreeMap<NatsUserId, (Claims<User>, Made)>,
+}
+
+/// Accounts that are about to be signed, and by which key; by their public keys.
+type Accounts = BTreeMap<String, (AccountFacts, Claims<Account>, Made)>;
+
+impl Work<'_, '_> {
+    /// The operator's claims, as this act leaves them so far.
+    pub(super) fn operator_claims(&self, facts: &OperatorFacts) -> Result<Claims<Operator>, NatsError> {
+        match (&self.pending.operator, &facts.token) {
+            (Some(claims), _) => Ok(claims.clone()),
+            (None, Some(token)) => read_claims(facts.operator.name.as_str(), token),
+            (None, None) => Err(NatsError::NoToken(facts.operator.name.to_string())),
+        }
+    }
+
+    /// An account's claims, as this act leaves them so far.
+    pub(crate) fn account_claims(&self, facts: &AccountFacts) -> Result<Claims<Account>, NatsError> {
+        match self.pending.accounts.get(&facts.account.account_id) {
+            Some(claims) => Ok(claims.clone()),
+            None => super::accounts::claims(facts),
+        }
+    }
+
+    /// A user's claims, as this act leaves them so far.
+    pub(super) fn user_claims(&self, facts: &UserFacts) -> Result<Claims<User>, NatsError> {
+        match self.pending.users.get(&facts.user.user_id) {
+            Some((claims, _)) => Ok(claims.clone()),
+            None => super::users::claims(facts),
+        }
+    }
+
+    /// What a role gives its users; nothing for a key that is no role's.
+    pub(super) fn template(
+        &self,
+        account: &AccountFacts,
+        signer: &Made,
+    ) -> Result<Option<crate::nats::claims::UserPermissions>, NatsError> {
+        let find = |claims: &Claims<Account>| {
+            let mut keys = claims.nats.signing_keys.iter();
+            keys.find_map(|key| match key {
+                SigningKey::Scoped(scope) if scope.key == signer.public_key.as_str() => Some(scope.template.clone()),
+                _ => None,
+            })
+        };
+        match self.pending.accounts.get(&account.account.account_id) {
+            Some(claims) => Ok(find(claims)),
+            None => Ok(find(&super::accounts::claims(account)?)),
+        }
+    }
+
+    /// The operator gets a token when the act ends.
+    pub(super) fn issue_operator(&mut self, claims: Claims<Operator>) {
+        self.pending.operator = Some(claims);
+    }
+
+    /// An account gets a token when the act ends.
+    pub(super) fn issue_account(&mut self, id: NatsAccountId, mut claims: Claims<Account>) {
+        claims.nats.normalize();
+        self.pending.accounts.insert(id, claims);
+    }
+
+    /// A user gets a token when the act ends.
+    pub(super) fn issue_user(&mut self, id: NatsUserId, claims: Claims<User>, signer: Made) {
+        self.pending.users.insert(id, (claims, signer));
+    }
+
+    /// An account or user that ends in this act gets no token any more.
+    pub(super) fn forget_account(&mut self, id: NatsAccountId) {
+        self.pending.accounts.remove(&id);
+    }
+
+    /// See [`Work::forget_account`].
+    pub(super) fn forget_user(&mut self, id: NatsUserId) {
+        self.pending.users.remove(&id);
+    }
+
+    /// Ends the act: checks all claims that it edited, and signs each once. Nothing is signed when a server would refuse
+    /// one of them, or silently break it.
+    ///
+    /// # Errors
+    /// See [`NatsError`].
+    pub fn finish(mut self) -> Result<Change, NatsError> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.operator.is_none() && pending.accounts.is_empty() && pending.users.is_empty() {
+            return Ok(self.change);
+        }
+        let operator = lookup::operator(self.view())?;
+        let mut operator_claims = match pending.operator {
+            Some(ref claims) => claims.clone(),
+            None => match &operator.token {
+                Some(token) => read_claims(operator.operator.name.as_str(), token)?,
+                None => return Err(NatsError::NoToken(operator.operator.name.to_string())),
+            },
+        };
+        let mut problems = Vec::new();
+        operators::fill(&self, &operator, &mut operator_claims)?;
+        self.head(&mut operator_claims, operator.operator.public_key.as_str(), operator.operator.name.as_str());
+        self.date(&mut operator_claims, operator.token.as_ref());
+        if pending.operator.is_some() {
+            problems.extend(check_operator(&operator_claims));
+            problems.extend(self.check_strict(&operator, &operator_claims, &pending)?);
+        }
+        let accounts = self.prepare_accounts(&operator, &operator_claims, pending.accounts, &mut problems)?;
+        let users = self.prepare_users(&operator_claims, &accounts, pending.users, &mut problems)?;
+        if !problems.is_empty() {
+            return Err(NatsError::Claims(problems));
+        }
+        for (facts, claims, signer) in accounts.into_values() {
+            self.sign(NatsParty::Account(facts.account.account_id), JwtKind::Account, claims, &signer)?;
+        }
+        for (id, claims, signer) in users {
+            self.sign(NatsParty::User(id), JwtKind::User, claims, &signer)?;
+        }
+        if pending.operator.is_some() {
+            let operator = operator.operator;
+            let signer = Made { key_id: operator.key_id, public_key: operator.public_key };
+            self.sign(NatsParty::Operator(operator.operator_id), JwtKind::Operator, operator_claims, &signer)?;
+        }
+        Ok(self.change)
+    }
+
+    fn prepare_accounts(
+        &self,
+        operator: &OperatorFacts,
+        operator_claims: &Claims<Operator>,
+        pending: BTreeMap<NatsAccountId, Claims<Account>>,
+        problems: &mut Vec<Finding>,
+    ) -> Result<Accounts, NatsError> {
+        let mut accounts = BTreeMap::new();
+        if pending.is_empty() {
+            return Ok(accounts);
+        }
+        let signer = self.signer(&NatsHolder::Operator(operator.operator.operator_id), None)?;
+        for (id, mut claims) in pending {
+            let Some(Facts::Account(facts)) = self.view().get(id.into())?.map(|entity| entity.facts) else {
+                return Err(Refusal::Unknown(id.into()).into());
+            };
+            self.head(&mut claims, facts.account.public_key.as_str(), facts.account.name.as_str());
+            self.date(&mut claims, facts.token.as_ref());
+            claims.registered.iss = signer.public_key.to_string();
+            accounts.insert(claims.registered.sub.clone(), (facts, claims, signer.clone()));
+        }
+        let now = |key: &str| match accounts.get(key) {
+            Some((_, claims, _)) => Some(claims.clone()),
+            None => self.recorded_account(key),
+        };
+        for (facts, claims, _) in accounts.values() {
+            problems.extend(check_account(claims));
+            problems.extend(check_sources(claims, &now));
+            problems.extend(check_signer(operator_claims, claims));
+            problems.extend(self.check_dependents(operator, facts, claims, &now)?);
+        }
+        Ok(accounts)
+    }
+
+    /// What an operator that becomes strict would cut off: everything that an identity key has signed.
+    fn check_strict(
+        &self,
+        operator: &OperatorFacts,
+        claims: &Claims<Operator>,
+        pending: &Pending,
+    ) -> Result<Vec<Finding>, NatsError> {
+        let mut problems = Vec::new();
+        let Some(token) = &operator.token else { return Ok(problems) };
+        let before: Claims<Operator> = read_claims(operator.operator.name.as_str(), token)?;
+        if !claims.nats.strict_signing_key_usage || before.nats.strict_signing_key_usage {
+            return Ok(problems);
+        }
+        for account in lookup::members(self.view(), operator.operator.operator_id.into(), Kind::Account)? {
+            let (true, Facts::Account(facts)) = (account.is_active(), &account.facts) else { continue };
+            let account = self.account_claims(facts)?;
+            if !pending.accounts.contains_key(&facts.account.account_id) {
+                problems.extend(check_signer(claims, &account));
+            }
+            for user in lookup::members(self.view(), facts.account.account_id.into(), Kind::User)? {
+                let (true, Facts::User(user)) = (user.is_active(), &user.facts) else { continue };
+                if user.token.as_ref().is_some_and(|token| token.issuer == facts.account.public_key) {
+                    problems.extend(check_user_of(claims, &account, &self.user_claims(user)?));
+                }
+            }
+        }
+        Ok(problems)
+    }
+
+    /// What others have from this account must still be there: their imports, and its own users' kind of credential.
+    fn check_dependents(
+        &self,
+        operator: &OperatorFacts,
+        facts: &AccountFacts,
+        claims: &Claims<Account>,
+        now: &dyn Fn(&str) -> Option<Claims<Account>>,
+    ) -> Result<Vec<Finding>, NatsError> {
+        let mut problems = Vec::new();
+        let Some(token) = &facts.token else { return Ok(problems) };
+        let before: Claims<Account> = read_claims(facts.account.name.as_str(), token)?;
+        if before.nats.exports != claims.nats.exports {
+            for other in lookup::members(self.view(), operator.operator.operator_id.into(), Kind::Account)? {
+                let (true, Facts::Account(other)) = (other.is_active(), &other.facts) else { continue };
+                let Some(mut importer) = now(other.account.public_key.as_str()) else { continue };
+                importer.nats.imports.retain(|import| import.account == claims.registered.sub);
+                if other.account.account_id != facts.account.account_id && !importer.nats.imports.is_empty() {
+                    problems.extend(check_sources(&importer, now));
+                }
+            }
+        }
+        if claims.nats.limits.disallow_bearer && !before.nats.limits.disallow_bearer {
+            for user in lookup::members(self.view(), facts.account.account_id.into(), Kind::User)? {
+                if let (true, Facts::User(user)) = (user.is_active(), &user.facts)
+                    && user.user.bearer
+                {
+                    problems.push(Finding {
+                        place: format!("user {}/{}", facts.account.name, user.user.name),
+                        problem: "it is a bearer user, and the account would refuse those".to_owned(),
+                        fix: "revoke it, or edit it with --bearer false, first".to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(problems)
+    }
+
+    fn prepare_users(
+        &self,
+        operator: &Claims<Operator>,
+        accounts: &Accounts,
+        pending: BTreeMap<NatsUserId, (Claims<User>, Made)>,
+        problems: &mut Vec<Finding>,
+    ) -> Result<Vec<(NatsUserId, Claims<User>, Made)>, NatsError> {
+        let mut known: BTreeMap<NatsAccountId, Claims<Account>> = BTreeMap::new();
+        for (facts, claims, _) in accounts.values() {
+            known.insert(facts.account.account_id, claims.clone());
+        }
+        let mut users = Vec::with_capacity(pending.len());
+        for (id, (mut claims, signer)) in pending {
+            let Some(Facts::User(facts)) = self.view().get(id.into())?.map(|entity| entity.facts) else {
+                return Err(Refusal::Unknown(id.into()).into());
+            };
+            let account = match known.entry(facts.user.account_id) {
+                std::collections::btree_map::Entry::Occupied(account) => account.into_mut(),
+                std::collections::btree_map::Entry::Vacant(slot) => {
+                    let account = self.view().get(facts.user.account_id.into())?.map(|entity| entity.facts);
+                    let Some(Facts::Account(account)) = account else {
+                        return Err(Refusal::Unknown(facts.user.account_id.into()).into());
+                    };
+                    slot.insert(super::accounts::claims(&account)?)
+                }
+            };
+            self.head(&mut claims, facts.user.public_key.as_str(), facts.user.name.as_str());
+            self.date(&mut claims, facts.token.as_ref());
+            claims.registered.iss = signer.public_key.to_string();
+            claims.nats.issuer_account.clear();
+            if claims.registered.iss != account.registered.sub {
+                claims.nats.issuer_account.clone_from(&account.registered.sub);
+            }
+            problems.extend(check_user_of(operator, account, &claims));
+            users.push((id, claims, signer));
+        }
+        Ok(users)
+    }
+
+    /// The recorded claims of an account of this ledger, by its public key.
+    fn recorded_account(&self, key: &str) -> Option<Claims<Account>> {
+        match self.by_public_key(Kind::Account, key).ok().flatten()?.facts {
+            Facts::Account(AccountFacts { token: Some(token), .. }) => serde_json::from_str(token.claims.as_str()).ok(),
+            _ => None,
+        }
+    }
+
+    fn head<B>(&self, claims: &mut Claims<B>, subject: &str, name: &str) {
+        let Registered { sub, name: named, .. } = &mut claims.registered;
+        subject.clone_into(sub);
+        name.clone_into(named);
+    }
+
+    /// `iat` rises with each token of one identity: servers tell old from new by it, and `jti` does not cover the body.
+    fn date<B>(&self, claims: &mut Claims<B>, before: Option<&TokenFacts>) {
+        let at = before.map_or(self.now(), |token| self.now().max(token.issued_at + 1));
+        claims.registered.iat = i64::try_from(at).unwrap_or(i64::MAX);
+    }
+
+    fn sign<B: Body>(
+        &mut self,
+        about: NatsParty,
+        kind: JwtKind,
+        claims: Claims<B>,
+        signer: &Made,
+    ) -> Result<(), NatsError> {
+        let (claims, signed, token) = self.signed(about, kind, claims, signer)?;
+        self.run(NatsCommand::IssueToken { claims, signed })?;
+        self.change.tokens.push(token);
+        Ok(())
+    }
+
+    /// Signs an activation at once, and records it: its text goes into the importer's claims.
+    pub(super) fn sign_activation(
+        &mut self,
+        exporter: &AccountFacts,
+        claims: Claims<Activation>,
+        signer: &Made,
+    ) -> Result<String, NatsError> {
+        let about = NatsParty::Account(exporter.account.account_id);
+        let (claims, signed, token) = self.signed(about, JwtKind::Activation, claims, signer)?;
+        self.run(NatsCommand::RecordActivation { claims, signed })?;
+        self.change.tokens.push(token.clone());
+        Ok(token)
+    }
+
+    fn signed<B: Body>(
+        &mut self,
+        about: NatsParty,
+        kind: JwtKind,
+        mut claims: Claims<B>,
+        signer: &Made,
+    ) -> Result<(JwtClaimsCreated, JwtSigned, String), NatsError> {
+        if !self.opened.contains_key(&signer.key_id) {
+            let key = self.view().get(signer.key_id.into())?;
+            let Some(Facts::Key(facts)) = key.map(|key| key.facts) else {
+                return Err(Refusal::Unknown(signer.key_id.into()).into());
+            };
+            let key = self.keys.private_key(&facts)?;
+            self.opened.insert(signer.key_id, key);
+        }
+        let key = &self.opened[&signer.key_id];
+        let token = jwt::sign(&mut claims, signer.public_key.as_str(), |bytes| key.sign(bytes))?;
+        let (claims, signed) = described(about, kind, &claims, signer, &token)?;
+        Ok((claims, signed, token))
+    }
+
+    /// Records a token that is signed already, and keeps its text.
+    pub(super) fn keep<B: Body>(
+        &mut self,
+        about: NatsParty,
+        kind: JwtKind,
+        claims: &Claims<B>,
+        signer: &Made,
+        token: String,
+    ) -> Result<(), NatsError> {
+        let (claims, signed) = described(about, kind, claims, signer, &token)?;
+        self.run(NatsCommand::IssueToken { claims, signed })?;
+        self.change.tokens.push(token);
+        Ok(())
+    }
+}
+
+/// A token as events describe it: what it says, and who signed.
+fn described<B: Body>(
+    about: NatsParty,
+    kind: JwtKind,
+    claims: &Claims<B>,
+    signer: &Made,
+    token: &str,
+) -> Result<(JwtClaimsCreated, JwtSigned), NatsError> {
+    let link = Link::new(cid_of_blob(token.as_bytes())).map_err(|e| NatsError::Usage(e.to_string()))?;
+    let registered = &claims.registered;
+    let jti = Label::new(&registered.jti)?;
+    let (subject, issuer) = (PublicKey::new(&registered.sub)?, signer.public_key.clone());
+    let issued_at = u64::try_from(registered.iat).unwrap_or_default();
+    let expires_at = u64::try_from(registered.exp).ok().filter(|exp| *exp > 0);
+    let document = serde_json::to_string(claims).map_err(SignError::from)?;
+    let created = JwtClaimsCreated {
+        jti: jti.clone(),
+        kind,
+        about: about.clone(),
+        subject: subject.clone(),
+        issuer: issuer.clone(),
+        issued_at,
+        expires_at,
+        claims: Document::new(&document)?,
+    };
+    let signing_key_id = signer.key_id;
+    let signed = JwtSigned { jti, kind, about, subject, issuer, issued_at, signing_key_id, token: link };
+    Ok((created, signed))
+}
