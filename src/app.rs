@@ -43,4 +43,5 @@ pub mod status;
 pub mod stream;
 pub mod tokens;
 pub mod units;
+pub mod verify;
 pub mod vouch;

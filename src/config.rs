@@ -36,6 +36,15 @@ use crate::text::{InvalidText, Label, SubjectPrefix};
 pub struct Config {
     /// The `[nats]` table.
     pub nats: NatsConfig,
+    /// The `[verify]` table.
+    pub verify: VerifyConfig,
+}
+
+/// What a history is held to when it is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyConfig {
+    /// A policy file (C2SP tlog-policy) that says whose signatures a head must have.
+    pub policy: Option<PathBuf>,
 }
 
 impl Config {

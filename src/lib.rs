@@ -40,3 +40,5 @@ pub mod queue;
 pub mod store;
 pub mod text;
 pub mod time;
+#[cfg(feature = "store")]
+pub mod verify;

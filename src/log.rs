@@ -31,6 +31,7 @@ mod note;
 mod policy;
 mod proof;
 mod published;
+mod seen;
 mod tree;
 mod witness;
 mod words;
@@ -46,3 +47,5 @@ pub use published::{Closed, Leaf, PublishedEvent, PublishedHistory, StreamFault,
 pub use tree::{Edge, NodeHash, ProofError, check_consistency, check_inclusion, leaf_hash};
 pub use witness::{DamagedMemory, Memory, WitnessError};
 pub use words::{InvalidWords, parse_words, words};
+
+pub(crate) use seen::Seen;

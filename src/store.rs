@@ -48,7 +48,7 @@ pub use mirror::Mirror;
 pub use outbox::LedgerOutbox;
 pub use read::{Events, Listing, Recorded, Which};
 pub use restricted::{RestrictedBlocks, RestrictedError};
-pub use verify::{Problem, Report};
+pub use verify::{Demands, Extent};
 
 use append::Writer;
 use gate::Gate;
@@ -66,6 +66,7 @@ use crate::ledger::{Command, EventDraft, Refusal, View};
 use crate::log::NodeHash;
 use crate::text::{Name, Note, PublicKey};
 use crate::time::Timestamp;
+use crate::verify::Report;
 
 /// Where a ledger is and how it is opened.
 #[derive(Clone)]
@@ -453,12 +454,36 @@ impl Store {
         writing.group.submit(&writing.writer, Box::new(work)).map(|_| ())
     }
 
-    /// Checks everything: every block against its content identifier and for its canonical form, positions and times in
-    /// order, event ids, causes, tree hashes, linked raw blocks, and that the tables of entities equal a replay. `progress`
-    /// is called now and then with how many events were checked, and how many there are.
+    /// Checks everything that is recorded, and nothing that came on another way: [`Extent::Deep`]. `progress` is called now
+    /// and then with how many events were checked, and how many there are.
     #[must_use]
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Report {
-        self.reader.with(|log| verify::verify(log, progress))
+        self.verify_against(&Demands { extent: Extent::Deep, ..Demands::default() }, progress)
+    }
+
+    /// Checks what is recorded, and that it is what is demanded.
+    ///
+    /// Of each event: its content identifier, its canonical form, its type and schema, its position, its time, the events
+    /// that it follows from, and the tree's hashes; of each head: its root and its signatures; and what stands beside them.
+    #[must_use]
+    pub fn verify_against(&self, demands: &Demands<'_>, progress: &mut dyn FnMut(u64, u64)) -> Report {
+        let memory = self.memory_to_verify();
+        self.reader.with(|log| verify::verify(log, &memory, demands, progress))
+    }
+
+    /// What this machine remembers of this very file.
+    fn memory_to_verify(&self) -> verify::Memory {
+        let mut memory = verify::Memory::default();
+        match self.remembered() {
+            Ok(signed) => memory.signed = signed,
+            Err(error) => memory.problem = Some(error.to_string()),
+        }
+        let refused =
+            self.reader.with(|log| Self::right_to_write(log.connection, &self.options, self.identity.ledger_id));
+        if let Ok(Err(refused @ NotTheWriter::SetBack { .. })) = refused {
+            memory.problem = Some(refused.to_string());
+        }
+        memory
     }
 
     /// Writes a copy that is whole in one file and opens on read-only media. It can be read anywhere and written nowhere

@@ -84,6 +84,7 @@ const OTHER: &[(&str, &str)] = &[
     ("nats.tls.client_cert", "/c"),
     ("nats.tls.client_key", "/d"),
     ("nats.tls.handshake_first", "true"),
+    ("verify.policy", "/e"),
 ];
 
 #[test]

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use cim_keys::store::*;
+use cim_keys::verify::Report;
 use rusqlite::Connection;
 use store_support::*;
 

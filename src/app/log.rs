@@ -211,51 +211,6 @@ pub fn keep_cosigned(store: &Store, checkpoint: &SignedCheckpoint) -> Result<Sig
     Ok(store.keep_checkpoint(checkpoint)?)
 }
 
-/// What a history is anchored to: who besides the ledger itself would notice if it were rewritten.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Anchor {
-    /// The size of the newest head that the ledger's own key signed.
-    pub signed: Option<u64>,
-    /// How many events a stream has confirmed: subscribers may have seen them.
-    pub published: u64,
-    /// The heads that others have signed too, by size, with their names.
-    pub cosigned: Vec<(u64, Vec<String>)>,
-    /// How many events no signed head covers.
-    pub unsigned: u64,
-}
-
-/// Looks up what the history is anchored to. A witness's signature is told by its name; whether it is the witness's, whoever
-/// has its key checks with [`check`].
-pub fn anchor(store: &Store) -> Result<Anchor, LogError> {
-    let keys = own_keys(store)?;
-    let (mut signed, mut cosigned) = (None, Vec::new());
-    for checkpoint in store.checkpoints()? {
-        match keys.verify(&checkpoint) {
-            Ok(()) => signed = Some(checkpoint.size()),
-            // Only witnesses' names, or a key out of its turn.
-            Err(CheckpointError::NotSigned { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let others = checkpoint.signatures().iter().filter(|one| one.name != checkpoint.checkpoint().origin);
-        let names: Vec<String> = others.map(|one| one.name.to_string()).collect();
-        if !names.is_empty() {
-            cosigned.push((checkpoint.size(), names));
-        }
-    }
-    let unsigned = store.end()? - signed.unwrap_or(0);
-    Ok(Anchor { signed, published: store.published()?, cosigned, unsigned })
-}
-
-/// Checks that a checkpoint which came on another way is one of this history, signed by this ledger.
-pub fn check_against(store: &Store, checkpoint: &SignedCheckpoint) -> Result<(), LogError> {
-    own_keys(store)?.verify(checkpoint)?;
-    let size = checkpoint.size();
-    if size > store.end()? || store.root(Some(size))?.1 != checkpoint.checkpoint().root {
-        return Err(LogError::OtherHistory { size });
-    }
-    Ok(())
-}
-
 /// Why a witness did not sign.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

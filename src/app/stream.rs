@@ -16,8 +16,8 @@ use crate::config::NatsConfig;
 use crate::delivery::outbox::Source;
 use crate::events::KeyEvent;
 use crate::ipld_support::decode_block;
-use crate::log::{Closed, PublishedEvent, PublishedHistory, SignedCheckpoint, StreamFault, StreamProblem, VerifierKey};
-use crate::store::{Problem, Report};
+use crate::log::{Closed, PublishedEvent, PublishedHistory, SignedCheckpoint, StreamFault, VerifierKey};
+use crate::verify::{Layer, Report};
 
 /// How many chunks may wait between the thread that fetches and the one that verifies.
 const WAITING: usize = 16;
@@ -394,12 +394,12 @@ pub fn verify(
 ) -> Result<StreamVerified, StreamReadError> {
     let state = stream.state()?;
     let mut verifier = Verifier::new(key, held);
-    let Verifier { history, decoded } = &mut verifier;
+    let Verifier { history, report } = &mut verifier;
     stream.follow(1, history, &mut |_, step| {
         if let Step::Closed(closed) = &step {
             progress(closed.head.sequence.saturating_sub(state.first), state.messages);
         }
-        decode(step, decoded);
+        decode(step, report);
         Ok::<_, StreamReadError>(Flow::On)
     })?;
     Ok(verifier.finish())
@@ -417,10 +417,10 @@ pub fn verify_recorded(
 ) -> Result<StreamVerified, StreamReadError> {
     let recording = Recording(recorded);
     let mut verifier = Verifier::new(key, held);
-    let Verifier { history, decoded } = &mut verifier;
+    let Verifier { history, report } = &mut verifier;
     let mut follower = Follower { from: &recording, messages, history, late: None };
     follower.chunk(recorded, &mut |_, step| {
-        decode(step, decoded);
+        decode(step, report);
         Ok::<_, StreamReadError>(Flow::On)
     })?;
     Ok(verifier.finish())
@@ -429,20 +429,24 @@ pub fn verify_recorded(
 /// A history that is verified to its end, whatever is wrong with it.
 struct Verifier {
     history: PublishedHistory,
-    decoded: Vec<Problem>,
+    report: Report,
 }
 
 impl Verifier {
     fn new(key: &VerifierKey, held: Vec<SignedCheckpoint>) -> Self {
         let mut history = PublishedHistory::new(Some(key.clone()));
         held.into_iter().for_each(|checkpoint| history.hold_to(checkpoint));
-        Self { history, decoded: Vec::new() }
+        Self { history, report: Report::new(1) }
     }
 
     fn finish(self) -> StreamVerified {
-        let Self { history, decoded } = self;
-        let problems = history.problems().iter().map(told).chain(decoded);
-        let report = Report { events: history.read().0, problems: problems.collect(), more: history.more_problems() };
+        let Self { history, mut report } = self;
+        for problem in history.problems() {
+            report.add(Layer::Stream, problem.position, problem.cid.as_deref().copied(), problem.to_string());
+        }
+        report.more += history.more_problems();
+        report.events = history.read().0;
+        report.last = history.closed();
         StreamVerified {
             heads: history.read().1,
             last: history.closed(),
@@ -456,27 +460,15 @@ impl Verifier {
 }
 
 /// Whether what a step brings reads as the event that it says it is.
-fn decode(step: Step, problems: &mut Vec<Problem>) {
+fn decode(step: Step, report: &mut Report) {
     let events: Vec<PublishedEvent> = match step {
         Step::Closed(closed) => closed.leaves.into_iter().filter_map(|leaf| leaf.event).collect(),
         Step::Late(event) => vec![event],
     };
     for event in events {
         if let Err(error) = decode_block::<KeyEvent>(&event.block) {
-            problems.push(Problem {
-                position: Some(event.position),
-                cid: Some(event.cid),
-                what: crate::text::visible(&format!("the event does not decode: {error}")).into_owned(),
-            });
+            let what = format!("the event does not decode: {error}");
+            report.add(Layer::Block, Some(event.position), Some(event.cid), what);
         }
-    }
-}
-
-/// A problem of a stream in the form of all reports.
-fn told(problem: &StreamProblem) -> Problem {
-    Problem {
-        position: problem.position,
-        cid: problem.cid.as_deref().copied(),
-        what: crate::text::visible(&problem.to_string()).into_owned(),
     }
 }

@@ -8,7 +8,8 @@ use cid::Cid;
 use super::attest::{Signature, Verdict, signatures};
 use crate::events::{Actor, EventData};
 use crate::ledger::{Entity, EntityRef, Standing, ViewError, is_about_the_ledgers_key};
-use crate::store::{Problem, ReadError, Recorded, Store};
+use crate::store::{ReadError, Recorded, Store};
+use crate::verify::{Layer, Problem};
 
 /// What one actor did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +184,7 @@ impl Walk<'_> {
 
     fn problem(&mut self, position: u64, cid: Cid, what: String) {
         if self.vouched.problems.len() < MOST {
-            self.vouched.problems.push(Problem { position: Some(position), cid: Some(cid), what });
+            self.vouched.problems.push(Problem { layer: Layer::Act, position: Some(position), cid: Some(cid), what });
         }
     }
 }

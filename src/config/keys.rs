@@ -274,6 +274,14 @@ pub const KEYS: &[Key] = &[
         set: |c, v| switch(&mut c.nats.tls.handshake_first, v),
         get: |c| Some(Value::Switch(c.nats.tls.handshake_first)),
     },
+    Key {
+        name: "verify.policy",
+        doc: "A policy file (C2SP tlog-policy) that says whose signatures a head must have for `cim-keys verify` to pass; --policy names another.",
+        kind: Kind::Path,
+        sample: "\"/path/to/witnesses.policy\"",
+        set: |c, v| optional(&mut c.verify.policy, v),
+        get: |c| path(&c.verify.policy),
+    },
 ];
 
 /// The defaults, each with its reason.

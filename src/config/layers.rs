@@ -11,6 +11,9 @@ use super::keys::{self, Key, Kind, Value};
 use super::{Config, KEYS};
 use crate::text::visible;
 
+/// What the variables of the tables begin with. Others that begin with `CIM_KEYS_` configure the command line itself.
+const TABLES: [&str; 2] = ["CIM_KEYS_NATS_", "CIM_KEYS_VERIFY_"];
+
 /// The most that a configuration file may hold, in bytes.
 const MAX_FILE: usize = 256 * 1024;
 
@@ -119,12 +122,13 @@ impl Layers {
         });
     }
 
-    /// Lays environment variables over what is there: of all pairs those that begin with `CIM_KEYS_NATS_`. A key's
+    /// Lays environment variables over what is there: of all pairs those that begin with `CIM_KEYS_NATS_` or `CIM_KEYS_VERIFY_`. A key's
     /// variable is its name in upper case with `_` for dots, such as `CIM_KEYS_NATS_TLS_CA_CERT`; an empty value takes
     /// back what `config.toml` says for keys that have no default.
     pub fn variables(&mut self, pairs: impl IntoIterator<Item = (OsString, OsString)>) {
+        let ours = |name: &&str| TABLES.iter().any(|table| name.starts_with(table));
         for (name, value) in pairs {
-            let Some(name) = name.to_str().filter(|name| name.starts_with("CIM_KEYS_NATS_")) else { continue };
+            let Some(name) = name.to_str().filter(ours) else { continue };
             let origin = Origin::Variable(name.to_owned());
             let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
                 let names: Vec<_> = KEYS.iter().map(Key::variable).collect();
@@ -252,8 +256,9 @@ fn file_value(key: &Key, value: &DeValue<'_>, folder: &Path) -> Option<Value> {
 }
 
 fn unknown_key(name: &str) -> String {
-    let tables =
-        ["nats", "nats.tls"].into_iter().filter(|table| table.matches('.').count() == name.matches('.').count());
+    let tables = ["nats", "nats.tls", "verify"]
+        .into_iter()
+        .filter(|table| table.matches('.').count() == name.matches('.').count());
     let names = KEYS.iter().map(|key| key.name).chain(tables);
     format!("there is no key \"{}\"{}", visible(&name.chars().take(80).collect::<String>()), nearest(name, names))
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::error::{AppendError, DatabaseError, ReadError};
 use super::gate::Gate;
 use super::read::{Listing, Log};
-use super::schema;
+use super::schema::{self, CHECKPOINTS};
 use super::tables::{Cache, TableError, Tables};
 use super::tree::read_edge;
 use crate::events::{Actor, EventAttested, EventData, KeyEvent, Link};
@@ -394,14 +394,22 @@ impl Session<'_> {
         Tables::cached(self.connection, self.cache)
     }
 
-    /// Writes a checkpoint, in the place of an earlier copy of the same size.
+    /// Writes a checkpoint, in the place of an earlier copy of the same size. How many there are is counted, so that one
+    /// that is taken away is missed.
     pub(super) fn put_checkpoint(&self, size: u64, note: &str) -> Result<(), AppendError> {
-        let write = || {
-            self.connection
-                .prepare_cached("INSERT OR REPLACE INTO checkpoint (size, note) VALUES (?1, ?2)")?
-                .execute((size, note))
+        let write = || -> rusqlite::Result<()> {
+            let update = "UPDATE checkpoint SET note = ?2 WHERE size = ?1";
+            if self.connection.prepare_cached(update)?.execute((size, note))? == 1 {
+                return Ok(());
+            }
+            let insert = "INSERT INTO checkpoint (size, note) VALUES (?1, ?2)";
+            self.connection.prepare_cached(insert)?.execute((size, note))?;
+            let count =
+                "INSERT INTO meta (key, value) VALUES (?1, '1') ON CONFLICT (key) DO UPDATE SET value = value + 1";
+            self.connection.prepare_cached(count)?.execute([CHECKPOINTS])?;
+            Ok(())
         };
-        write().map(|_| ()).map_err(|error| self.failed(error))
+        write().map_err(|error| self.failed(error))
     }
 
     pub(super) fn expect(&self, expected: Option<u64>) -> Result<(), AppendError> {

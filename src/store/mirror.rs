@@ -106,9 +106,14 @@ impl Mirror {
     }
 }
 
+/// The key that a mirror is pinned to, as text.
+pub(super) fn pinned(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    schema::meta(connection, PINNED)
+}
+
 /// Whether a ledger's file is a mirror.
 pub(super) fn is_mirror(connection: &Connection, path: &Path) -> Result<bool, DatabaseError> {
-    let pinned = schema::meta(connection, PINNED);
+    let pinned = pinned(connection);
     Ok(pinned.map_err(|error| DatabaseError::new("reading the key of", path, error))?.is_some())
 }
 

@@ -192,6 +192,9 @@ pub(super) fn scratch() -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// The entry of the table `meta` that counts the checkpoints that are kept.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+
 /// Reads a value of the table `meta`.
 pub(super) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     use rusqlite::OptionalExtension as _;

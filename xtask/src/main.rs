@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask test|tools|tidy|features|bench|simulate|fuzz`.
+//! The repository's own commands: `cargo xtask test|tools|tidy|features|bench|simulate|tamper|fuzz`.
 
 use std::process::ExitCode;
 
@@ -57,6 +57,15 @@ enum Task {
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
+    /// Tamper with ledgers, archives and heads at random, and see that each change is found
+    Tamper {
+        /// How many mutations
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+        /// The first seed; with `--seeds 1` a failure is repeated
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
     /// Feed the decoders random input, each fuzz target for a while
     Fuzz {
         /// For how long, each
@@ -75,6 +84,7 @@ fn main() -> ExitCode {
         Task::Features { clippy } => features::features(clippy),
         Task::Bench { name, arguments } => test::bench(name.as_deref(), &arguments),
         Task::Simulate { seeds, from } => test::simulate(seeds, from),
+        Task::Tamper { seeds, from } => test::tamper(seeds, from),
         Task::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
     };
     match done {

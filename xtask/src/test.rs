@@ -44,6 +44,17 @@ pub(crate) fn simulate(seeds: u64, from: u64) -> Result {
     run(command.args(["--", "--nocapture", "every_schedule_delivers_everything_once_and_in_order"]))
 }
 
+/// The tamper suite, over as many mutations as asked for, optimised when there are many.
+pub(crate) fn tamper(seeds: u64, from: u64) -> Result {
+    let mut arguments = vec!["test", "--package", "cim-keys", "--test", "tamper"];
+    if seeds > 10_000 {
+        arguments.push("--release");
+    }
+    let mut command = cargo(&arguments);
+    command.env("CIM_KEYS_TAMPER_SEEDS", seeds.to_string()).env("CIM_KEYS_TAMPER_FROM", from.to_string());
+    run(command.args(["--", "--nocapture", "every_mutation_is_found_and_named_or_changes_nothing"]))
+}
+
 /// The folder of vectors: as the environment says, else the one that lies beside the repository.
 fn vectors() -> Option<std::path::PathBuf> {
     if let Some(given) = std::env::var_os(VECTORS) {

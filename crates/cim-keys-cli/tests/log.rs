@@ -165,3 +165,68 @@ fn an_archive_is_verified_and_mirrored() {
     refused(dir, &["import", "car", "changed.car", "--key", "key", "--ledger", "other"], 4);
     assert!(!dir.join("other/ledger.db").exists());
 }
+
+#[test]
+fn an_auditor_verifies_what_is_new_and_whose_signatures_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    ok(dir, &["init", "acme", "--name", "Acme"]);
+    ok(dir, &["init", "witness", "--name", "Witness"]);
+    let sign = |name: &str| {
+        let head = ok(dir, &["log", "checkpoint", "--sign", "--ledger", "acme"]);
+        std::fs::write(dir.join(name), head).unwrap();
+    };
+    sign("first");
+    ok(dir, &["organization", "add", "Acme Instruments", "--ledger", "acme"]);
+    sign("second");
+    let json = |arguments: &[&str], code: i32| -> serde_json::Value {
+        let (found, out, err) = run(dir, &[&["verify", "--ledger", "acme", "--output", "json"], arguments].concat());
+        assert_eq!(found, code, "{arguments:?}: {out}{err}");
+        serde_json::from_str(&out).unwrap()
+    };
+    let report = json(&["--deep"], 0);
+    assert_eq!((&report["heads"]["checked"], &report["heads"]["signed"]), (&2.into(), &5.into()));
+    assert_eq!(report["anchor"]["witnessed"], 0);
+
+    // Only the newer part, and that it continues the older one.
+    let report = json(&["--since", "first"], 0);
+    assert_eq!((&report["first"], &report["events"], &report["since"]["size"]), (&5.into(), &1.into(), &4.into()));
+    assert!(!report["since"]["consistency"].as_array().unwrap().is_empty());
+    let other = ok(dir, &["log", "checkpoint", "--sign", "--ledger", "witness"]);
+    std::fs::write(dir.join("other"), other).unwrap();
+    for flag in ["--since", "--against"] {
+        let report = json(&[flag, "other"], 4);
+        assert_eq!(report["first_problem"]["layer"], "history", "{report}");
+    }
+
+    // A policy, by flag and by configuration.
+    let key = ok(dir, &["log", "public-key", "--ledger", "acme"]);
+    let witness = ok(dir, &["log", "public-key", "--witness", "--ledger", "witness"]);
+    std::fs::write(dir.join("key"), &key).unwrap();
+    std::fs::write(dir.join("policy"), format!("log {key}witness w {witness}quorum w\n")).unwrap();
+    assert_eq!(json(&["--policy", "policy"], 4)["first_problem"]["layer"], "policy");
+    ok(dir, &["log", "cosign", "second", "--key", "key", "--ledger", "witness", "--out", "cosigned"]);
+    ok(dir, &["log", "checkpoint", "--add", "cosigned", "--ledger", "acme"]);
+    let report = json(&["--policy", "policy"], 0);
+    assert_eq!((&report["policy"]["satisfied"], &report["policy"]["by"][0]["name"]), (&5.into(), &"w".into()));
+    assert_eq!(report["anchor"]["witnessed"], 5);
+    std::fs::write(dir.join("acme/config.toml"), "[verify]\npolicy = \"../policy\"\n").unwrap();
+    assert_eq!(json(&[], 0)["policy"]["satisfied"], 5);
+    std::fs::write(
+        dir.join("policy"),
+        format!("log {key}witness w {witness}witness v {}quorum v\n", {
+            // Nobody's key: that of the first ledger itself, as a witness.
+            ok(dir, &["log", "public-key", "--witness", "--ledger", "acme"])
+        }),
+    )
+    .unwrap();
+    assert_eq!(json(&[], 4)["first_problem"]["layer"], "policy");
+    ok(dir, &["export", "car", "acme.car", "--ledger", "acme"]);
+    refused(dir, &["verify", "acme.car", "--key", "key", "--policy", "policy"], 4);
+
+    // A file that SQLite can't read is damage, and nothing else.
+    std::fs::write(dir.join("policy"), format!("log {key}quorum none\n")).unwrap();
+    std::fs::write(dir.join("acme/ledger.db"), vec![7; 20_000]).unwrap();
+    let report = json(&[], 4);
+    assert_eq!(report["first_problem"]["layer"], "file");
+}

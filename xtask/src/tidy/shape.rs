@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/delivery", &["ledger", "store", "queue", "adapters", "custody", "acts", "app"]),
     ("src/queue", &["ledger", "store", "adapters", "custody", "acts", "app"]),
     ("src/store", &["queue", "adapters", "custody", "acts", "app"]),
+    ("src/verify", &["store", "queue", "delivery", "adapters", "custody", "acts", "app"]),
     ("src/custody", &["ledger", "store", "queue", "delivery", "adapters", "acts", "app"]),
     ("src/acts", &["store", "queue", "delivery", "adapters", "app"]),
     ("src/adapters", &["ledger", "store", "custody", "acts", "app"]),

@@ -375,7 +375,7 @@ pub(crate) fn read_checkpoint(path: &Path) -> Result<SignedCheckpoint> {
     read(path)?.parse().map_err(not_one)
 }
 
-fn read_policy(path: &Path) -> Result<Policy> {
+pub(crate) fn read_policy(path: &Path) -> Result<Policy> {
     read(path)?.parse().map_err(|error| CliError::usage(format!("{} is no policy", path.display())).because(&error))
 }
 

@@ -2,25 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::archive::{self, Held, VerifyError};
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use cim_keys::app::attest::Signature;
-use cim_keys::app::log::{self, Anchor};
+use cim_keys::app::session::{Place, Session};
+use cim_keys::app::verify::{self, Anchor, ArchiveDemands, Verified};
 use cim_keys::app::vouch::{self, Tally, Vouched};
+use cim_keys::log::{Policy, SignedCheckpoint};
+use cim_keys::store::{Demands, Extent, Store};
+use cim_keys::verify::{Problem, Report};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::log::{read_checkpoint, read_key, told};
+use super::log::{read_checkpoint, read_key, read_policy};
 use super::signatures;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
-use crate::ledger;
 use crate::ui::Ui;
+use crate::{ledger, place};
+
+/// Problems that are told in text; `--output json` has more.
+const TOLD: usize = 20;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Of each event are checked: its content identifier, its canonical form, its type and schema, its position and subject, its \
+time, that what it follows from stands before it, and the hashes of the tree. Of each signed head: its root and its \
+signatures, also by keys that were rotated since. Besides: raw blocks, the outbox, and what this machine remembers to have \
+signed.
+
+--deep reads every page of the file too, holds each index against its table, and replays all events to compare the tables \
+of people, keys and all else with what follows from them. It takes some fifty times as long.
+
+Exit code 4 says that something is not as it was recorded; each problem is told with its layer and its position.")]
 pub(crate) struct VerifyArgs {
     /// An archive, as `export car` wrote it; without it the ledger
     #[arg(value_name = "FILE")]
     archive: Option<PathBuf>,
+    /// Also check every page of the file, and replay all events
+    #[arg(long, conflicts_with_all = ["archive", "since", "from"])]
+    deep: bool,
     /// The ledger's key, for an archive or a stream: a head in it must be signed with it
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -30,8 +50,15 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     stream: super::stream::StreamArgs,
     /// A checkpoint that came on another way: the history must be the same
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "CHECKPOINT")]
     against: Option<PathBuf>,
+    /// A checkpoint that was verified before: check only what came after it, and that it continues that
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["archive", "from"])]
+    since: Option<PathBuf>,
+    /// A policy file (C2SP tlog-policy) that says whose signatures a head must have; without it `verify.policy` of the
+    /// configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    policy: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
@@ -50,57 +77,108 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
     }
 }
 
+/// The policy that was named, else the one that is configured.
+fn policy(args: &VerifyArgs, folder: Option<&Path>) -> Result<Option<Policy>> {
+    match &args.policy {
+        Some(file) => read_policy(file).map(Some),
+        None => place::config(folder)?.config.verify.policy.as_deref().map(read_policy).transpose(),
+    }
+}
+
 fn ledger(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
-    let session = ledger::read(global)?;
     let against = args.against.as_deref().map(read_checkpoint).transpose()?;
+    let since = args.since.as_deref().map(read_checkpoint).transpose()?;
+    let folder = place::ledger(global)?;
+    let policy = policy(args, Some(&folder))?;
+    let extent = match &since {
+        Some(since) => Extent::Since(since),
+        None if args.deep => Extent::Deep,
+        None => Extent::Events,
+    };
+    let demands = Demands { extent, against: against.as_ref(), policy: policy.as_ref() };
+    let tokens = place::state_folder().unwrap_or_else(|_| folder.clone());
+    let (verified, vouched) = match Session::open_read_only(Place::new(&folder, tokens), ledger::system_actor()) {
+        Ok(session) => with_bar(ui, |progress| verify_and_vouch(session.store(), &demands, progress))?,
+        Err(error) => (verify::unreadable(error)?, None),
+    };
+    let Verified { report, anchor } = &verified;
+    let mut object = report_json(report);
+    object["source"] = "ledger".into();
+    object["anchor"] = anchor_json(anchor);
+    object["acts"] = vouched.as_ref().map(acts_json).into();
+    object["policy"] = policy.is_some().then(|| policy_json(report)).into();
+    object["since"] = since.as_ref().map(|since| since_json(report, since)).into();
+    ui.object(&object)?;
+    if !report.ok() {
+        return Err(failed(report, "keep this folder for whoever finds out what happened, and go back to a backup"));
+    }
+    match &since {
+        Some(since) => {
+            let events = format_args!("{} events after the checkpoint of {}", report.events, since.size()).to_string();
+            ui.done(format_args!("{events}: everything is as it was recorded."))?;
+            ui.line("The history continues that checkpoint, by a consistency proof.")?;
+        }
+        None => ui.done(format_args!("{} events: everything is as it was recorded.", report.events))?,
+    }
+    ui.line(
+        "Content identifiers, canonical form, order, times, causes, tree, signed heads and raw blocks were checked.",
+    )?;
+    match extent {
+        Extent::Deep => ui.line("Pages, indexes and the replay of all events agree with them.")?,
+        _ => ui.line("Pages, indexes and projections were not: `cim-keys verify --deep` does.")?,
+    }
+    if let Some(against) = &against {
+        ui.line(format_args!("The history continues the checkpoint of {} events that was given.", against.size()))?;
+    }
+    tell_unknown(report, ui)?;
+    if let Some(vouched) = &vouched {
+        tell_acts(vouched, ui)?;
+    }
+    tell_anchor(anchor, ui)
+}
+
+/// Verifies, and where nothing is wrong looks at who signed what. What is damaged is not asked, nor is a part.
+fn verify_and_vouch(
+    store: &Store,
+    demands: &Demands<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Verified, Option<Vouched>)> {
+    let mut verified = verify::ledger(store, demands, progress);
+    let report = &mut verified.report;
+    if !report.ok() || matches!(demands.extent, Extent::Since(_)) {
+        return Ok((verified, None));
+    }
+    let last = report.last;
+    let vouched = vouch::vouched(store, &mut |done| progress(done, last))?;
+    for it in &vouched.problems {
+        report.add(it.layer, it.position, it.cid, it.what.clone());
+    }
+    Ok((verified, Some(vouched)))
+}
+
+fn with_bar<T>(ui: Ui, verify: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
     let bar = ui.progress("verifying", 0);
-    let mut report = session.store().verify(&mut |done, all| {
+    let done = verify(&mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
-    // What is damaged is not asked who signed it.
-    let vouched =
-        if report.ok() { Some(vouch::vouched(session.store(), &mut |done| bar.set_position(done))?) } else { None };
     bar.finish_and_clear();
-    if let Some(vouched) = &vouched {
-        report.problems.extend(vouched.problems.iter().cloned());
-    }
-    let problems: Vec<_> = report
-        .problems
-        .iter()
-        .map(|it| json!({ "position": it.position, "cid": it.cid.map(|cid| cid.to_string()), "problem": it.what }))
-        .collect();
-    // What is damaged may not tell what it is anchored to.
-    let anchor = log::anchor(session.store()).ok();
-    ui.object(&json!({ "ok": report.ok(), "events": report.events, "problems": problems,
-        "anchor": anchor.as_ref().map(anchor_json), "acts": vouched.as_ref().map(acts_json) }))?;
-    if report.ok() {
-        if let Some(against) = &against {
-            log::check_against(session.store(), against).map_err(|error| told(&error))?;
-        }
-        ui.done(format_args!("{} events: everything is as it was recorded.", report.events))?;
-        ui.line("Content identifiers, order, times, causes, tree, signed heads and projections were checked.")?;
-        if let Some(against) = &against {
-            ui.line(format_args!("The history continues the checkpoint of {} events that was given.", against.size()))?;
-        }
-        if let Some(vouched) = &vouched {
-            tell_acts(vouched, ui)?;
-        }
-        return anchor.map_or(Ok(()), |anchor| tell_anchor(&anchor, ui));
-    }
-    let mut error = CliError::verification(format!(
-        "{} of what {} events should be is not so",
-        report.problems.len() as u64 + report.more,
-        report.events
-    ));
-    for problem in report.problems.iter().take(20) {
-        let place = problem.position.map_or_else(String::new, |position| format!("position {position}: "));
-        error = error.detail(format!("{place}{}", problem.what));
-    }
-    if report.problems.len() > 20 {
-        error = error.detail("and more: --output json lists them");
-    }
-    Err(error.hint("go back to a backup, and keep this folder for whoever finds out what happened"))
+    done
+}
+
+fn report_json(report: &Report) -> Value {
+    let problem = |it: &Problem| {
+        json!({ "layer": it.layer.as_str(), "position": it.position, "cid": it.cid.map(|cid| cid.to_string()),
+            "problem": it.what })
+    };
+    let problems: Vec<_> = report.problems.iter().map(problem).collect();
+    json!({
+        "ok": report.ok(), "events": report.events, "problems": problems, "not_listed": report.more,
+        "first_problem": report.first_problem().map(problem), "damaged": report.damaged(), "first": report.first, "last": report.last,
+        "root": report.root.map(|root| BASE64.encode(root)), "blobs": report.blobs,
+        "heads": { "checked": report.heads.checked, "signed": report.heads.signed },
+        "unknown": report.unknown,
+    })
 }
 
 fn acts_json(vouched: &Vouched) -> Value {
@@ -137,7 +215,57 @@ fn tell_acts(vouched: &Vouched, ui: Ui) -> Result {
 
 fn anchor_json(anchor: &Anchor) -> Value {
     let cosigned: Vec<_> = anchor.cosigned.iter().map(|(size, names)| json!({ "size": size, "by": names })).collect();
-    json!({ "signed": anchor.signed, "published": anchor.published, "cosigned": cosigned, "unsigned": anchor.unsigned })
+    json!({ "signed": anchor.signed, "published": anchor.published, "cosigned": cosigned,
+        "unsigned": anchor.unsigned, "witnessed": anchor.witnessed() })
+}
+
+fn policy_json(report: &Report) -> Value {
+    let satisfied = report.heads.satisfied.as_ref();
+    let by = satisfied.map_or(&[][..], |(_, by)| by);
+    let by: Vec<_> = by.iter().map(|(name, at)| json!({ "name": name, "at": at.to_string() })).collect();
+    json!({ "satisfied": satisfied.map(|(size, _)| size), "by": by })
+}
+
+fn since_json(report: &Report, since: &SignedCheckpoint) -> Value {
+    let hashes = report.consistency.iter().flatten().map(|hash| BASE64.encode(hash));
+    json!({ "size": since.size(), "consistency": hashes.collect::<Vec<_>>() })
+}
+
+/// The report as an error, exit code 4: the first failure, then the others.
+fn failed(report: &Report, hint: &str) -> CliError {
+    let count = report.problems.len() as u64 + report.more;
+    let mut error = CliError::verification(match count {
+        1 => format!("something is not as it was recorded; {} events were checked", report.events),
+        _ => format!("{count} things are not as they were recorded; {} events were checked", report.events),
+    });
+    let mut told: Vec<&Problem> = report.problems.iter().collect();
+    told.sort_by_key(|problem| problem.position.unwrap_or(u64::MAX));
+    for problem in told.iter().take(TOLD) {
+        let place = problem.position.map_or_else(String::new, |position| format!(" position {position}"));
+        let cid = problem.cid.map_or_else(String::new, |cid| format!(" ({cid})"));
+        error = error.detail(format!("{}{place}{cid}: {}", problem.layer, problem.what));
+    }
+    if told.len() > TOLD {
+        error = error.detail("and more: --output json lists them");
+    }
+    let damaged = report.damaged();
+    if damaged.len() > 1 || damaged.iter().any(|(first, last)| first != last) {
+        let range = |(first, last): &(u64, u64)| {
+            if first == last { first.to_string() } else { format!("{first} to {last}") }
+        };
+        let ranges: Vec<String> = damaged.iter().take(TOLD).map(range).collect();
+        let more = if damaged.len() > TOLD { ", and more" } else { "" };
+        error = error.detail(format!("positions concerned: {}{more}", ranges.join(", ")));
+    }
+    error.hint(hint)
+}
+
+fn tell_unknown(report: &Report, ui: Ui) -> Result {
+    if report.unknown.is_empty() {
+        return Ok(());
+    }
+    let types: Vec<String> = report.unknown.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+    ui.line(format_args!("Of types that this release does not know, and kept as they are: {}.", types.join(", ")))
 }
 
 /// Says what keeps whoever holds the passphrase from telling another history.
@@ -152,48 +280,45 @@ fn tell_anchor(anchor: &Anchor, ui: Ui) -> Result {
     for (size, names) in &anchor.cosigned {
         ui.line(format_args!("Witnesses have cosigned the head of {size} events: {}.", names.join(", ")))?;
     }
+    match anchor.satisfied {
+        Some(size) => ui.line(format_args!("The head of {size} events has the signatures that the policy demands."))?,
+        None if !anchor.cosigned.is_empty() => {
+            ui.line("Whether these signatures are the witnesses', a policy with their keys says (--policy).")?;
+        }
+        None => {}
+    }
     if anchor.published > 0 {
         ui.line(format_args!("Subscribers have received the first {} events.", anchor.published))?;
     }
-    let beyond = anchor.cosigned.iter().map(|(size, _)| *size).max().unwrap_or(0).max(anchor.published);
     ui.line(format_args!(
-        "Whoever has the passphrase could have rewritten what nobody else has seen: the events after position {beyond}."
+        "Whoever has the passphrase could have rewritten what nobody else has seen: the events after position {}.",
+        anchor.witnessed()
     ))
 }
 
 fn archive(file: &Path, args: &VerifyArgs, ui: Ui) -> Result {
     let key = args.key.as_deref().map(read_key).transpose()?;
     let against = args.against.as_deref().map(read_checkpoint).transpose()?;
-    let held = Held { key: key.as_ref(), against: against.as_ref() };
-    let bar = ui.progress("verifying", 0);
-    let verified = archive::open(file).and_then(|input| {
-        archive::verify(
-            input,
-            held,
-            &mut |done, all| {
-                bar.set_length(all);
-                bar.set_position(done);
-            },
-            |_| Ok(()),
-        )
-    });
-    bar.finish_and_clear();
-    let verified = match verified {
-        Ok(verified) => verified,
-        Err(error @ VerifyError::Open { .. }) => return Err(CliError::usage(error.to_string())),
-        Err(error) => {
-            ui.object(&json!({ "ok": false, "problems": [{ "problem": error.to_string() }] }))?;
-            return Err(CliError::verification(format!("{} does not hold", file.display())).because(&error));
-        }
+    let policy = policy(args, None)?;
+    let demands = ArchiveDemands { key: key.as_ref(), against: against.as_ref(), policy: policy.as_ref() };
+    let (report, verified) = with_bar(ui, |progress| verify::archive(file, &demands, progress))
+        .map_err(|error| CliError::usage(error.to_string()))?;
+    let mut object = report_json(&report);
+    object["source"] = "archive".into();
+    object["policy"] = policy.is_some().then(|| policy_json(&report)).into();
+    if let Some(verified) = &verified {
+        object["head"] = verified.head.to_string().into();
+        object["checkpoints"] = json!(verified.checkpoints);
+        object["signed"] = json!(verified.signed);
+    }
+    ui.object(&object)?;
+    let Some(verified) = verified.filter(|_| report.ok()) else {
+        return Err(failed(&report, "keep the file as it is, and copy or export it again"));
     };
-    ui.object(&json!({
-        "ok": true, "events": verified.last - verified.first + 1, "first": verified.first, "last": verified.last,
-        "head": verified.head.to_string(), "blobs": verified.blobs, "checkpoints": verified.checkpoints,
-        "signed": verified.signed, "problems": [],
-    }))?;
     ui.done(format_args!("Events {} to {}: the archive is whole.", verified.first, verified.last))?;
     ui.line(format_args!("head         {}", verified.head))?;
     ui.line(format_args!("checkpoints  {} agree with the events", verified.checkpoints.len()))?;
+    tell_unknown(&report, ui)?;
     match verified.signed {
         Some(size) => ui.line(format_args!("signed       up to event {size}, with the key that was given")),
         None => ui.line("No key was given, so nothing says whose archive it is: add --key."),

@@ -1,0 +1,187 @@
+//! Verifying a ledger and an archive of it, beside the bare hash of the same bytes, and the memory that it takes.
+//!
+//! `cargo xtask bench verify [-- EVENTS…]`; 100,000 and 1,000,000 when nothing is said. Each size is measured in processes of its own.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use cim_keys::app::archive::{self, Held, Since};
+use cim_keys::events::*;
+use cim_keys::ids::*;
+use cim_keys::ledger::Command as Act;
+use cim_keys::store::{AppendContext, Demands, Extent, Listing, Store, StoreOptions};
+use cim_keys::text::{EmailAddress, Label, Name, PublicKey};
+use sha2::{Digest as _, Sha256};
+
+const ROUNDS: usize = 3;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let [what, place] = &arguments[..]
+        && what.parse::<u64>().is_err()
+    {
+        return measure(what, Path::new(place));
+    }
+    let mut sizes: Vec<u64> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes = vec![100_000, 1_000_000];
+    }
+    println!(
+        "events/s, the best of {ROUNDS} rounds, and its ratio to the bare hash; processor time an event, in µs, of all threads"
+    );
+    println!("together, and its ratio to the hash's; the most memory that the process ever had, in MiB");
+    println!(
+        "{:>9} {:>8} {:>10} {:>8} {:>8} {:>8} {:>8}",
+        "events", "", "events/s", "to hash", "µs", "to hash", "memory"
+    );
+    for size in sizes {
+        row(size);
+    }
+}
+
+fn row(size: u64) {
+    let place = tempfile::tempdir().unwrap();
+    fill(place.path(), size);
+    let mut hash = (0.0, 0.0);
+    for what in ["hash", "verify", "archive", "deep"] {
+        let child = Command::new(std::env::current_exe().unwrap()).arg(what).arg(place.path()).output().unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+        let told = String::from_utf8(child.stdout).unwrap();
+        let figures: Vec<f64> = told.split_whitespace().map(|figure| figure.parse().unwrap()).collect();
+        let [seconds, processor, memory] = figures[..] else { panic!("{told}") };
+        let (rate, micros) = (size as f64 / seconds, processor * 1e6 / size as f64);
+        if what == "hash" {
+            hash = (rate, micros);
+        }
+        println!(
+            "{size:>9} {what:>8} {rate:>10.0} {:>8.2} {micros:>8.2} {:>8.2} {memory:>8.0}",
+            rate / hash.0,
+            micros / hash.1
+        );
+    }
+}
+
+/// In a process of its own: prints seconds, processor time in seconds, and the most memory.
+fn measure(what: &str, place: &Path) {
+    let rounds = if what == "deep" { 1 } else { ROUNDS };
+    let store = Store::open_read_only(options(place)).unwrap();
+    let end = store.end().unwrap();
+    let before = processor_time();
+    let (seconds, processor) = match what {
+        "hash" => hash(&store),
+        "archive" => best(
+            rounds,
+            || {
+                let input = archive::open(&place.join("a.car")).unwrap();
+                let verified = archive::verify(input, Held::default(), &mut |_, _| {}, |_| Ok(())).unwrap();
+                assert_eq!(verified.last, end);
+            },
+            before,
+        ),
+        _ => best(
+            rounds,
+            || {
+                let extent = if what == "deep" { Extent::Deep } else { Extent::Events };
+                let report = store.verify_against(&Demands { extent, ..Demands::default() }, &mut |_, _| {});
+                assert!(report.ok() && report.events == end, "{report:?}");
+            },
+            before,
+        ),
+    };
+    println!("{seconds} {processor} {}", most_memory());
+}
+
+/// The hash alone, of the same blocks, which are in memory a thousand at a time.
+fn hash(store: &Store) -> (f64, f64) {
+    let (mut next, mut seconds, mut processor) = (1, 0.0, 0.0);
+    loop {
+        let blocks: Vec<Vec<u8>> =
+            store.events(Listing::from(next, 1_000)).unwrap().into_iter().map(|event| event.block).collect();
+        if blocks.is_empty() {
+            // One thread that waits for nothing: on a busy machine it is the smaller of the two.
+            return (seconds, processor);
+        }
+        next += blocks.len() as u64;
+        let start = Instant::now();
+        let mut fastest = f64::INFINITY;
+        for some in blocks.chunks(50) {
+            let start = Instant::now();
+            for block in some {
+                std::hint::black_box(Sha256::digest(block));
+            }
+            fastest = fastest.min(start.elapsed().as_secs_f64() / some.len() as f64);
+        }
+        processor += fastest * blocks.len() as f64;
+        seconds += start.elapsed().as_secs_f64();
+    }
+}
+
+fn best(rounds: usize, mut act: impl FnMut(), before: f64) -> (f64, f64) {
+    let one = |_| {
+        let start = Instant::now();
+        act();
+        start.elapsed().as_secs_f64()
+    };
+    let seconds = (0..rounds).map(one).fold(f64::INFINITY, f64::min);
+    (seconds, (processor_time() - before) / rounds as f64)
+}
+
+/// What this process's threads have used so far, in seconds, as Linux counts it in hundredths; 0 elsewhere.
+fn processor_time() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
+/// In MiB, as Linux counts it; 0 elsewhere.
+fn most_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
+fn options(place: &Path) -> StoreOptions {
+    StoreOptions::new(place.join("ledger.db"), place.join("tokens"))
+}
+
+fn context() -> AppendContext {
+    AppendContext::new(Actor::System(Label::new("bench").unwrap()))
+}
+
+fn fill(place: &Path, size: u64) {
+    let ledger = LedgerCreated {
+        ledger_id: LedgerId::mint(),
+        name: Name::new("bench").unwrap(),
+        public_key: PublicKey::new("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap(),
+    };
+    let organization_id = OrganizationId::mint();
+    let organization =
+        OrganizationCreated { organization_id, name: Name::new("Acme").unwrap(), domain: None, description: None };
+    let person = |n: u64| {
+        Act::CreatePerson(PersonCreated {
+            person_id: PersonId::mint(),
+            organization_id,
+            unit_id: None,
+            location_id: None,
+            name: Name::new(&format!("Person {n}")).unwrap(),
+            email: Some(EmailAddress::new(&format!("p{n:x}@acme.example")).unwrap()),
+            title: Some(Name::new("Platform engineer in the second line of support").unwrap()),
+        })
+    };
+    let store = Store::create(options(place), context(), ledger, vec![Act::CreateOrganization(organization)]).unwrap();
+    let mut next = 0;
+    while next < size - 2 {
+        let end = (next + 2_000).min(size - 2);
+        store.execute(context(), (next..end).map(person).collect()).unwrap();
+        next = end;
+    }
+    let mut out = BufWriter::with_capacity(1 << 18, File::create(place.join("a.car")).unwrap());
+    archive::export(&store, Since::Position(0), &mut out, &mut |_, _| {}).unwrap();
+    out.flush().unwrap();
+    store.close().unwrap();
+}

@@ -1,0 +1,83 @@
+//! What one event's block is judged by, without its neighbours.
+
+use cid::Cid;
+
+use super::report::Layer;
+use crate::events::{EventData, KeyEvent, LedgerCreated, LedgerKeyRotated};
+use crate::ipld_support::{DAG_CBOR, Envelope, decode_block, verify_block};
+use crate::time::Timestamp;
+
+/// What an event says about the ledger itself.
+#[derive(Debug, Clone)]
+pub(crate) enum LedgerFact {
+    /// It was made.
+    Created(LedgerCreated),
+    /// Its heads are signed with another key from here on.
+    Rotated(LedgerKeyRotated),
+}
+
+/// What a block was found to be.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// The event's time.
+    pub(crate) time: Option<Timestamp>,
+    /// The events that it follows from.
+    pub(crate) causes: Vec<Cid>,
+    /// The raw blocks that it needs beside it.
+    pub(crate) blobs: Vec<Cid>,
+    /// What it says about the ledger itself.
+    pub(crate) fact: Option<LedgerFact>,
+    /// Its type and schema, where they are not known here.
+    pub(crate) unknown: Option<(String, u32)>,
+    /// The event, where whoever asked wants to replay it.
+    pub(crate) event: Option<Box<KeyEvent>>,
+    /// What is wrong.
+    pub(crate) problems: Vec<(Layer, String)>,
+}
+
+/// Judges a block: its hash, its canonical form, its outer fields and the data of its type. `beside` compares the outer fields
+/// with what is kept beside the block. `keep` asks for the event itself.
+pub(crate) fn judge(
+    cid: &Cid,
+    block: &[u8],
+    keep: bool,
+    beside: impl FnOnce(&Envelope<'_>, &mut Vec<(Layer, String)>),
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    if !verify_block(block, cid) {
+        verdict.problems.push((Layer::Block, "the block is not the one that its content identifier names".into()));
+        return verdict;
+    }
+    let envelope = match Envelope::parse(block) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            verdict.problems.push((Layer::Block, format!("the block is no event: {error}")));
+            return verdict;
+        }
+    };
+    beside(&envelope, &mut verdict.problems);
+    let (causes, blobs) = envelope.causes.iter().partition(|cause| cause.codec() == DAG_CBOR);
+    (verdict.causes, verdict.blobs) = (causes, blobs);
+    match envelope.occurred_at.parse() {
+        Ok(time) => verdict.time = Some(time),
+        Err(error) => verdict.problems.push((Layer::Block, format!("its time does not read: {error}"))),
+    }
+    match decode_block::<KeyEvent>(block) {
+        Ok(event) => data(event, keep, &mut verdict),
+        Err(error) => verdict.problems.push((Layer::Block, format!("the event does not decode: {error}"))),
+    }
+    verdict
+}
+
+fn data(event: KeyEvent, keep: bool, verdict: &mut Verdict) {
+    match &event.data {
+        EventData::LedgerCreated(created) => verdict.fact = Some(LedgerFact::Created(created.clone())),
+        EventData::LedgerKeyRotated(rotated) => verdict.fact = Some(LedgerFact::Rotated(rotated.clone())),
+        EventData::ManifestApplied(applied) => verdict.blobs.push(*applied.manifest.cid()),
+        EventData::Unknown(unknown) => verdict.unknown = Some((unknown.event_type.clone(), unknown.schema)),
+        _ => {}
+    }
+    if keep {
+        verdict.event = Some(Box::new(event));
+    }
+}
