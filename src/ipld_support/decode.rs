@@ -11,6 +11,7 @@ use super::envelope::Envelope;
 use super::limits::MAX_DEPTH;
 use super::read::{DOUBLE, FALSE, NULL, Reader, TRUE};
 use super::validate::{self, BlockError, Problem};
+use crate::events::KeyEvent;
 
 /// Why bytes do not decode into what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,14 @@ impl de::Error for DecodeError {
 /// A field that the type does not know is no error. A [`KeyEvent`](crate::events::KeyEvent) is held to the rules of events.
 pub fn decode_block<'de, T: Deserialize<'de>>(block: &'de [u8]) -> Result<T, DecodeError> {
     T::deserialize(Block(block))
+}
+
+impl Envelope<'_> {
+    /// The event whose outer fields these are, with its data. The block is not validated again.
+    pub fn event(&self) -> Result<KeyEvent, DecodeError> {
+        let fields = EventFields { envelope: *self, next: 0 };
+        KeyEvent::deserialize(de::value::MapAccessDeserializer::new(fields))
+    }
 }
 
 /// A whole block that nothing has looked at yet.

@@ -4,7 +4,7 @@ use cid::Cid;
 
 use super::report::Layer;
 use crate::events::{EventData, KeyEvent, LedgerCreated, LedgerKeyRotated};
-use crate::ipld_support::{DAG_CBOR, Envelope, decode_block, verify_block};
+use crate::ipld_support::{DAG_CBOR, Envelope, verify_block};
 use crate::time::Timestamp;
 
 /// What an event says about the ledger itself.
@@ -36,16 +36,17 @@ pub(crate) struct Verdict {
 }
 
 /// Judges a block: its hash, its canonical form, its outer fields and the data of its type. `beside` compares the outer fields
-/// with what is kept beside the block. `keep` asks for the event itself.
+/// and the event, where it decodes, with what is kept beside the block. `keep` asks for the event itself.
 pub(crate) fn judge(
     cid: &Cid,
     block: &[u8],
     keep: bool,
-    beside: impl FnOnce(&Envelope<'_>, &mut Vec<(Layer, String)>),
+    beside: impl FnOnce(&Envelope<'_>, Option<&KeyEvent>, &mut Vec<(Layer, String)>),
 ) -> Verdict {
     let mut verdict = Verdict::default();
     if !verify_block(block, cid) {
-        verdict.problems.push((Layer::Block, "the block is not the one that its content identifier names".into()));
+        let what = "the block is not the one that its content identifier names";
+        verdict.problems.push((Layer::Block, what.into()));
         return verdict;
     }
     let envelope = match Envelope::parse(block) {
@@ -55,16 +56,21 @@ pub(crate) fn judge(
             return verdict;
         }
     };
-    beside(&envelope, &mut verdict.problems);
-    let (causes, blobs) = envelope.causes.iter().partition(|cause| cause.codec() == DAG_CBOR);
-    (verdict.causes, verdict.blobs) = (causes, blobs);
-    match envelope.occurred_at.parse() {
-        Ok(time) => verdict.time = Some(time),
-        Err(error) => verdict.problems.push((Layer::Block, format!("its time does not read: {error}"))),
+    let event = envelope.event();
+    beside(&envelope, event.as_ref().ok(), &mut verdict.problems);
+    if !envelope.causes.is_empty() {
+        let (causes, blobs) = envelope.causes.iter().partition(|cause| cause.codec() == DAG_CBOR);
+        (verdict.causes, verdict.blobs) = (causes, blobs);
     }
-    match decode_block::<KeyEvent>(block) {
-        Ok(event) => data(event, keep, &mut verdict),
-        Err(error) => verdict.problems.push((Layer::Block, format!("the event does not decode: {error}"))),
+    match event {
+        Ok(event) => {
+            verdict.time = Some(event.occurred_at);
+            data(event, keep, &mut verdict);
+        }
+        Err(error) => {
+            verdict.time = envelope.occurred_at.parse().ok();
+            verdict.problems.push((Layer::Block, format!("the event does not decode: {error}")));
+        }
     }
     verdict
 }

@@ -5,10 +5,9 @@ use std::ops::Range;
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::events::EventData;
+use crate::events::{EventData, KeyEvent};
 use crate::ipld_support::Envelope;
 use crate::store::read::read_cid;
-use crate::time::Timestamp;
 use crate::verify::{Layer, Verdict, judge};
 
 /// Rows, and bytes of blocks, that are read at a time: what bounds the memory.
@@ -104,7 +103,9 @@ impl Batch {
             aggregate: &self.bytes[aggregate.clone()],
             event_type: &self.bytes[event_type.clone()],
         };
-        Some(judge(cid, &self.bytes[block.clone()], keep, |envelope, problems| beside.compare(envelope, problems)))
+        Some(judge(cid, &self.bytes[block.clone()], keep, |envelope, event, problems| {
+            beside.compare(envelope, event, problems)
+        }))
     }
 }
 
@@ -117,22 +118,23 @@ struct Beside<'a> {
 }
 
 impl Beside<'_> {
-    fn compare(&self, envelope: &Envelope<'_>, problems: &mut Vec<(Layer, String)>) {
+    fn compare(&self, envelope: &Envelope<'_>, event: Option<&KeyEvent>, problems: &mut Vec<(Layer, String)>) {
         let mut wrong = |what: String| problems.push((Layer::Log, what));
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        if uuid::Uuid::try_parse(envelope.id).ok().as_ref().map(uuid::Uuid::as_bytes) != self.event_id {
+        if event.is_some_and(|event| Some(event.id.as_uuid().as_bytes()) != self.event_id) {
             wrong("the log gives it another event id than the event itself".into());
         }
         if self.event_type != envelope.event_type.as_bytes() {
             let (there, here) = (text(self.event_type), envelope.event_type);
             wrong(format!("the log gives it the type {there}, and the event is a {here}"));
         }
-        if envelope.occurred_at.parse().is_ok_and(|time: Timestamp| time.unix_micros() != self.occurred_at) {
+        if event.is_some_and(|event| event.occurred_at.unix_micros() != self.occurred_at) {
             wrong("the log gives it another time than the event itself".into());
         }
-        let known = EventData::KNOWN.iter().find(|(_, name, _)| *name == envelope.event_type);
-        match known {
-            Some((aggregate, ..)) if aggregate.as_str().as_bytes() != self.aggregate => {
+        // A schema that is not known may be of a type that is.
+        let of_type = || EventData::KNOWN.iter().find(|(_, name, _)| *name == envelope.event_type);
+        match event.and_then(KeyEvent::aggregate).or_else(|| of_type().map(|(aggregate, ..)| *aggregate)) {
+            Some(aggregate) if aggregate.as_str().as_bytes() != self.aggregate => {
                 let there = text(self.aggregate);
                 wrong(format!("the log gives it the aggregate {there}, and the event's is {aggregate}"));
             }
