@@ -211,6 +211,16 @@ pub fn keep_cosigned(store: &Store, checkpoint: &SignedCheckpoint) -> Result<Sig
     Ok(store.keep_checkpoint(checkpoint)?)
 }
 
+/// Checks that a checkpoint which came on another way is one of this history, signed by this ledger.
+pub fn check_against(store: &Store, checkpoint: &SignedCheckpoint) -> Result<(), LogError> {
+    own_keys(store)?.verify(checkpoint)?;
+    let size = checkpoint.size();
+    if size > store.end()? || store.root(Some(size))?.1 != checkpoint.checkpoint().root {
+        return Err(LogError::OtherHistory { size });
+    }
+    Ok(())
+}
+
 /// Why a witness did not sign.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
