@@ -2,20 +2,26 @@
 //!
 //! `cargo xtask bench append [-- EVENTS]`. Each pair of figures is measured in turns, and the median of the rounds is told.
 //! The bare loop writes what the least of a log needs: the block, its position, an index of its content identifier, and an
-//! outbox row. Its blocks are made beforehand. An append of ours decides, encodes, hashes, and keeps tree and entities too.
+//! outbox row, with the same page cache. Its blocks are made beforehand, and so are our commands. An append of ours decides,
+//! encodes, hashes, and keeps tree and entities too. The last rows compare it with itself: each head signed, and not.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::ipld_support::{canonical_bytes, cid_of_block};
 use cim_keys::ledger::Command;
+use cim_keys::log::{HeadSigner, VerifierKey};
 use cim_keys::store::{AppendContext, Store, StoreOptions};
 use cim_keys::text::{Label, Name, PublicKey};
 use cim_keys_testkit::samples;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePublicKey as _;
 use rusqlite::Connection;
 
 const ROUNDS: usize = 5;
@@ -26,13 +32,12 @@ fn main() {
     let block = canonical_bytes(&samples::typical()).unwrap();
     println!("blocks of {} bytes; events/s, the median of {ROUNDS} rounds in turns", block.len());
     println!("{:<34} {:>10} {:>10} {:>7}", "", "ledger", "bare", "ratio");
-    pair("1 event a commit", events / 10, &|place, count| ours(place, count, 1), &|place, count| {
+    pair("1 event a commit", events / 10, &|place, count| ours(&create(place), count, 1), &|place, count| {
         bare(place, count, 1, &block)
     });
     for size in [100, 1_000] {
-        pair(&format!("{size} events a commit"), events, &|place, count| ours(place, count, size), &|place, count| {
-            bare(place, count, size, &block)
-        });
+        let ours = |place: &Path, count| ours(&create(place), count, size);
+        pair(&format!("{size} events a commit"), events, &ours, &|place, count| bare(place, count, size, &block));
     }
     pair(
         &format!("{THREADS} appenders, grouped"),
@@ -40,6 +45,27 @@ fn main() {
         &|place, count| ours_concurrent(place, count),
         &|place, count| bare_concurrent(place, count, &block),
     );
+    println!("{:<34} {:>10} {:>10} {:>7}", "", "signed", "unsigned", "ratio");
+    for (size, count) in [(1, events / 10), (100, events)] {
+        let signed = |place: &Path, count| {
+            let store = create(place);
+            store.sign_heads(Some(signer(&store))).unwrap();
+            ours(&store, count, size)
+        };
+        pair(&format!("{size} events a commit, signed"), count, &signed, &|place, count| {
+            ours(&create(place), count, size)
+        });
+    }
+}
+
+/// The key of every ledger here: nobody's.
+fn secret() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn signer(store: &Store) -> HeadSigner {
+    let key = &store.identity().public_key;
+    HeadSigner::new(VerifierKey::of_ledger(&store.identity().name, key, key).unwrap(), secret()).unwrap()
 }
 
 type Run<'a> = &'a dyn Fn(&Path, usize) -> f64;
@@ -78,7 +104,7 @@ fn create(place: &Path) -> Store {
     let ledger = LedgerCreated {
         ledger_id: LedgerId::mint(),
         name: Name::new("bench").unwrap(),
-        public_key: PublicKey::new("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap(),
+        public_key: PublicKey::new(&STANDARD.encode(secret().verifying_key().to_public_key_der().unwrap())).unwrap(),
     };
     let organization = OrganizationCreated {
         organization_id: organization_id(),
@@ -107,12 +133,12 @@ fn commands(count: usize) -> Vec<Command> {
     (0..count).map(key).collect()
 }
 
-fn ours(place: &Path, count: usize, size: usize) -> f64 {
-    let store = create(place);
-    let mut commands = commands(count);
+fn ours(store: &Store, count: usize, size: usize) -> f64 {
+    let mut commands = commands(count).into_iter();
+    let batches: Vec<Vec<Command>> =
+        (0..count.div_ceil(size)).map(|_| commands.by_ref().take(size).collect()).collect();
     let start = Instant::now();
-    while !commands.is_empty() {
-        let batch = commands.drain(..size.min(commands.len())).collect();
+    for batch in batches {
         store.execute(context(), batch).unwrap();
     }
     start.elapsed().as_secs_f64()
@@ -142,7 +168,7 @@ fn bare_connection(place: &Path) -> Connection {
     connection
         .execute_batch(
             "PRAGMA page_size = 8192; PRAGMA journal_mode = wal; PRAGMA synchronous = FULL;
-             PRAGMA wal_autocheckpoint = 8192;
+             PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -65536;
              CREATE TABLE log (position INTEGER PRIMARY KEY, block BLOB NOT NULL);
              CREATE TABLE cids (cid BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
              CREATE TABLE outbox (position INTEGER PRIMARY KEY, published INTEGER NOT NULL);",

@@ -9,6 +9,7 @@ use std::time::Instant;
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::ledger::{Command, NameKey};
+use cim_keys::log::{check_consistency, check_inclusion, leaf_hash};
 use cim_keys::store::{AppendContext, Listing, Store, StoreOptions, Which};
 use cim_keys::text::{EmailAddress, Label, Name, PublicKey};
 
@@ -19,8 +20,19 @@ fn main() {
     }
     println!("milliseconds, the median of 9; the file in MiB; filled with people, 1,000 a commit");
     println!(
-        "{:>9} {:>8} {:>9} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
-        "events", "open", "list 20", "prefix", "by e-mail", "append 1", "root", "fill ev/s", "verify/s", "file"
+        "{:>9} {:>8} {:>9} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
+        "events",
+        "open",
+        "list 20",
+        "prefix",
+        "by e-mail",
+        "append 1",
+        "root",
+        "included",
+        "consist.",
+        "fill ev/s",
+        "verify/s",
+        "file"
     );
     for size in sizes {
         row(size);
@@ -46,6 +58,19 @@ fn row(size: u64) {
     });
     let append = median(|n| drop(store.execute(context(), vec![person(size + n as u64)]).unwrap()));
     let root = median(|_| assert!(store.root(None).unwrap().0 > size));
+    // Another event, and another older head, each time: what was read for one proof does not help the next.
+    let (end, head) = store.root(None).unwrap();
+    let included = median(|n| {
+        let position = end / 10 * (n as u64 + 1);
+        let proof = store.prove_inclusion(position, end).unwrap();
+        let leaf = leaf_hash(&store.event(&Which::Position(position)).unwrap().cid);
+        check_inclusion(&proof, position - 1, &leaf, end, &head).unwrap();
+    });
+    let consistent = median(|n| {
+        let old = end / 11 * (n as u64 + 1) + 1;
+        let proof = store.prove_consistency(old, end).unwrap();
+        check_consistency(&proof, old, &store.root(Some(old)).unwrap().1, end, &head).unwrap();
+    });
     let start = Instant::now();
     let report = store.verify(&mut |_, _| {});
     assert!(report.ok(), "{report:?}");
@@ -53,7 +78,7 @@ fn row(size: u64) {
     store.close().unwrap();
     let file = mebibytes(&place.path().join("ledger.db"));
     println!(
-        "{size:>9} {open:>8.2} {list:>9.2} {prefix:>8.2} {email:>9.2} {append:>9.2} {root:>9.2} {filled:>9.0} {verified:>9.0} {file:>8.0}"
+        "{size:>9} {open:>8.2} {list:>9.2} {prefix:>8.2} {email:>9.2} {append:>9.2} {root:>9.2} {included:>9.2} {consistent:>9.2} {filled:>9.0} {verified:>9.0} {file:>8.0}"
     );
 }
 

@@ -25,6 +25,7 @@ mod proofs;
 mod read;
 mod restricted;
 mod schema;
+mod signing;
 mod tables;
 mod token;
 mod tree;
@@ -474,7 +475,7 @@ impl Store {
     /// What this machine remembers of this very file.
     fn memory_to_verify(&self) -> verify::Memory {
         let mut memory = verify::Memory::default();
-        match self.remembered() {
+        match self.memory().read() {
             Ok(signed) => memory.signed = signed,
             Err(error) => memory.problem = Some(error.to_string()),
         }
@@ -506,7 +507,8 @@ impl Store {
     fn finish(&mut self) -> Result<(), OpenError> {
         self.touch_token()?;
         if let Ok(writing) = std::mem::replace(&mut self.writing, Err(NotTheWriter::Asked)) {
-            let writer = writing.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let mut writer = writing.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+            writer.remember().map_err(|error| OpenError::Signed(Box::new(error)))?;
             checkpoint(writer.connection())
                 .map_err(|error| DatabaseError::new("closing the ledger", &self.options.path, error))?;
         }

@@ -7,9 +7,9 @@ mod log_support;
 
 use cim_keys::app::log::{self, CheckError, Disclose, LogError, Requirements};
 use cim_keys::delivery::outbox::Outbox as _;
-use cim_keys::store::{CheckpointStoreError, Store, Which};
+use cim_keys::store::{AppendError, CheckpointStoreError, Store, Which};
 use cim_keys::time::Timestamp;
-use log_support::{Ledger, options};
+use log_support::{Ledger, context, new_organization, options};
 
 #[test]
 fn heads_are_signed_once_and_travel_with_the_outbox() {
@@ -107,6 +107,13 @@ fn a_date_is_vouched_for_by_whoever_was_asked() {
     assert!(matches!(log::check(&closed, &with(None, asked)), Err(CheckError::Checkpoint(_))));
 }
 
+/// Rewrites hashes of the stored tree, below the first four leaves.
+fn tamper_with_the_tree(folder: &std::path::Path) {
+    let database = rusqlite::Connection::open(folder.join("ledger.db")).unwrap();
+    database.execute("UPDATE node SET h = zeroblob(32) WHERE i = 3", []).unwrap();
+    database.execute("UPDATE node SET h = zeroblob(32) WHERE i = 6", []).unwrap();
+}
+
 #[test]
 fn what_was_signed_is_never_signed_differently() {
     let ledger = Ledger::new();
@@ -124,10 +131,7 @@ fn what_was_signed_is_never_signed_differently() {
     // Somebody rewrites the tree below what was signed.
     let Ledger { folder, store, secret } = ledger;
     store.close().unwrap();
-    let database = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
-    database.execute("UPDATE node SET h = zeroblob(32) WHERE i = 3", []).unwrap();
-    database.execute("UPDATE node SET h = zeroblob(32) WHERE i = 6", []).unwrap();
-    drop(database);
+    tamper_with_the_tree(folder.path());
     let store = Store::open(options(folder.path())).unwrap();
     let refused = log::sign_head(&store, &secret);
     assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Disagrees { size: 4 }))), "{refused:?}");
@@ -141,4 +145,59 @@ fn what_was_signed_is_never_signed_differently() {
     let store = Store::open(options(folder.path())).unwrap();
     let refused = log::sign_head(&store, &secret);
     assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Disagrees { size: 4 }))), "{refused:?}");
+}
+
+#[test]
+fn with_a_signer_every_commit_signs_its_head() {
+    let ledger = Ledger::new();
+    let first = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    ledger.store.sign_heads(Some(ledger.secret.head_signer(&ledger.store).unwrap())).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| ledger.grow(5));
+        }
+    });
+    let key = ledger.requirements().key;
+    let heads = ledger.store.checkpoints().unwrap();
+    assert_eq!((heads.first(), heads.last().unwrap().size()), (Some(&first), 42));
+    assert!(heads.len() <= 41);
+    heads.iter().for_each(|head| head.verify(&key).unwrap());
+    // What is refused signs nothing, and neither does what changes nothing.
+    let taken = ledger.store.execute(context(), vec![]).unwrap();
+    assert!(taken.is_empty());
+    assert_eq!(ledger.store.checkpoints().unwrap(), heads);
+    let outbox = ledger.store.outbox().unwrap();
+    assert_eq!(outbox.checkpoint(42).unwrap(), Some(heads.last().unwrap().to_string()));
+    log::prove(&ledger.store, &Which::Position(42), Disclose::Cid).unwrap();
+    assert!(ledger.store.verify(&mut |_, _| {}).ok());
+    // Without it the head stays behind, and what was signed is not signed anew.
+    ledger.store.sign_heads(None).unwrap();
+    ledger.grow(1);
+    assert_eq!(log::head(&ledger.store).unwrap().unsigned(), 1);
+}
+
+#[test]
+fn no_head_is_signed_as_the_log_grows_that_does_not_continue_what_was_signed() {
+    let ledger = Ledger::new();
+    ledger.store.sign_heads(Some(ledger.secret.head_signer(&ledger.store).unwrap())).unwrap();
+    ledger.grow(3);
+    let Ledger { folder, store, secret } = ledger;
+    store.close().unwrap();
+    // The history is rewritten, and the checkpoints with it; what was signed is remembered outside of the folder.
+    let database = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    database.execute("DELETE FROM checkpoint", []).unwrap();
+    drop(database);
+    tamper_with_the_tree(folder.path());
+
+    let store = Store::open(options(folder.path())).unwrap();
+    store.writable().unwrap();
+    store.sign_heads(Some(secret.head_signer(&store).unwrap())).unwrap();
+    let ledger = Ledger { folder, store, secret };
+    let refused = ledger.store.execute(context(), vec![new_organization()]);
+    let Err(AppendError::Unsigned(reason)) = refused else { panic!("{refused:?}") };
+    assert!(matches!(*reason, CheckpointStoreError::Disagrees { size: 5 }), "{reason}");
+    assert_eq!((ledger.store.end().unwrap(), ledger.store.checkpoints().unwrap()), (5, vec![]));
+    // Whoever decides to go on without signing may append.
+    ledger.store.sign_heads(None).unwrap();
+    ledger.store.execute(context(), vec![new_organization()]).unwrap();
 }

@@ -213,6 +213,31 @@ fn concurrent_appends_are_all_there_and_the_refused_are_not() {
 }
 
 #[test]
+fn what_is_refused_half_way_leaves_no_trace_among_others() {
+    let place = Place::new();
+    let store = place.create();
+    add_person(&store, 0).unwrap();
+    let start = store.end().unwrap();
+    std::thread::scope(|scope| {
+        for thread in 1..=16_u64 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..20 {
+                    let number = thread * 1_000 + n;
+                    // The second of them asks for an address that is taken, when the first is written already.
+                    let pair = [person(number), person(0)].map(Command::CreatePerson).to_vec();
+                    let refused = store.execute(context(), pair);
+                    assert!(matches!(refused, Err(AppendError::Refused(_))), "{refused:?}");
+                    add_person(store, number).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(store.end().unwrap(), start + 16 * 20);
+    check(&store);
+}
+
+#[test]
 fn a_panic_in_a_decision_is_no_harm_to_others() {
     let place = Place::new();
     let store = place.create();

@@ -106,7 +106,7 @@ fn what_is_wrong_in_the_tables_is_named_by_position() {
     damaged.finds("UPDATE meta SET value = 'MCowBQYDK2VwAyEAAb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=' WHERE key = 'public_key'", Some(1), "another ledger");
     damaged.finds("DELETE FROM entity WHERE kind = 'person'", None, "is not in the tables; rebuild");
     damaged.finds("UPDATE entity SET body = replace(body, 'Person 7', 'Person X')", None, "otherwise in the tables");
-    damaged.finds("UPDATE name SET held = 0 WHERE idx = 'email'", None, "rebuild");
+    damaged.finds("UPDATE name SET held = 0 WHERE kind = 'person' AND held = 1", None, "rebuild");
     damaged.finds("DELETE FROM reference", None, "rebuild");
     damaged.finds("INSERT INTO entity SELECT kind, x'0102', body FROM entity LIMIT 1", None, "does not follow");
     damaged.finds("INSERT INTO outbox_parked VALUES (5, x'00', 'r', 0, 0)", Some(5), "parked with another");

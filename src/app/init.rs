@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::online_key;
+use super::online_key::{self, OnlineKeyError};
 use super::session::{Place, Session};
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::custody::{self, Custody, WorkFactor};
@@ -58,7 +58,10 @@ pub enum InitError {
     Custody(#[from] custody::CreateError),
     /// The ledger's key could not be laid open.
     #[error(transparent)]
-    OnlineKey(#[from] custody::FileError),
+    File(#[from] custody::FileError),
+    /// The ledger's key lies open, and did not sign the first head.
+    #[error(transparent)]
+    OnlineKey(#[from] OnlineKeyError),
     /// The ledger's key could not be made.
     #[error(transparent)]
     Key(#[from] GenerateError),
@@ -95,6 +98,9 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
     make_folder(place.folder()).map_err(failed(place.folder()))?;
     let config_is_new = !place.config().exists();
     let made = make(&place, &new).and_then(|store| {
+        if new.online_key {
+            online_key::sign_first(&place, &store)?;
+        }
         if config_is_new {
             fs::write(place.config(), &new.config).map_err(failed(&place.config()))?;
         }

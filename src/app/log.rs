@@ -11,8 +11,8 @@ use crate::ids::KeyId;
 use crate::ipld_support::{DecodeError, decode_block};
 use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
 use crate::log::{
-    Checkpoint, CheckpointError, DamagedMemory, InvalidKey, KeyChain, LogProof, Memory, Policy, PolicyError,
-    ProofError, ProofFileError, SignedCheckpoint, Subject, Update, VerifierKey, WitnessError,
+    Checkpoint, CheckpointError, DamagedMemory, HeadSigner, InvalidKey, KeyChain, LogProof, Memory, Policy,
+    PolicyError, ProofError, ProofFileError, SignedCheckpoint, Subject, Update, VerifierKey, WitnessError,
 };
 use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
 use crate::text::{Label, PublicKey};
@@ -145,6 +145,13 @@ impl LedgerSecret {
     /// The key itself, to vouch for the one that follows it.
     pub(super) fn for_signing(&self) -> Result<ed25519_dalek::SigningKey, LogError> {
         self.0.as_ed25519().cloned().ok_or(LogError::NoKey)
+    }
+
+    /// The key as the store takes it, to sign heads as they grow.
+    pub fn head_signer(&self, store: &Store) -> Result<HeadSigner, LogError> {
+        let key = verifier_key(store)?;
+        let secret = self.signer(&key)?.clone();
+        Ok(HeadSigner::new(key, secret)?)
     }
 
     fn signer(&self, key: &VerifierKey) -> Result<&ed25519_dalek::SigningKey, CheckpointError> {

@@ -1,13 +1,13 @@
 //! The ledger's own key where it lies open: `ledger.key` in the ledger's folder, for relays, agents and embedded use.
 //!
-//! A ledger that was made like this signs its heads with nobody at hand. The file holds the private half as custody would
+//! A ledger that was made like this signs the head of every append ([`sign_heads`]), with nobody at hand. The file holds the private half as custody would
 //! hold it sealed (PKCS#8 in PEM), with mode 0600; a looser mode is refused. The key is sealed in custody too, so that a
 //! backup needs no open copy, and that it lies open is recorded ([`crate::events::KeyExported`]). Whoever removes the file
 //! is asked for the passphrase from then on, as for any other ledger.
 
 use std::path::PathBuf;
 
-use super::log::LedgerSecret;
+use super::log::{self, LedgerSecret, LogError};
 use super::session::Place;
 use crate::acts::keys::{ParseError, PrivateKey};
 use crate::custody::{FileError, SecretBytes, lone};
@@ -37,6 +37,27 @@ pub enum OnlineKeyError {
         /// The file.
         path: PathBuf,
     },
+    /// The store did not take the key.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Has every append signed from here on, where the key lies open.
+///
+/// # Errors
+/// As [`read`], and when the ledger is open for reading only.
+pub fn sign_heads(place: &Place, store: &Store) -> Result<(), OnlineKeyError> {
+    let Some(secret) = read(place, store)? else { return Ok(()) };
+    let signer = secret.head_signer(store)?;
+    Ok(store.sign_heads(Some(signer)).map_err(LogError::from)?)
+}
+
+/// Signs what a new ledger begins with, and everything after it.
+pub(super) fn sign_first(place: &Place, store: &Store) -> Result<(), OnlineKeyError> {
+    if let Some(secret) = read(place, store)? {
+        log::sign_head(store, &secret)?;
+    }
+    sign_heads(place, store)
 }
 
 /// Reads the key and checks that it is the ledger's; `None` where it lies in custody only.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::attest::ActSecret;
 use super::lookup::LookupError;
+use super::online_key::{self, OnlineKeyError};
 use crate::custody::{self, Custody};
 use crate::events::Actor;
 use crate::ids::CorrelationId;
@@ -83,6 +84,18 @@ pub enum RecordError {
     Read(#[from] ReadError),
 }
 
+/// Why a ledger was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The store could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The ledger's key lies open, and is not to be used as it is.
+    #[error(transparent)]
+    OnlineKey(#[from] OnlineKeyError),
+}
+
 /// An open ledger in the hands of somebody.
 pub struct Session {
     place: Place,
@@ -94,12 +107,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a ledger for writing where this machine may, and for reading otherwise.
+    /// Opens a ledger for writing where this machine may, and for reading otherwise. Where the ledger's own key lies open,
+    /// the head of every append is signed ([`online_key`]).
     ///
     /// # Errors
-    /// As [`Store::open`].
-    pub fn open(place: Place, actor: Actor) -> Result<Self, OpenError> {
+    /// As [`Store::open`], and when a key that lies open is not to be used.
+    pub fn open(place: Place, actor: Actor) -> Result<Self, SessionError> {
         let store = Store::open(place.options())?;
+        if store.writable().is_ok() {
+            online_key::sign_heads(&place, &store)?;
+        }
         Ok(Self::from_store(place, store, actor))
     }
 

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::error::{AppendError, DatabaseError, ReadError};
+use super::error::{AppendError, CheckpointStoreError, DatabaseError, ReadError};
 use super::gate::Gate;
 use super::read::{Listing, Log};
-use super::schema::{self, CHECKPOINTS};
+use super::schema;
+use super::signing::{GroupError, Signing, put_note};
 use super::tables::{Cache, TableError, Tables};
-use super::tree::read_edge;
+use super::tree::{read_edge, write_nodes};
 use crate::events::{Actor, EventAttested, EventData, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId};
 use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
 use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide, demand_signatures};
-use crate::log::{Edge, leaf_hash};
+use crate::log::{Edge, NodeHash, leaf_hash};
 use crate::time::Timestamp;
 
 /// Where the time comes from.
@@ -118,6 +119,7 @@ pub(super) struct Writer {
     tip: Tip,
     /// `data_version` of the connection when `tip` was right: it changes when another connection commits.
     version: Option<i64>,
+    signing: Option<Signing>,
 }
 
 /// What is to be done within the transaction.
@@ -125,12 +127,24 @@ pub(super) type Work = Box<dyn FnOnce(&mut Session<'_>) -> Result<Vec<AppendedEv
 
 impl Writer {
     pub(super) fn new(connection: Connection, path: PathBuf, clock: Clock) -> Self {
-        Self { connection, path, clock, gate: Arc::default(), tip: Tip::default(), version: None }
+        Self { connection, path, clock, gate: Arc::default(), tip: Tip::default(), version: None, signing: None }
     }
 
     /// The turns that this process takes in writing.
     pub(super) fn gate(&self) -> Arc<Gate> {
         Arc::clone(&self.gate)
+    }
+
+    /// Signs the heads of what is appended from here on.
+    pub(super) fn sign_heads(&mut self, signing: Option<Signing>) -> Result<(), CheckpointStoreError> {
+        self.remember()?;
+        self.signing = signing;
+        Ok(())
+    }
+
+    /// Remembers the head that was signed last.
+    pub(super) fn remember(&mut self) -> Result<(), CheckpointStoreError> {
+        self.signing.as_mut().map_or(Ok(()), Signing::remember)
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -141,8 +155,7 @@ impl Writer {
         self.connection
     }
 
-    /// Does several pieces of work in one transaction, each with a savepoint of its own: one that fails leaves no trace,
-    /// and the others stand. Every answer holds once this returns: what is Ok is durable.
+    /// Does several pieces of work in one transaction: one that is refused leaves no trace, and the others stand. Every answer holds once this returns: what is Ok is durable.
     pub(super) fn run(&mut self, work: Vec<Work>) -> Vec<Result<Vec<AppendedEvent>, AppendError>> {
         let count = work.len();
         match self.transact(work) {
@@ -154,7 +167,7 @@ impl Writer {
         }
     }
 
-    fn transact(&mut self, work: Vec<Work>) -> Result<Vec<Result<Vec<AppendedEvent>, AppendError>>, DatabaseError> {
+    fn transact(&mut self, work: Vec<Work>) -> Result<Vec<Result<Vec<AppendedEvent>, AppendError>>, GroupError> {
         let path = self.path.clone();
         let failed = |error| DatabaseError::new("recording", &path, error);
         let clock = Arc::clone(&self.clock);
@@ -165,39 +178,59 @@ impl Writer {
         if self.version != Some(version) {
             self.tip = read_tip(&transaction).map_err(failed)?;
             self.version = Some(version);
+            if let Some(signing) = &mut self.signing {
+                signing.moved();
+            }
         }
         let mut tip = self.tip.clone();
+        let mut nodes = Vec::new();
         let cache = Cache::default();
         let alone = work.len() == 1;
         let mut answers = Vec::with_capacity(work.len());
         for work in work {
-            if !alone {
-                execute(&transaction, "SAVEPOINT one").map_err(failed)?;
-            }
-            let before = (!alone).then(|| tip.clone());
-            let mut session =
-                Session { connection: &transaction, path: &path, tip: &mut tip, clock: &clock, cache: &cache };
+            let before = (tip.clone(), nodes.len());
+            let mut session = Session {
+                connection: &transaction,
+                path: &path,
+                tip: &mut tip,
+                nodes: &mut nodes,
+                clock: &clock,
+                cache: &cache,
+                trace: if alone { Trace::Ours } else { Trace::None },
+            };
             let answer = work(&mut session);
-            if let (Err(AppendError::Database(error)), true) = (&answer, transaction.is_autocommit()) {
+            let trace = session.trace;
+            match (answer, trace) {
                 // SQLite itself rolled everything back, as it does when the disk is full.
-                return Err(error.clone());
-            }
-            match before {
-                None if answer.is_err() => return Ok(vec![answer]),
-                None => {}
-                Some(before) => {
+                (Err(AppendError::Database(error)), _) if transaction.is_autocommit() => return Err(error.into()),
+                (Err(error), Trace::Ours) => return Ok(vec![Err(error)]),
+                // What was decided could not be written.
+                (Err(AppendError::Database(error)), Trace::Written) => return Err(error.into()),
+                (Err(error), Trace::Written) => {
+                    let detail = error.to_string();
+                    return Err(DatabaseError::Damaged { action: "recording", path, detail }.into());
+                }
+                (answer, Trace::Savepoint) => {
                     if answer.is_err() {
                         execute(&transaction, "ROLLBACK TO one").map_err(failed)?;
-                        tip = before;
+                        (tip, _) = before;
+                        nodes.truncate(before.1);
                         cache.clear();
                     }
                     execute(&transaction, "RELEASE one").map_err(failed)?;
+                    answers.push(answer);
                 }
+                (answer, Trace::None | Trace::Ours | Trace::Written) => answers.push(answer),
             }
-            answers.push(answer);
         }
+        write_nodes(&transaction, &nodes).map_err(failed)?;
+        let grown = self.signing.as_mut().filter(|_| tip.edge.size() > self.tip.edge.size());
+        let signed = grown.map(|signing| signing.sign(&transaction, &path, &tip.edge)).transpose()?;
         transaction.commit().map_err(failed)?;
         self.tip = tip;
+        if let (Some(signing), Some(note)) = (&mut self.signing, signed) {
+            signing.committed(note);
+        }
         Ok(answers)
     }
 }
@@ -215,13 +248,29 @@ fn read_tip(connection: &Connection) -> rusqlite::Result<Tip> {
     Ok(Tip { time: Timestamp::from_unix_micros(micros), edge: read_edge(connection, end)? })
 }
 
+/// What a piece of work leaves in the transaction if it fails.
+#[derive(Clone, Copy)]
+enum Trace {
+    /// Nothing: it has not written yet.
+    None,
+    /// What was decided as a whole is being written. That fails only when the database does, for all that share it.
+    Written,
+    /// Nothing: what it wrote is rolled back to a savepoint, which costs a copy of every page that it touches.
+    Savepoint,
+    /// The transaction is its own, and goes with it.
+    Ours,
+}
+
 /// One append, within a transaction.
 pub(super) struct Session<'a> {
     connection: &'a Connection,
     path: &'a std::path::Path,
     tip: &'a mut Tip,
+    /// The nodes of the tree that are not written yet.
+    nodes: &'a mut Vec<(u64, NodeHash)>,
     clock: &'a Clock,
     cache: &'a Cache,
+    trace: Trace,
 }
 
 impl Session<'_> {
@@ -245,6 +294,9 @@ impl Session<'_> {
         commands: &[Command],
     ) -> Result<Vec<AppendedEvent>, AppendError> {
         self.expect(context.expected_position)?;
+        if commands.len() > 1 {
+            self.savepoint()?;
+        }
         let mut appended = Vec::with_capacity(commands.len());
         for command in commands {
             let drafts = decide(&self.tables(), command)?;
@@ -269,16 +321,12 @@ impl Session<'_> {
             Some(earlier) => earlier.event.occurred_at,
             None => self.time(context.allow_time_jump)?,
         };
-        if appended.is_empty() {
-            for blob in &context.blobs {
-                self.write_blob(blob)?;
-            }
-        }
-        let mut made = Vec::with_capacity(drafts.len());
+        // All are made before the first is written: what can't be encoded leaves no trace.
+        let mut made: Vec<ContentAddressedEvent<KeyEvent>> = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let causes = draft.causes.into_iter().map(|cause| match cause {
                 Cause::Recorded(cid) => Some(cid),
-                Cause::Earlier(index) => made.get(index).copied(),
+                Cause::Earlier(index) => made.get(index).map(|earlier| earlier.cid),
             });
             let link = |cid: Option<Cid>| {
                 let cid = cid.ok_or_else(|| AppendError::Encoding("a cause names a later event".into()))?;
@@ -292,10 +340,20 @@ impl Session<'_> {
                 correlation_id: context.correlation_id,
                 causes: causes.map(link).collect::<Result<_, _>>()?,
             };
-            let aggregate = event.aggregate().map_or("unknown", |aggregate| aggregate.as_str());
-            let event = ContentAddressedEvent::new(event).map_err(|error| AppendError::Encoding(error.to_string()))?;
+            made.push(ContentAddressedEvent::new(event).map_err(|error| AppendError::Encoding(error.to_string()))?);
+        }
+        if context.signer.is_some() {
+            // A signature that is not taken comes after the act that it is for.
+            self.savepoint()?;
+        }
+        if appended.is_empty() {
+            for blob in &context.blobs {
+                self.write_blob(blob)?;
+            }
+        }
+        for event in made {
+            let aggregate = event.event.aggregate().map_or("unknown", |aggregate| aggregate.as_str());
             let written = self.write(event, aggregate)?;
-            made.push(written.cid);
             let to_be_signed = !matches!(written.event.data, EventData::EventAttested(_));
             appended.push(written);
             if let (Some(signer), true) = (&context.signer, to_be_signed) {
@@ -320,12 +378,29 @@ impl Session<'_> {
         self.write_drafts(context, drafts, appended)
     }
 
+    /// What follows may be refused after something was written.
+    fn savepoint(&mut self) -> Result<(), AppendError> {
+        if matches!(self.trace, Trace::None) {
+            execute(self.connection, "SAVEPOINT one").map_err(|error| self.failed(error))?;
+            self.trace = Trace::Savepoint;
+        }
+        Ok(())
+    }
+
+    /// Something is about to be written.
+    const fn writes(&mut self) {
+        if matches!(self.trace, Trace::None) {
+            self.trace = Trace::Written;
+        }
+    }
+
     /// Records ready-made events as they are. One that is there already is left as it is.
     pub(super) fn record(
         &mut self,
         events: Vec<ReadyEvent>,
         blobs: &[Vec<u8>],
     ) -> Result<Vec<AppendedEvent>, AppendError> {
+        self.savepoint()?;
         for blob in blobs {
             self.write_blob(blob)?;
         }
@@ -356,6 +431,7 @@ impl Session<'_> {
 
     /// Makes the tables of entities anew.
     pub(super) fn rebuild(&mut self) -> Result<(), AppendError> {
+        self.savepoint()?;
         let tables = self.tables();
         self.cache.clear();
         tables.clear().map_err(|error| self.failed(error))?;
@@ -373,7 +449,8 @@ impl Session<'_> {
     }
 
     /// Writes a value of the table `meta`.
-    pub(super) fn set_meta(&self, key: &str, value: &str) -> Result<(), AppendError> {
+    pub(super) fn set_meta(&mut self, key: &str, value: &str) -> Result<(), AppendError> {
+        self.savepoint()?;
         schema::set_meta(self.connection, key, value).map_err(|error| self.failed(error))
     }
 
@@ -394,22 +471,10 @@ impl Session<'_> {
         Tables::cached(self.connection, self.cache)
     }
 
-    /// Writes a checkpoint, in the place of an earlier copy of the same size. How many there are is counted, so that one
-    /// that is taken away is missed.
-    pub(super) fn put_checkpoint(&self, size: u64, note: &str) -> Result<(), AppendError> {
-        let write = || -> rusqlite::Result<()> {
-            let update = "UPDATE checkpoint SET note = ?2 WHERE size = ?1";
-            if self.connection.prepare_cached(update)?.execute((size, note))? == 1 {
-                return Ok(());
-            }
-            let insert = "INSERT INTO checkpoint (size, note) VALUES (?1, ?2)";
-            self.connection.prepare_cached(insert)?.execute((size, note))?;
-            let count =
-                "INSERT INTO meta (key, value) VALUES (?1, '1') ON CONFLICT (key) DO UPDATE SET value = value + 1";
-            self.connection.prepare_cached(count)?.execute([CHECKPOINTS])?;
-            Ok(())
-        };
-        write().map_err(|error| self.failed(error))
+    /// Writes a checkpoint, in the place of an earlier copy of the same size.
+    pub(super) fn put_checkpoint(&mut self, size: u64, note: &str) -> Result<(), AppendError> {
+        self.writes();
+        put_note(self.connection, size, note).map_err(|error| self.failed(error))
     }
 
     pub(super) fn expect(&self, expected: Option<u64>) -> Result<(), AppendError> {
@@ -432,6 +497,7 @@ impl Session<'_> {
     }
 
     fn write(&mut self, event: ContentAddressedEvent<KeyEvent>, aggregate: &str) -> Result<AppendedEvent, AppendError> {
+        self.writes();
         let position = self.tip.edge.size() + 1;
         let cid = event.cid;
         self.write_row(position, &event, aggregate).map_err(|error| self.failed(error))?;
@@ -461,11 +527,14 @@ impl Session<'_> {
                 event.event.event_type(),
                 event.block(),
             ))?;
-        let mut node = self.connection.prepare_cached("INSERT INTO node (i, h) VALUES (?1, ?2)")?;
-        self.tip.edge.push_leaf(leaf_hash(&event.cid), |i, h| node.execute((i, h)).map(|_| ()))
+        self.tip.edge.push_leaf(leaf_hash(&event.cid), |i, h| {
+            self.nodes.push((i, *h));
+            Ok(())
+        })
     }
 
-    fn write_blob(&self, bytes: &[u8]) -> Result<(), AppendError> {
+    fn write_blob(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
+        self.writes();
         let write = || -> rusqlite::Result<()> {
             self.connection
                 .prepare_cached("INSERT INTO blob (cid, bytes) VALUES (?1, ?2) ON CONFLICT (cid) DO NOTHING")?

@@ -176,7 +176,7 @@ impl Restored {
             let there = store.event(&Which::Position(token.position)).map(|recorded| recorded.cid.to_string());
             lost = there.map_or(true, |cid| cid != token.cid).then_some(token.position);
         }
-        if let Ok(Some(signed)) = store.remembered()
+        if let Ok(Some(signed)) = store.memory().read()
             && store.agrees(signed.checkpoint()).is_err()
         {
             lost = lost.max(Some(signed.size()));
@@ -228,9 +228,9 @@ impl Restored {
         }
         token.write(&options.tokens)?;
         // What the old key signed beyond this history is kept as evidence, and no longer binds the new one.
-        set_aside(&memory).map_err(|source| CreateError::Io {
+        set_aside(memory.path()).map_err(|source| CreateError::Io {
             action: "setting aside",
-            path: memory.clone(),
+            path: memory.path().to_owned(),
             source,
         })?;
         Ok(Store::open(options)?)

@@ -7,6 +7,7 @@ use cid::Cid;
 
 use crate::ids::EventId;
 use crate::ledger::Refusal;
+use crate::log::CheckpointError;
 use crate::time::Timestamp;
 
 /// The database did not do what was asked: the disk, the file or the lock failed.
@@ -118,6 +119,9 @@ pub enum CreateError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// The ledger was closed, and what was signed last could not be remembered outside of its folder.
+    #[error(transparent)]
+    Signed(Box<CheckpointStoreError>),
     /// There is no ledger.
     #[error("there is no ledger at {}; make one with `cim-keys init`, or name another with --ledger", .0.display())]
     Missing(PathBuf),
@@ -308,6 +312,9 @@ pub enum AppendError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The head could not be signed, so nothing was recorded.
+    #[error("nothing was recorded, for its head can't be signed: {0}")]
+    Unsigned(Arc<CheckpointStoreError>),
     /// The thread that was writing for this one was lost.
     #[error("the append was interrupted before it was recorded; try again")]
     Interrupted,
@@ -399,6 +406,9 @@ pub enum CheckpointStoreError {
     /// The checkpoint could not be recorded.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// The checkpoint that was signed last does not read, or the head could not be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
 }
 
 /// Why no copy was made.

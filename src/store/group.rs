@@ -14,8 +14,9 @@ use super::error::AppendError;
 /// The most that one transaction takes.
 const LARGEST: usize = 1_024;
 
-/// How long a leader waits for as many as came last time, who are likely on their way back.
-const PATIENCE: Duration = Duration::from_micros(200);
+/// How long a leader waits at least, and at most, for as many as came last time, who are likely on their way back. In
+/// between it is an eighth of the time that the last group took: where commits are slow, a full group is worth a wait.
+const PATIENCE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(2));
 
 type Answer = Result<Vec<AppendedEvent>, AppendError>;
 
@@ -38,6 +39,8 @@ struct Waiting {
     led: bool,
     /// How many the last group were.
     last: usize,
+    /// How long it took them.
+    took: Duration,
 }
 
 /// Those who wait to be written.
@@ -75,7 +78,9 @@ impl Group {
         let _handover = Handover(self);
         let jobs = self.gather();
         let (work, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.work, job.reply)).unzip();
+        let begun = Instant::now();
         let answers = writer.lock().unwrap_or_else(PoisonError::into_inner).run(work);
+        self.waiting().took = begun.elapsed();
         for (reply, answer) in replies.into_iter().zip(answers) {
             // Whoever does not wait any more does not need the answer.
             let _ = reply.send(Message::Done(answer));
@@ -86,8 +91,9 @@ impl Group {
         let mut waiting = self.waiting();
         let expected = waiting.last.min(LARGEST);
         if waiting.jobs.len() < expected {
+            let patience = (waiting.took / 8).clamp(PATIENCE.0, PATIENCE.1);
             let begun = Instant::now();
-            while waiting.jobs.len() < expected && begun.elapsed() < PATIENCE {
+            while waiting.jobs.len() < expected && begun.elapsed() < patience {
                 drop(waiting);
                 std::thread::yield_now();
                 waiting = self.waiting();

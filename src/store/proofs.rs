@@ -1,8 +1,6 @@
 //! The log's proofs, and the checkpoints that were signed.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
 
 use rusqlite::OptionalExtension as _;
 use tlog_tiles::{prove_record, prove_tree};
@@ -12,7 +10,6 @@ use super::error::{CheckpointStoreError, ReadError};
 use super::read::Log;
 use super::tree::{self, Nodes};
 use crate::events::EventData;
-use crate::files::write_durably;
 use crate::log::{Checkpoint, Edge, NodeHash, SignedCheckpoint};
 
 impl Store {
@@ -97,7 +94,7 @@ impl Store {
             kept.merge(checkpoint).map_err(|_| CheckpointStoreError::Disagrees { size: head.size })?;
         }
         let note = kept.to_string();
-        self.remember(&note)?;
+        self.memory().remember(&note)?;
         let size = head.size;
         let work =
             move |session: &mut super::append::Session<'_>| session.put_checkpoint(size, &note).map(|()| Vec::new());
@@ -112,7 +109,7 @@ impl Store {
         if let Some(latest) = self.latest_checkpoint()? {
             self.agrees(latest.checkpoint())?;
         }
-        if let Some(remembered) = self.remembered()? {
+        if let Some(remembered) = self.memory().read()? {
             self.agrees(remembered.checkpoint())?;
         }
         Ok(())
@@ -126,32 +123,6 @@ impl Store {
         }
         let (_, root) = self.root(Some(head.size))?;
         if root == head.root { Ok(()) } else { Err(CheckpointStoreError::Disagrees { size: head.size }) }
-    }
-
-    pub(super) fn memory(&self) -> PathBuf {
-        self.options.tokens.join(format!("{}.signed", self.identity.ledger_id))
-    }
-
-    pub(super) fn remembered(&self) -> Result<Option<SignedCheckpoint>, CheckpointStoreError> {
-        let path = self.memory();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => match text.parse() {
-                Ok(signed) => Ok(Some(signed)),
-                Err(_) => Err(CheckpointStoreError::Memory { path, source: io::ErrorKind::InvalidData.into() }),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(CheckpointStoreError::Memory { path, source }),
-        }
-    }
-
-    /// Remembers the largest head that was signed, durably.
-    fn remember(&self, note: &str) -> Result<(), CheckpointStoreError> {
-        let larger = |one: &SignedCheckpoint| note.parse().is_ok_and(|new: SignedCheckpoint| new.size() < one.size());
-        if self.remembered()?.as_ref().is_some_and(larger) {
-            return Ok(());
-        }
-        let path = self.memory();
-        write_durably(&path, note.as_bytes(), true).map_err(|source| CheckpointStoreError::Memory { path, source })
     }
 }
 

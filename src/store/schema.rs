@@ -53,13 +53,11 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (kind, id)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE name (
-        kind  TEXT NOT NULL,
-        idx   TEXT NOT NULL,
-        scope BLOB NOT NULL,
-        key   TEXT NOT NULL,
-        held  INTEGER NOT NULL,
-        id    BLOB NOT NULL,
-        PRIMARY KEY (key, kind, idx, scope, held, id)
+        number INTEGER NOT NULL,
+        held   INTEGER NOT NULL,
+        id     BLOB NOT NULL,
+        kind   TEXT NOT NULL,
+        PRIMARY KEY (number, held, id, kind)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE reference (
         to_kind TEXT NOT NULL,
@@ -166,6 +164,8 @@ fn set_up(connection: &mut Connection, access: Access, wait: Duration) -> rusqli
         // 64 MiB: a checkpoint that comes seldom writes each page of the random indexes once instead of many times.
         connection.pragma_update_and_check(None, "wal_autocheckpoint", 8192, |_| Ok(()))?;
         connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+        // 64 MiB at most: the random indexes of a large ledger, and what one transaction changes, stay in memory.
+        connection.pragma_update(None, "cache_size", -65_536)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension, Row};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::events::{EventData, KeyEvent};
@@ -23,7 +24,11 @@ pub(super) struct Tables<'a> {
 /// Entities as they are in the tables at this moment of a transaction, those that are not there too. An append looks the
 /// same ones up again and again: whether an identifier is free, and the organisation that everything belongs to.
 #[derive(Default)]
-pub(super) struct Cache(RefCell<HashMap<EntityRef, Option<Entity>>>);
+pub(super) struct Cache {
+    entities: RefCell<HashMap<EntityRef, Option<Entity>>>,
+    /// The highest identifier of each kind: identifiers are minted in order, so that one above it is new without a look.
+    highest: RefCell<HashMap<Kind, Uuid>>,
+}
 
 impl Cache {
     /// The most that is held.
@@ -31,19 +36,38 @@ impl Cache {
 
     /// Forgets everything: after a rollback the tables are others.
     pub(super) fn clear(&self) {
-        self.0.borrow_mut().clear();
+        self.entities.borrow_mut().clear();
+        self.highest.borrow_mut().clear();
     }
 
     fn get(&self, reference: EntityRef) -> Option<Option<Entity>> {
-        self.0.borrow().get(&reference).cloned()
+        self.entities.borrow().get(&reference).cloned()
     }
 
     fn set(&self, reference: EntityRef, entity: Option<Entity>) {
-        let mut entities = self.0.borrow_mut();
+        let mut entities = self.entities.borrow_mut();
         if entities.len() >= Self::MOST {
             entities.clear();
         }
         entities.insert(reference, entity);
+    }
+
+    /// Whether an identifier is above all others of its kind, which `read` finds where that is not known yet.
+    fn is_above(&self, reference: EntityRef, read: impl FnOnce() -> rusqlite::Result<Uuid>) -> rusqlite::Result<bool> {
+        let mut highest = self.highest.borrow_mut();
+        if let Some(&highest) = highest.get(&reference.kind) {
+            return Ok(reference.id > highest);
+        }
+        let found = read()?;
+        highest.insert(reference.kind, found);
+        Ok(reference.id > found)
+    }
+
+    /// An identifier is about to be in the tables.
+    fn raise(&self, reference: EntityRef) {
+        if let Some(highest) = self.highest.borrow_mut().get_mut(&reference.kind) {
+            *highest = reference.id.max(*highest);
+        }
     }
 }
 
@@ -84,6 +108,7 @@ impl<'a> Tables<'a> {
             };
             if let Some(cache) = self.cache {
                 cache.set(reference, after.cloned());
+                cache.raise(reference);
             }
             self.rename(reference, before.as_ref(), after)?;
             self.refer(reference, before.as_ref(), after)?;
@@ -125,9 +150,19 @@ impl<'a> Tables<'a> {
         if let Some(known) = cache.get(reference) {
             return Ok(known);
         }
-        let entity = self.read_row(reference)?;
+        let entity = match cache.is_above(reference, || self.highest(reference.kind))? {
+            true => None,
+            false => self.read_row(reference)?,
+        };
         cache.set(reference, entity.clone());
         Ok(entity)
+    }
+
+    /// The highest identifier of a kind; nil where there is none.
+    fn highest(&self, kind: Kind) -> rusqlite::Result<Uuid> {
+        let mut statement = self.connection.prepare_cached("SELECT max(id) FROM entity WHERE kind = ?1")?;
+        let bytes: Option<[u8; 16]> = statement.query_row([kind.as_str()], |row| row.get(0))?;
+        Ok(bytes.map_or(Uuid::nil(), Uuid::from_bytes))
     }
 
     fn read_row(&self, reference: EntityRef) -> Result<Option<Entity>, TableError> {
@@ -149,20 +184,17 @@ impl<'a> Tables<'a> {
     ) -> Result<(), rusqlite::Error> {
         let names = |entity: Option<&Entity>| entity.map(|entity| entity.names().collect::<Vec<_>>());
         let (before, after) = (names(before).unwrap_or_default(), names(after).unwrap_or_default());
+        let row =
+            |key: &NameKey, held: bool| (name_number(key), held, reference.id.into_bytes(), reference.kind.as_str());
         for (key, held) in before.iter().filter(|name| !after.contains(name)) {
             self.connection
-                .prepare_cached(
-                    "DELETE FROM name
-                     WHERE kind = ?1 AND idx = ?2 AND scope = ?3 AND key = ?4 AND held = ?5 AND id = ?6",
-                )?
-                .execute(name_row(key, *held, reference).as_params())?;
+                .prepare_cached("DELETE FROM name WHERE number = ?1 AND held = ?2 AND id = ?3 AND kind = ?4")?
+                .execute(row(key, *held))?;
         }
         for (key, held) in after.iter().filter(|name| !before.contains(name)) {
             self.connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO name (kind, idx, scope, key, held, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?
-                .execute(name_row(key, *held, reference).as_params())?;
+                .prepare_cached("INSERT OR REPLACE INTO name (number, held, id, kind) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(row(key, *held))?;
         }
         Ok(())
     }
@@ -191,13 +223,29 @@ impl<'a> Tables<'a> {
     }
 
     fn query(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Entity>, ViewError> {
+        self.query_some(sql, params, usize::MAX, |_| true)
+    }
+
+    /// The first of a query's entities that are wanted, up to a limit.
+    fn query_some(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        limit: usize,
+        wanted: impl Fn(&Entity) -> bool,
+    ) -> Result<Vec<Entity>, ViewError> {
         let read = || -> Result<Vec<Entity>, TableError> {
             let mut statement = self.connection.prepare_cached(sql)?;
             let mut rows = statement.query(params)?;
             let mut entities = Vec::new();
-            while let Some(row) = rows.next()? {
+            while entities.len() < limit
+                && let Some(row) = rows.next()?
+            {
                 let reference = reference_of(row)?;
-                entities.push(parse(reference, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?);
+                let entity = parse(reference, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
+                if wanted(&entity) {
+                    entities.push(entity);
+                }
             }
             Ok(entities)
         };
@@ -220,13 +268,14 @@ impl View for Tables<'_> {
     }
 
     fn find(&self, key: &NameKey, limit: usize) -> Result<Vec<Entity>, ViewError> {
-        let scope = key.scope.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
-        self.query(
+        self.query_some(
             "SELECT entity.kind, entity.id, body
              FROM name JOIN entity ON entity.kind = name.kind AND entity.id = name.id
-             WHERE name.kind = ?1 AND idx = ?2 AND scope = ?3 AND key = ?4
-             ORDER BY held DESC, name.id DESC LIMIT ?5",
-            (key.kind.as_str(), key.index.as_str(), scope, &key.key, bounded(limit)),
+             WHERE number = ?1 ORDER BY held DESC, name.id DESC",
+            [name_number(key)],
+            limit,
+            // Two names may share a number.
+            |entity| entity.names().any(|(name, _)| name == *key),
         )
     }
 
@@ -320,29 +369,20 @@ fn bounded(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-pub(super) struct NameRow<'a> {
-    kind: &'static str,
-    index: &'static str,
-    scope: Vec<u8>,
-    key: &'a str,
-    held: bool,
-    id: [u8; 16],
-}
-
-/// The row of the table `name` for a key.
-pub(super) fn name_row(key: &NameKey, held: bool, reference: EntityRef) -> NameRow<'_> {
-    NameRow {
-        kind: key.kind.as_str(),
-        index: key.index.as_str(),
-        scope: key.scope.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
-        key: &key.key,
-        held,
-        id: *reference.id.as_bytes(),
-    }
-}
-
-impl NameRow<'_> {
-    pub(super) fn as_params(&self) -> impl rusqlite::Params {
-        (self.kind, self.index, &self.scope, self.key, self.held, self.id)
-    }
+/// The number under which a name is kept: the first eight bytes of the SHA-256 of its kind, a zero byte, its index, a zero
+/// byte, the length of its scope in one byte, the scope, and its text; big-endian, in two's complement. Whoever finds an
+/// entity by it looks whether it has that name.
+fn name_number(key: &NameKey) -> i64 {
+    let scope = key.scope.as_ref().map_or(&[][..], |id| id.as_bytes());
+    let hash = Sha256::new()
+        .chain_update(key.kind.as_str())
+        .chain_update([0])
+        .chain_update(key.index.as_str())
+        .chain_update([0, scope.len() as u8])
+        .chain_update(scope)
+        .chain_update(&key.key)
+        .finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    i64::from_be_bytes(first)
 }

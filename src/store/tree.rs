@@ -1,6 +1,8 @@
 //! The log as a Merkle tree (RFC 6962): its leaves are the 36 bytes of the content identifiers, in order, and its node
 //! hashes are stored, numbered as Crosby and Wallach do, so that a root or a proof is O(log n) reads.
 
+use std::sync::LazyLock;
+
 use rusqlite::Connection;
 use tlog_tiles::{Hash, HashReader, stored_hash_count, stored_hash_index};
 
@@ -24,6 +26,27 @@ pub(super) fn read_edge(connection: &Connection, size: u64) -> rusqlite::Result<
 pub(super) fn push_stored(edge: &mut Edge, connection: &Connection) -> rusqlite::Result<()> {
     let leaf = read_hash(connection, stored_hash_index(0, edge.size()))?;
     edge.push_leaf(leaf, |_, _| Ok(()))
+}
+
+/// How many nodes one statement writes.
+const TOGETHER: usize = 64;
+
+/// Writes nodes with their numbers.
+pub(super) fn write_nodes(connection: &Connection, nodes: &[(u64, NodeHash)]) -> rusqlite::Result<()> {
+    static MANY: LazyLock<String> =
+        LazyLock::new(|| format!("INSERT INTO node (i, h) VALUES (?, ?){}", ", (?, ?)".repeat(TOGETHER - 1)));
+    let chunks = nodes.chunks_exact(TOGETHER);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        let mut statement = connection.prepare_cached(&MANY)?;
+        for (n, (i, h)) in chunk.iter().enumerate() {
+            statement.raw_bind_parameter(2 * n + 1, i)?;
+            statement.raw_bind_parameter(2 * n + 2, h)?;
+        }
+        statement.raw_execute()?;
+    }
+    let mut statement = connection.prepare_cached("INSERT INTO node (i, h) VALUES (?1, ?2)")?;
+    rest.iter().try_for_each(|node| statement.execute(*node).map(|_| ()))
 }
 
 /// How many nodes a tree of this size has.
@@ -76,18 +99,27 @@ mod tests {
         let mut edge = Edge::default();
         let mut leaves = Vec::new();
         assert_eq!(edge.root(), mth(&leaves));
-        for n in 0_u64..130 {
+        // One at a time at first, then many at once.
+        let ahead = |n: u64| if n < 130 { n } else { 260 };
+        let mut written = Edge::default();
+        for n in 0_u64..260 {
             let leaf = n.to_be_bytes().to_vec();
-            edge.push_leaf(record_hash(&leaf).0, |i, h| {
-                connection.execute("INSERT INTO node VALUES (?1, ?2)", (i, h)).map(|_| ())
-            })
-            .unwrap();
+            let mut nodes = Vec::new();
+            while written.size() <= ahead(n).min(259) {
+                let leaf = written.size().to_be_bytes();
+                let Ok(()) = written.push_leaf(record_hash(&leaf).0, |i, h| {
+                    nodes.push((i, *h));
+                    Ok::<_, std::convert::Infallible>(())
+                });
+            }
+            write_nodes(&connection, &nodes).unwrap();
+            let Ok(()) = edge.push_leaf(record_hash(&leaf).0, |_, _| Ok::<_, std::convert::Infallible>(()));
             leaves.push(leaf);
             assert_eq!(edge.root(), mth(&leaves), "size {}", n + 1);
             assert_eq!(read_edge(&connection, n + 1).unwrap(), edge);
             assert_eq!(tlog_tiles::tree_hash(n + 1, &Nodes(&connection)).unwrap().0, edge.root());
             let count: u64 = connection.query_row("SELECT count(*) FROM node", [], |row| row.get(0)).unwrap();
-            assert_eq!(count, node_count(n + 1));
+            assert_eq!(count, node_count(written.size()));
         }
     }
 }

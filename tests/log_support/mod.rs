@@ -75,10 +75,7 @@ impl Ledger {
 
     pub(crate) fn grow(&self, count: usize) {
         for _ in 0..count {
-            let organization_id = OrganizationId::mint();
-            let name = Name::new(&format!("Organisation {organization_id}")).unwrap();
-            let created = OrganizationCreated { organization_id, name, ..organization() };
-            self.store.execute(context(), vec![Command::CreateOrganization(created)]).unwrap();
+            self.store.execute(context(), vec![new_organization()]).unwrap();
         }
     }
 
@@ -95,6 +92,12 @@ impl Ledger {
         let key = log::verifier_key(&self.store).unwrap();
         Requirements { key, witnesses: vec![], policy: None, before: None, from: None }
     }
+}
+
+pub(crate) fn new_organization() -> Command {
+    let organization_id = OrganizationId::mint();
+    let name = Name::new(&format!("Organisation {organization_id}")).unwrap();
+    Command::CreateOrganization(OrganizationCreated { organization_id, name, ..organization() })
 }
 
 fn organization() -> OrganizationCreated {

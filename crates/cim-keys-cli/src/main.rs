@@ -9,6 +9,7 @@ mod outcome;
 mod passphrase;
 mod place;
 mod probe;
+mod signing;
 mod ui;
 
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use cim_keys::app::keys::KeyError;
 use cim_keys::app::lookup::LookupError;
 use cim_keys::app::online_key::OnlineKeyError;
 use cim_keys::app::revocation::RevocationError;
-use cim_keys::app::session::RecordError;
+use cim_keys::app::session::{RecordError, SessionError};
 use cim_keys::custody;
 use cim_keys::store::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
 
@@ -71,6 +71,7 @@ impl From<AppendError> for CliError {
             AppendError::Refused(_) | AppendError::NotTheWriter(_) | AppendError::Moved { .. } => {
                 told(Self::refused, &error.to_string())
             }
+            AppendError::Unsigned(_) => told(Self::verification, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }
     }
@@ -158,6 +159,16 @@ impl From<cim_keys::app::queue::QueueError> for CliError {
 impl From<OnlineKeyError> for CliError {
     fn from(error: OnlineKeyError) -> Self {
         told(Self::failed, &error.to_string())
+    }
+}
+
+impl From<SessionError> for CliError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Open(error) => error.into(),
+            SessionError::OnlineKey(error) => error.into(),
+            _ => told(Self::failed, &error.to_string()),
+        }
     }
 }
 

@@ -105,6 +105,13 @@ fn a_key_that_lies_open_signs_without_a_passphrase() {
     };
     let sign = ["log", "checkpoint", "--sign", "--ledger", "relay"];
     assert_eq!(unattended(&sign), (0, String::new()));
+    // Every append signs its head.
+    let head = || -> serde_json::Value {
+        serde_json::from_str(&ok(dir, &["log", "checkpoint", "--ledger", "relay", "--output", "json"])).unwrap()
+    };
+    assert_eq!((&head()["size"], &head()["unsigned"]), (&5.into(), &0.into()));
+    assert_eq!(unattended(&["organization", "add", "Relay", "--ledger", "relay"]), (0, String::new()));
+    assert_eq!((&head()["size"], &head()["unsigned"]), (&6.into(), &0.into()));
     // That it lies open is on record, and custody still has it.
     assert!(ok(dir, &["event", "list", "--ledger", "relay"]).contains("KeyExported"));
     ok(dir, &["custody", "check", "--ledger", "relay"]);
@@ -112,6 +119,8 @@ fn a_key_that_lies_open_signs_without_a_passphrase() {
     mode(0o640);
     let (code, told) = unattended(&sign);
     assert!(code == 1 && told.contains("chmod 0600 ") && told.contains("ledger.key"), "{code} {told}");
+    assert_eq!(unattended(&["organization", "add", "No", "--ledger", "relay"]).0, 1);
+    assert_eq!(unattended(&["organization", "list", "--ledger", "relay"]).0, 0);
     mode(0o600);
     let own = std::fs::read(&key).unwrap();
     ok(dir, &["init", "other", "--online-ledger-key"]);
@@ -127,6 +136,30 @@ fn a_key_that_lies_open_signs_without_a_passphrase() {
     let (code, told) = unattended(&sign);
     assert!(code == 2 && told.contains("issuing"), "{code} {told}");
     ok(dir, &sign);
+}
+
+#[test]
+fn whoever_opens_the_compartment_of_the_ledgers_key_signs_the_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    ok(dir, &["init", "acme"]);
+    ok(dir, &["organization", "add", "Acme", "--ledger", "acme"]);
+    refused(dir, &["log", "checkpoint", "--ledger", "acme"], 3);
+    let signed = || -> serde_json::Value {
+        serde_json::from_str(&ok(dir, &["log", "checkpoint", "--ledger", "acme", "--output", "json"])).unwrap()
+    };
+    // A NATS account is signed with a key of "issuing"; an export opens it too.
+    ok(dir, &["nats", "operator", "add", "ACME", "--ledger", "acme"]);
+    ok(dir, &["nats", "account", "add", "ORDERS", "--ledger", "acme"]);
+    let after = signed();
+    assert_eq!(after["unsigned"], 0, "{after}");
+    ok(dir, &["key", "generate", "web", "--ledger", "acme"]);
+    assert_eq!(signed()["unsigned"], 1);
+    let export =
+        ["key", "export", "web", "--plain", "--yes", "--reason", "moving", "--out", "web.pem", "--ledger", "acme"];
+    ok(dir, &export);
+    assert_eq!(signed()["unsigned"], 0);
+    assert!(signed()["size"].as_u64() > after["size"].as_u64());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `handover`: moves the right to write to this copy of a ledger.
 
 use cim_keys::app::session::Place;
+use cim_keys::app::{log, online_key};
 use cim_keys::store::{AppendContext, Store};
 use cim_keys::text::Note;
 use clap::Args;
@@ -29,6 +30,9 @@ pub(crate) fn run(args: &HandoverArgs, global: &Global, ui: Ui) -> Result {
     let mut context = AppendContext::new(ledger::system_actor());
     context.allow_time_jump = global.accept_clock;
     let store = Store::hand_over(place.options(), context, args.reason.clone())?;
+    if let Some(secret) = online_key::read(&place, &store)? {
+        log::sign_head(&store, &secret).map_err(|error| super::log::told(&error))?;
+    }
     ui.object(&json!({ "ledger_id": store.identity().ledger_id, "position": store.end()? }))?;
     ui.done("This copy is the one that is written to from now on; that is recorded.")
 }

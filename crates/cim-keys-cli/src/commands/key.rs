@@ -23,6 +23,7 @@ use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
 use crate::passphrase::{PassphraseArgs, Passphrases};
+use crate::signing::sign_head;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -254,10 +255,11 @@ fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
         keys::export(session.store(), &unlocked, session.context(), key_id, to.clone(), args.reason.clone())
     })?;
     out.write(exported.content.expose_secret())?;
-    match out.is_standard_output() {
-        true => Ok(()),
-        false => recorded::tell(&exported.recorded, session.place().folder(), ui),
+    // Standard output is the key's, where it goes there.
+    if !out.is_standard_output() {
+        recorded::tell(&exported.recorded, session.place().folder(), ui)?;
     }
+    sign_head(&session, [&unlocked])
 }
 
 /// Does something that seals and records, and says what was recorded.

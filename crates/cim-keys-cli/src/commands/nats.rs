@@ -38,6 +38,7 @@ use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
 use crate::passphrase::{PassphraseArgs, Passphrases};
+use crate::signing::sign_head;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -254,6 +255,7 @@ pub(super) fn act_in<T>(
         }
         answer => answer?,
     };
+    sign_head(&session, keys.open.values())?;
     Ok((session, events, told))
 }
 
