@@ -19,7 +19,6 @@ use cim_keys::ipld_support::ContentAddressedEvent;
 use cim_keys::queue::{FileQueue, MAX_APPEND};
 use cim_keys::time::Timestamp;
 use cim_keys_testkit::{NatsServer, ServerOptions, samples};
-use futures_util::StreamExt as _;
 
 /// The backlog of the comparisons.
 const BACKLOG: u64 = 100_000;
@@ -29,6 +28,9 @@ const IN_FLIGHT: usize = 1_024;
 
 /// How often the comparison with the default runs; the other one takes minutes.
 const ROUNDS: usize = 3;
+
+/// How long the plain client waits for an acknowledgement: a thousand syncs of a busy disk.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A pause before each measurement: the server has removed the stream before, and the disk has written what was prepared.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -43,10 +45,11 @@ fn main() {
         message();
     }
     if wanted("default") {
-        comparison("sync_interval: 2m, the default", "max_file_store: 8GB", ROUNDS);
+        comparison("sync_interval: 2m, the default", "max_file_store: 8GB", ROUNDS, BACKLOG);
     }
     if wanted("always") {
-        comparison("sync_interval: always", "max_file_store: 8GB, sync_interval: always", 1);
+        // The plain client's rate is that of the disk, whatever the backlog: the first part of it is enough to tell.
+        comparison("sync_interval: always", "max_file_store: 8GB, sync_interval: always", 1, BACKLOG / 10);
     }
     if wanted("memory") {
         memory(1_000_000);
@@ -103,13 +106,13 @@ fn fill(queue: &mut FileQueue, count: u64) {
 }
 
 /// The plain client, the ledger and the file queue, in turn, on one server.
-fn comparison(title: &str, jetstream: &str, rounds: usize) {
+fn comparison(title: &str, jetstream: &str, rounds: usize, plainly: u64) {
     let Some(server) = ServerOptions::default().jetstream(jetstream).start() else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!("{title}: a backlog of {BACKLOG} events, events/s (and of the plain client)");
     let (mut plain, mut ledger, mut queue) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
-        plain.push(runtime.block_on(plain_client(&server)));
+        plain.push(runtime.block_on(plain_client(&server, plainly)));
         ledger.push(runtime.block_on(from_the_ledger(&server)));
         queue.push(runtime.block_on(from_the_queue(&server, BACKLOG)));
         eprintln!("  round {}: {:.0} {:.0} {:.0}", round + 1, plain[round], ledger[round], queue[round]);
@@ -129,42 +132,47 @@ fn per_second(events: u64, time: Duration) -> f64 {
     events as f64 / time.as_secs_f64()
 }
 
-/// What anyone would write: the same messages, made beforehand, each published with its identifier, the acknowledgements
-/// awaited with so many in flight.
-async fn plain_client(server: &NatsServer) -> f64 {
+/// What a plain client is at its best: the same messages, made beforehand, each published with its identifier, with so many
+/// acknowledgements awaited at once.
+async fn plain_client(server: &NatsServer, count: u64) -> f64 {
     let client = async_nats::connect(server.url()).await.unwrap();
-    let context = jetstream::context::ContextBuilder::new().max_ack_inflight(IN_FLIGHT * 2).build(client.clone());
+    let context = jetstream::context::ContextBuilder::new()
+        .max_ack_inflight(IN_FLIGHT * 2)
+        .timeout(PATIENCE)
+        .build(client.clone());
     let stream = jetstream::stream::Config {
         name: "PLAIN".into(),
         subjects: vec!["cim.keys.>".into()],
         ..jetstream::stream::Config::default()
     };
     context.create_stream(stream).await.unwrap();
-    let messages = messages();
+    let messages = messages(count);
     tokio::time::sleep(SETTLE).await;
     let started = Instant::now();
-    let mut acks = futures_util::stream::iter(messages)
-        .map(|message| {
-            let context = &context;
-            async move {
-                let id = message.headers.get("ce-id").unwrap().as_str().to_owned();
-                let publish = PublishMessage::build().headers(message.headers).payload(message.body).message_id(id);
-                context.send_publish(message.subject, publish).await.unwrap().await.unwrap();
-            }
-        })
-        .buffered(IN_FLIGHT);
-    let mut count = 0;
-    while acks.next().await.is_some() {
-        count += 1;
+    // One task publishes, another awaits the acknowledgements in their order, which is faster than one for both.
+    let (sent, mut acks) = tokio::sync::mpsc::channel::<jetstream::context::PublishAckFuture>(IN_FLIGHT);
+    let acknowledged = tokio::spawn(async move {
+        let mut count = 0;
+        while let Some(ack) = acks.recv().await {
+            ack.await.unwrap();
+            count += 1;
+        }
+        count
+    });
+    for message in messages {
+        let id = message.headers.get("ce-id").unwrap().as_str().to_owned();
+        let publish = PublishMessage::build().headers(message.headers).payload(message.body).message_id(id);
+        sent.send(context.send_publish(message.subject, publish).await.unwrap()).await.unwrap();
     }
+    drop(sent);
+    let stored: u64 = acknowledged.await.unwrap();
     let time = started.elapsed();
-    assert_eq!(count, BACKLOG);
-    drop(acks);
+    assert_eq!(stored, count);
     context.delete_stream("PLAIN").await.unwrap();
-    per_second(BACKLOG, time)
+    per_second(count, time)
 }
 
-fn messages() -> Vec<EventMessage> {
+fn messages(count: u64) -> Vec<EventMessage> {
     let source = "queue-01890a5d-ac96-774b-8000-000000000001".parse().unwrap();
     let writer = MessageWriter::new(&NatsConfig::default(), &source);
     let entry = |(position, event): (u64, ContentAddressedEvent<KeyEvent>)| {
@@ -177,7 +185,7 @@ fn messages() -> Vec<EventMessage> {
         };
         writer.write(&entry, 1 << 20, None).unwrap()
     };
-    (1..).zip(addressed(BACKLOG)).map(entry).collect()
+    (1..).zip(addressed(count)).map(entry).collect()
 }
 
 fn config(server: &NatsServer) -> NatsConfig {
