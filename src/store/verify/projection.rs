@@ -30,8 +30,7 @@ pub(super) fn compare_entities(log: &Log<'_>, scratch: &Connection, report: &mut
     let entities = "SELECT kind, id, body FROM entity ORDER BY kind, id";
     let compared = compare(log.connection, scratch, entities, same_entity, report)
         .and_then(|()| {
-            let names = "SELECT kind, id, idx || ' ' || hex(scope) || ' ' || key || ' ' || held FROM name
-                         ORDER BY kind, id, 3";
+            let names = "SELECT kind, id, number || ' ' || held FROM name ORDER BY kind, id, 3";
             compare(log.connection, scratch, names, |one, other| one == other, report)
         })
         .and_then(|()| {

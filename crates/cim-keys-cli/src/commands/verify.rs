@@ -31,7 +31,7 @@ signatures, also by keys that were rotated since. Besides: raw blocks, the outbo
 signed.
 
 --deep reads every page of the file too, holds each index against its table, and replays all events to compare the tables \
-of people, keys and all else with what follows from them. It takes some fifty times as long.
+of people, keys and all else with what follows from them. It takes some seven times as long.
 
 Exit code 4 says that something is not as it was recorded; each problem is told with its layer and its position.")]
 pub(crate) struct VerifyArgs {
