@@ -455,7 +455,8 @@ impl Session<'_> {
     }
 
     /// Removes a value of the table `meta`.
-    pub(super) fn remove_meta(&self, key: &str) -> Result<(), AppendError> {
+    pub(super) fn remove_meta(&mut self, key: &str) -> Result<(), AppendError> {
+        self.savepoint()?;
         let removed = self.connection.execute("DELETE FROM meta WHERE key = ?1", [key]);
         removed.map(|_| ()).map_err(|error| self.failed(error))
     }
