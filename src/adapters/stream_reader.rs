@@ -70,8 +70,8 @@ pub enum StreamReadError {
 /// What is known of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamState {
-    /// When it was made, which tells one of its name from another.
-    pub created: String,
+    /// When it was made, to the nanosecond, which tells one of its name from another.
+    pub created: jiff::Timestamp,
     /// The first sequence that it holds.
     pub first: u64,
     /// Its last sequence.
@@ -140,8 +140,9 @@ impl StreamReader {
             let mut stream = self.stream().await?;
             let info = stream.info().await.map_err(|error| self.failed(&error))?;
             let (state, config) = (&info.state, &info.config);
+            let created = jiff::Timestamp::from_nanosecond(info.created.unix_timestamp_nanos());
             Ok(StreamState {
-                created: info.created.to_string(),
+                created: created.map_err(|error| self.failed(&error))?,
                 first: state.first_sequence,
                 last: state.last_sequence,
                 messages: state.messages,

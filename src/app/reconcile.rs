@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use cid::Cid;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::stream::{LedgerStream, Surveyed};
@@ -137,7 +138,7 @@ impl<'a> Reconciler<'a> {
         if let Some(error) = failed {
             return Err(error);
         }
-        self.differences(seen, state.expires, &state.created)
+        self.differences(seen, state.expires, state.created)
     }
 
     fn look(&self, surveyed: Surveyed<'_>, end: u64, seen: &mut Seen) -> Result<(), ReconcileError> {
@@ -172,11 +173,12 @@ impl<'a> Reconciler<'a> {
         Ok(())
     }
 
-    fn differences(&self, seen: Seen, expires: bool, created: &str) -> Result<Differences, ReconcileError> {
+    fn differences(&self, seen: Seen, expires: bool, created: Timestamp) -> Result<Differences, ReconcileError> {
         let head = self.head()?;
         let name = self.stream.config().stream_name.as_str();
         let cursors = self.outbox.cursors()?;
-        let known = cursors.iter().filter(|(key, _)| key.stream == name && same_moment(&key.created, created));
+        let known = cursors.iter().filter(|(key, _)| key.stream == name);
+        let known = known.filter(|(key, _)| key.created.parse().is_ok_and(|of: Timestamp| of == created));
         let known = known.map(|(_, cursor)| cursor.position).max().unwrap_or(0);
         let covered = head.as_ref().map_or(0, |(_, head)| head.position);
         let published = known.max(covered);
@@ -321,28 +323,4 @@ struct Seen {
     bad: Vec<(u64, String)>,
     objects: Vec<u64>,
     sequence: u64,
-}
-
-/// Whether two texts say the same moment of UTC: the server writes RFC 3339 without zeros at its end, the client another
-/// form with them.
-fn same_moment(one: &str, other: &str) -> bool {
-    const DATE_AND_NANOSECONDS: usize = 23;
-    let digits = |text: &str| -> String {
-        let digits = text.chars().filter(char::is_ascii_digit).chain(std::iter::repeat('0'));
-        digits.take(DATE_AND_NANOSECONDS).collect()
-    };
-    digits(one) == digits(other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_compared_in_either_form() {
-        let server = "2026-11-25T21:51:03.3742Z";
-        assert!(same_moment(server, "2026-11-25 21:51:03.3742 +00:00:00"));
-        assert!(same_moment(server, "2026-11-25 21:51:03.374200000 +00:00:00"));
-        assert!(!same_moment(server, "2026-11-25 21:51:03.374200001 +00:00:00"));
-    }
 }
