@@ -144,7 +144,11 @@ fn deployment(work: &mut Work<'_, '_>) -> Result<(), NatsError> {
     let mut template = UserPermissions::unlimited();
     template.r#pub.allow.push("devices.{{name()}}.>".to_owned());
     let (id, role, description) = (KeyId::mint(), Some(name("device")), String::new());
-    signing_keys::add(work, &orders, NewSigningKey { id, role, template, description, compartment: None })
+    signing_keys::add(
+        work,
+        &orders,
+        NewSigningKey { id, role, template, description, compartment: None, public_key: None },
+    )
 }
 
 fn fleet(work: &mut Work<'_, '_>, count: u32) -> Result<(), NatsError> {

@@ -134,6 +134,30 @@ fn tokens_are_issued_by_keys_above_and_each_in_a_later_second() {
 }
 
 #[test]
+fn what_an_account_gives_out_is_recorded_and_is_no_identity_s_token() {
+    let Nats { mut world, operator, account, .. } = Nats::new();
+    let about = NatsParty::Account(account.account_id);
+    world.ok(token(about.clone(), &account.public_key, &operator.public_key, operator.key_id, 10));
+    let before = world.state.get(account.account_id.into()).unwrap().unwrap();
+    let give = |kind: JwtKind, subject: &PublicKey, issuer: &PublicKey, key| {
+        let Command::Nats(NatsCommand::IssueToken { mut claims, mut signed }) =
+            token(about.clone(), subject, issuer, key, 11)
+        else {
+            panic!("a token")
+        };
+        (claims.kind, signed.kind) = (kind, kind);
+        Command::Nats(NatsCommand::HandOut { claims, signed })
+    };
+    let stranger = public('U', 17);
+    world.ok(give(JwtKind::User, &stranger, &account.public_key, account.key_id));
+    world.ok(give(JwtKind::Activation, &account.public_key, &account.public_key, account.key_id));
+    world.refused(give(JwtKind::Account, &account.public_key, &account.public_key, account.key_id), "signs no tokens");
+    world.refused(give(JwtKind::User, &stranger, &operator.public_key, operator.key_id), "signs no tokens");
+    let after = world.state.get(account.account_id.into()).unwrap().unwrap();
+    assert_eq!(after.facts, before.facts);
+}
+
+#[test]
 fn a_signing_key_signs_until_it_is_retired() {
     let Nats { mut world, account, user, .. } = Nats::new();
     let key = nkey(NkeyKind::Account, &public('A', 9));

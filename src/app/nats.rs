@@ -4,12 +4,14 @@
 //! silently break, signs them, and ends as a [`Change`] that is recorded in one transaction or not at all.
 
 pub mod accounts;
+pub mod agent;
 pub mod auth_callout;
 pub mod creds;
 pub mod deletion;
 pub mod due;
 pub mod explain;
 mod issue;
+pub mod issuer;
 pub mod lookup;
 pub mod nsc;
 pub mod operators;

@@ -13,7 +13,7 @@ pub struct JwtClaimsCreated {
     pub jti: Label,
     /// Operator, account, user, activation or generic.
     pub kind: JwtKind,
-    /// Whom it is about.
+    /// Whom it is about; of what an account gives out to others (activations, users for a while), the account.
     pub about: NatsParty,
     /// The public key that it is about.
     pub subject: PublicKey,
@@ -35,7 +35,7 @@ pub struct JwtSigned {
     pub jti: Label,
     /// Operator, account, user, activation or generic.
     pub kind: JwtKind,
-    /// Whom it is about.
+    /// Whom it is about; of what an account gives out to others (activations, users for a while), the account.
     pub about: NatsParty,
     /// The public key that it is about.
     pub subject: PublicKey,

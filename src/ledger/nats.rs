@@ -57,8 +57,9 @@ pub enum NatsCommand {
         /// Until when both are good.
         retire_at: Timestamp,
     },
-    /// Records an activation: one account lets another import.
-    RecordActivation {
+    /// Records a token that an account gives out and that is the token of no identity here: an activation, or that of a
+    /// user who keeps the key and is known by nothing else.
+    HandOut {
         /// What it says; it is about the account that gives it.
         claims: JwtClaimsCreated,
         /// Who signed, and the text as a block.

@@ -127,6 +127,9 @@ pub(crate) enum Command {
     /// NATS operators, accounts and users
     #[command(subcommand)]
     Nats(commands::nats::NatsCommand),
+    /// An agent for CI: signs short-lived users for `nats creds`, on a socket, with one compartment open
+    #[command(subcommand)]
+    Agent(commands::agent::AgentCommand),
     /// The sealed compartments of private keys
     #[command(subcommand)]
     Custody(commands::custody::CustodyCommand),

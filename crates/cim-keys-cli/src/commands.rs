@@ -1,5 +1,6 @@
 //! The commands, one file each, and what several of them share.
 
+pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod carry;
@@ -71,6 +72,7 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Relationship(command) => relationship::run(command, global, ui),
         Command::Key(command) => key::run(command, global, ui),
         Command::Nats(command) => nats::run(command, global, ui),
+        Command::Agent(command) => agent::run(command, global, ui),
         Command::Custody(command) => custody::run(command, global, ui),
         Command::Event(command) => event::run(command, global, ui),
         Command::Queue(command) => queue::run(command, global, ui),

@@ -69,6 +69,11 @@ pub(crate) fn state_folder() -> Result<PathBuf> {
         })
 }
 
+/// Where this user's sockets are, as long as the user is logged in.
+pub(crate) fn runtime_folder() -> Option<PathBuf> {
+    env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
 /// The configuration: defaults, the ledger's `config.toml`, `CIM_KEYS_*`, in this order.
 pub(crate) fn config(ledger: Option<&Path>) -> Result<Resolved> {
     config_with(ledger, &[])

@@ -321,8 +321,21 @@ impl Work<'_, '_> {
     ) -> Result<String, NatsError> {
         let about = NatsParty::Account(exporter.account.account_id);
         let (claims, signed, token) = self.signed(about, JwtKind::Activation, claims, signer)?;
-        self.run(NatsCommand::RecordActivation { claims, signed })?;
+        self.run(NatsCommand::HandOut { claims, signed })?;
         self.change.tokens.push(token.clone());
+        Ok(token)
+    }
+
+    /// Signs a token for a user who is no identity here, at once, and records it. Its text is kept nowhere.
+    pub(super) fn sign_for_a_while(
+        &mut self,
+        account: &AccountFacts,
+        claims: Claims<User>,
+        signer: &Made,
+    ) -> Result<String, NatsError> {
+        let about = NatsParty::Account(account.account.account_id);
+        let (claims, signed, token) = self.signed(about, JwtKind::User, claims, signer)?;
+        self.run(NatsCommand::HandOut { claims, signed })?;
         Ok(token)
     }
 

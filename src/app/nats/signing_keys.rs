@@ -4,11 +4,12 @@ use super::lookup;
 use super::work::{Made, NatsError, Work};
 use super::{accounts, due, users};
 use crate::custody::ISSUING;
-use crate::events::{NatsHolder, NatsSigningKeyGenerated, NatsSigningKeyRetired, NkeyKind};
+use crate::events::{KeyPurpose, NatsHolder, NatsSigningKeyGenerated, NatsSigningKeyRetired, NkeyKind};
 use crate::ids::KeyId;
 use crate::ledger::{AccountFacts, Entity, Facts, Kind, NatsCommand, UserFacts, View};
 use crate::nats::claims::{SigningKey, UserPermissions, UserScope};
-use crate::text::{Label, Name, Note};
+use crate::nats::jwt::is_public_key;
+use crate::text::{Label, Name, Note, PublicKey, visible};
 use crate::time::Timestamp;
 
 /// A signing key to be made.
@@ -24,6 +25,8 @@ pub struct NewSigningKey {
     pub description: String,
     /// The custody compartment; `issuing` when absent.
     pub compartment: Option<Label>,
+    /// The public half (`A…`) of a key that was made elsewhere, and stays there: an issuer's. No key is made then.
+    pub public_key: Option<PublicKey>,
 }
 
 impl NewSigningKey {
@@ -31,7 +34,7 @@ impl NewSigningKey {
     #[must_use]
     pub fn plain() -> Self {
         let (template, description) = (UserPermissions::default(), String::new());
-        Self { id: KeyId::mint(), role: None, template, description, compartment: None }
+        Self { id: KeyId::mint(), role: None, template, description, compartment: None, public_key: None }
     }
 }
 
@@ -40,9 +43,14 @@ impl NewSigningKey {
 /// # Errors
 /// See [`NatsError`].
 pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, new: NewSigningKey) -> Result<(), NatsError> {
-    let compartment = new.compartment.as_ref().map_or(ISSUING, Label::as_str);
-    let made = work.make_key_as(new.id, NkeyKind::Account, compartment)?;
-    record_new(work, account, new.role.clone(), compartment, &made)?;
+    let made = match &new.public_key {
+        Some(public_key) => take(work, new.id, public_key)?,
+        None => {
+            let compartment = new.compartment.as_ref().map_or(ISSUING, Label::as_str);
+            work.make_key_as(new.id, NkeyKind::Account, compartment)?
+        }
+    };
+    record_new(work, account, new.role.clone(), &made)?;
     let key = match new.role {
         None => SigningKey::Plain(made.public_key.to_string()),
         Some(role) => SigningKey::Scoped(Box::new(UserScope::new(
@@ -55,19 +63,35 @@ pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, new: NewSigningKey) 
     accounts::edit(work, account, &|_| {}, &|claims| claims.signing_keys.push(key.clone()))
 }
 
+/// Takes the public half of a signing key that was made elsewhere.
+fn take(work: &mut Work<'_, '_>, id: KeyId, public_key: &PublicKey) -> Result<Made, NatsError> {
+    if !is_public_key(public_key.as_str(), &['A']) {
+        return Err(NatsError::Usage(format!(
+            "\"{}\" is no public key of an account's signing key (A…); give what `cim-keys nats issuer add` printed",
+            visible(public_key.as_str())
+        )));
+    }
+    if work.by_public_key(Kind::Account, public_key.as_str())?.is_some() {
+        return Err(NatsError::Usage(format!("{public_key} is the identity key of an account; give a signing key's")));
+    }
+    let origin = Note::new("made elsewhere, where it stays: only its public half came here")?;
+    work.take_key_as(id, public_key, NkeyKind::Account, KeyPurpose::NatsSigning, ISSUING, None, &origin)
+}
+
 fn record_new(
     work: &mut Work<'_, '_>,
     account: &AccountFacts,
     role: Option<Name>,
-    compartment: &str,
     made: &Made,
 ) -> Result<(), NatsError> {
+    let key = work.view().get(made.key_id.into())?.map(|key| key.facts);
+    let compartment = if let Some(Facts::Key(key)) = key { key.compartment } else { None };
     work.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
         key_id: made.key_id,
         holder: NatsHolder::Account(account.account.account_id),
         public_key: made.public_key.clone(),
         role,
-        compartment: Some(Label::new(compartment)?),
+        compartment,
     }))
 }
 
@@ -134,6 +158,7 @@ pub fn signed_by(
 
 /// Replaces a signing key by a new one with the same role, and signs the account and the key's users anew. The old key ends
 /// at once, or stays good until `overlap_until`: servers cut off whoever still comes with a token of it after that.
+/// A key whose private half is elsewhere is not replaced by one that is made here.
 ///
 /// # Errors
 /// See [`NatsError`].
@@ -145,13 +170,19 @@ pub fn rotate(
     reason: &Note,
 ) -> Result<KeyId, NatsError> {
     let signed = signed_by(work.view(), account, old)?;
-    let compartment = old.compartment.as_ref().map_or(ISSUING, Label::as_str);
-    let made = work.make_key(NkeyKind::Account, compartment)?;
+    let Some(compartment) = &old.compartment else {
+        return Err(NatsError::Usage(format!(
+            "the signing key {} was made elsewhere, and its private half is there; have its successor made there \
+             (`cim-keys nats issuer add`), add that here under a role of its own, and retire this one",
+            old.public_key
+        )));
+    };
+    let made = work.make_key(NkeyKind::Account, compartment.as_str())?;
     match overlap_until {
         Some(until) => due::replace(work, old.key_id, made.key_id, until)?,
         None => record_retirement(work, old, Some(made.key_id), reason)?,
     }
-    record_new(work, account, old.role.clone(), compartment, &made)?;
+    record_new(work, account, old.role.clone(), &made)?;
     accounts::edit(work, account, &|_| {}, &|claims| {
         let mut added = Vec::new();
         for key in claims.signing_keys.iter_mut().filter(|key| key.public_key() == old.public_key.as_str()) {
@@ -170,7 +201,8 @@ pub fn rotate(
     Ok(made.key_id)
 }
 
-/// Takes a signing key out of use, and signs the account anew. Its users are cut off once the account is pushed.
+/// Takes a signing key out of use, and signs the account anew. Its users are cut off once the account is pushed. Where the
+/// account is one of elsewhere ([`super::issuer`]), this ledger only signs with the key no more.
 ///
 /// # Errors
 /// See [`NatsError`].
@@ -182,6 +214,10 @@ pub fn retire(
     reason: &Note,
 ) -> Result<(), NatsError> {
     record_retirement(work, key, successor_id, reason)?;
+    if account.token.is_none() {
+        // An issuer's ledger: the account is elsewhere, and so is whoever signs it anew.
+        return Ok(());
+    }
     accounts::edit(work, account, &|_| {}, &|claims| {
         claims.signing_keys.retain(|known| known.public_key() != key.public_key.as_str());
     })

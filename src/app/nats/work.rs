@@ -224,10 +224,25 @@ impl<'v, 'k> Work<'v, 'k> {
         secret: Option<SecretBytes>,
         origin: &Note,
     ) -> Result<Made, NatsError> {
+        self.take_key_as(KeyId::mint(), public_key, kind, purpose, compartment, secret, origin)
+    }
+
+    /// The same under an identifier that was minted before.
+    #[allow(clippy::too_many_arguments)] // they are the fields of one event
+    pub(super) fn take_key_as(
+        &mut self,
+        key_id: KeyId,
+        public_key: &PublicKey,
+        kind: NkeyKind,
+        purpose: KeyPurpose,
+        compartment: &str,
+        secret: Option<SecretBytes>,
+        origin: &Note,
+    ) -> Result<Made, NatsError> {
         if let Some(Facts::Key(there)) = self.by_public_key(Kind::Key, public_key.as_str())?.map(|there| there.facts) {
             return Ok(Made { key_id: there.key_id, public_key: there.public_key });
         }
-        let (key_id, kind) = (KeyId::mint(), KeyKind::Nkey(kind));
+        let kind = KeyKind::Nkey(kind);
         let compartment = secret.as_ref().map(|_| Label::new(compartment)).transpose()?;
         let was_plaintext = secret.is_some();
         if let (Some(compartment), Some(secret)) = (compartment.clone(), secret) {

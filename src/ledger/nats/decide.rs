@@ -1,7 +1,7 @@
 //! Decisions about NATS identities.
 
 use super::{NatsCommand, TokenFacts, token_of};
-use crate::events::{EventData, KeyRotated, NatsHolder, NatsParty, NatsSigningKeyGenerated};
+use crate::events::{EventData, JwtKind, KeyRotated, NatsHolder, NatsParty, NatsSigningKeyGenerated};
 use crate::ledger::command::{Cause, EventDraft};
 use crate::ledger::decide::{active, create, create_beside, draft, known, unused, update};
 use crate::ledger::entity::{Entity, EntityRef, Facts, Kind};
@@ -70,8 +70,13 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
             let event = KeyRotated { key_id, public_key, successor_id, retire_at };
             Ok(vec![draft(event, [key.last, successor.last])])
         }
-        NatsCommand::RecordActivation { claims, signed } => {
+        NatsCommand::HandOut { claims, signed } => {
             let account = active(view, EntityRef::nats(&claims.about))?;
+            let fits = matches!(claims.kind, JwtKind::Activation | JwtKind::User)
+                && matches!(claims.about, NatsParty::Account(_));
+            if !fits {
+                return Err(Refusal::NotASigner { key: claims.issuer.to_string(), what: account.label() });
+            }
             let signer = signs_for(view, &account, &claims.issuer)?
                 .ok_or_else(|| Refusal::NotASigner { key: claims.issuer.to_string(), what: account.label() })?;
             let mut first = draft(claims.clone(), [account.last, signer.last]);

@@ -3,7 +3,7 @@
 use super::{AccountFacts, OperatorFacts, PushFacts, SignedFacts, TokenFacts, UserFacts, token_of};
 use crate::events::{
     EventData, JwtKind, KeyAlgorithm, KeyEncoding, KeyPurpose, NKeyGenerated, NatsAccountCreated, NatsAccountUpdated,
-    NatsOperatorCreated, NatsOperatorUpdated, NatsUserCreated, NatsUserUpdated, NkeyKind, Validity,
+    NatsOperatorCreated, NatsOperatorUpdated, NatsParty, NatsUserCreated, NatsUserUpdated, NkeyKind, Validity,
 };
 use crate::ledger::ended::{Ended, How};
 use crate::ledger::entity::{Entity, EntityRef, Facts, KeyFacts};
@@ -108,15 +108,20 @@ pub(in crate::ledger) fn concerns(data: &EventData) -> Vec<EntityRef> {
         EventData::NatsAccountPushed(event) => vec![event.account_id.into()],
         EventData::NatsAccountDeleted(event) => vec![event.account_id.into()],
         EventData::NatsUserRevoked(event) => vec![event.user_id.into()],
-        EventData::JwtClaimsCreated(event) if identity(event.kind) => vec![EntityRef::nats(&event.about)],
-        EventData::JwtSigned(event) if identity(event.kind) => vec![EntityRef::nats(&event.about)],
+        EventData::JwtClaimsCreated(event) if identity(event.kind, &event.about) => vec![EntityRef::nats(&event.about)],
+        EventData::JwtSigned(event) if identity(event.kind, &event.about) => vec![EntityRef::nats(&event.about)],
         _ => Vec::new(),
     }
 }
 
 /// Whether such a token is what an operator, account or user *is*, and not something it gives out.
-const fn identity(kind: JwtKind) -> bool {
-    matches!(kind, JwtKind::Operator | JwtKind::Account | JwtKind::User)
+const fn identity(kind: JwtKind, about: &NatsParty) -> bool {
+    matches!(
+        (kind, about),
+        (JwtKind::Operator, NatsParty::Operator(_))
+            | (JwtKind::Account, NatsParty::Account(_))
+            | (JwtKind::User, NatsParty::User(_))
+    )
 }
 
 /// What an event does to one entity.
@@ -154,7 +159,7 @@ pub(in crate::ledger) fn evolve(data: &EventData, at: Timestamp) -> Option<(Enti
             (event.account_id.into(), Box::new(change))
         }
         // What a token says takes effect when it is signed; the two events stand in one transaction.
-        EventData::JwtClaimsCreated(event) if identity(event.kind) => {
+        EventData::JwtClaimsCreated(event) if identity(event.kind, &event.about) => {
             let token = TokenFacts {
                 jti: event.jti.clone(),
                 issued_at: event.issued_at,
@@ -170,7 +175,7 @@ pub(in crate::ledger) fn evolve(data: &EventData, at: Timestamp) -> Option<(Enti
             };
             (EntityRef::nats(&event.about), Box::new(change))
         }
-        EventData::JwtSigned(event) if identity(event.kind) => {
+        EventData::JwtSigned(event) if identity(event.kind, &event.about) => {
             let signed = SignedFacts { signing_key_id: event.signing_key_id, token: *event.token.cid() };
             let jti = event.jti.clone();
             let change = move |entity: &mut Entity| {

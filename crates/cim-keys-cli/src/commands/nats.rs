@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod flags;
 mod import;
+mod issuer;
 mod mapping;
 mod nsc;
 mod online;
@@ -33,6 +34,8 @@ use cim_keys::text::{Label, visible};
 use cim_keys::time::Timestamp;
 use clap::Subcommand;
 
+pub(crate) use flags::span;
+
 use super::recorded;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
@@ -55,6 +58,9 @@ pub(crate) enum NatsCommand {
     /// Signing keys of accounts, plain or with a role
     #[command(subcommand)]
     SigningKey(signing_key::SigningKeyCommand),
+    /// An issuer: a ledger of its own that signs users of an account of elsewhere, with a role; `agent` serves it
+    #[command(subcommand)]
+    Issuer(issuer::IssuerCommand),
     /// On a mirror: ask the authority for what an apply file says, in a file that this side's own ledger signs
     Request(request::RequestArgs),
     /// At the authority: show what a request comes to here, and carry it out
@@ -111,6 +117,7 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
         NatsCommand::Account(command) => account::run(command, global, ui),
         NatsCommand::User(command) => user::run(command, global, ui),
         NatsCommand::SigningKey(command) => signing_key::run(command, global, ui),
+        NatsCommand::Issuer(command) => issuer::run(command, global, ui),
         NatsCommand::Request(args) => request::request(&args, global, ui),
         NatsCommand::Sign(args) => request::sign(&args, global, ui),
         NatsCommand::Export { command: Some(command), .. } => export::run(command, global, ui),

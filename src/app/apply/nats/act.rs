@@ -194,6 +194,7 @@ impl<'r> Runner<'r> {
                 template,
                 description: spec.description,
                 compartment: spec.compartment,
+                public_key: spec.public_key,
             };
             return signing_keys::add(work, &account, new);
         }
@@ -204,6 +205,7 @@ impl<'r> Runner<'r> {
         let fixed = [
             (spec.name.is_some() && spec.name != key.role, "name"),
             (spec.compartment.is_some() && spec.compartment != key.compartment, "compartment"),
+            (spec.public_key.as_ref().is_some_and(|it| *it != key.public_key), "public_key"),
         ];
         if let Some((_, what)) = fixed.into_iter().find(|(changed, _)| *changed) {
             return Err(NatsError::Usage(format!(

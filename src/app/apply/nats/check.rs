@@ -61,7 +61,19 @@ fn account_there(reader: &mut Reader, path: &str, key: &str, name: &str, account
 fn inside(reader: &mut Reader, path: &str, account: &Account) {
     let mut roles: BTreeMap<String, &EntryName> = BTreeMap::new();
     for (entry, role) in &account.roles {
-        unique(reader, &format!("{path}.roles.{entry}"), entry, role.name.as_ref(), &mut roles);
+        let path = format!("{path}.roles.{entry}");
+        unique(reader, &path, entry, role.name.as_ref(), &mut roles);
+        let Some(key) = &role.public_key else { continue };
+        if !is_public_key(key.as_str(), &['A']) {
+            let message = format!(
+                "{path}.public_key: it is no account's signing key (A…): give what `cim-keys nats issuer add` printed"
+            );
+            reader.report_at(&path, message);
+        }
+        if role.compartment.is_some() {
+            reader
+                .report_at(&path, format!("{path}: a key of which only the public half is here is in no compartment"));
+        }
     }
     let mut users: BTreeMap<String, &EntryName> = BTreeMap::new();
     for (entry, user) in &account.users {

@@ -130,6 +130,7 @@ impl Read<'_> {
             name: facts.role.clone(),
             description: String::new(),
             compartment: facts.compartment.clone().filter(|_| entry.contains_key("compartment")),
+            public_key: Some(facts.public_key.clone()).filter(|_| entry.contains_key("public_key")),
             permissions: Permissions::default(),
         };
         if let Some(Facts::Account(account)) = holder.map(|entity| entity.facts) {

@@ -1,11 +1,14 @@
 //! `nats creds`: users' credentials, for files of one's own, for standard output, or sealed to somebody.
 
+mod by_agent;
+mod sealed;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::nats::{NatsError, creds, lookup};
 use cim_keys::app::session::Session;
-use cim_keys::custody::{SecretBytes, seal_to};
+use cim_keys::custody::SecretBytes;
 use cim_keys::ledger::{AccountFacts, Command, UserFacts};
 use cim_keys::text::{Note, Recipient, visible};
 use clap::Args;
@@ -21,8 +24,8 @@ use crate::ui::Ui;
 
 #[derive(Debug, Args)]
 pub(crate) struct CredsArgs {
-    /// Whose: ACCOUNT/USER, or the public key; several are written into a folder
-    #[arg(required = true)]
+    /// Whose: ACCOUNT/USER, or the public key; several are written into a folder. Without any, an agent is asked for a user
+    #[arg(required_unless_present_any = ["public_key", "ttl", "name", "role", "socket"])]
     which: Vec<String>,
     /// The file to write, which must not exist yet, mode 0600; a folder for several; `-` for standard output
     /// [default: USER.creds]
@@ -33,6 +36,8 @@ pub(crate) struct CredsArgs {
     to: Option<Recipient>,
     #[command(flatten)]
     passphrases: PassphraseArgs,
+    #[command(flatten)]
+    agent: by_agent::AgentArgs,
 }
 
 /// One user's credentials, not written yet.
@@ -43,6 +48,9 @@ struct Made {
 }
 
 pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
+    if args.which.is_empty() {
+        return by_agent::run(args, ui);
+    }
     let session = ledger::write(global)?;
     let made = make(&session, &args.which, args.to.as_ref(), &args.passphrases)?;
     // The files are made first: what can't be written is not recorded as handed out.
@@ -86,7 +94,7 @@ fn make(
         let plain = SecretBytes::new(Box::new(text.as_bytes().to_vec()));
         let content = match to {
             None => plain,
-            Some(recipient) => seal_to(recipient, &plain).map_err(|error| CliError::failed(error.to_string()))?,
+            Some(recipient) => sealed::seal(recipient, &plain)?,
         };
         Ok(Made { account, user, content })
     };
@@ -113,7 +121,7 @@ pub(super) fn write_one(session: &Session, which: &str, path: &Path, passphrases
 }
 
 fn files(args: &CredsArgs, made: &[Made]) -> Result<Vec<Out>> {
-    let suffix = if args.to.is_some() { "creds.age" } else { "creds" };
+    let suffix = args.to.as_ref().map_or_else(|| "creds".to_owned(), |to| format!("creds.{}", sealed::ending(to)));
     let is_folder = |path: &Path| path.is_dir() || path.to_string_lossy().ends_with('/');
     match (&args.file, made) {
         (None, [one]) => Ok(vec![Out::create(Path::new(&format!("{}.{suffix}", user_name(one))))?]),

@@ -4,7 +4,7 @@ mod account;
 mod expiry;
 
 pub(crate) use account::AccountArgs;
-pub(crate) use expiry::{Expiry, OverlapArgs};
+pub(crate) use expiry::{Expiry, OverlapArgs, span};
 
 use cim_keys::nats::claims::{Permission, ResponsePermission, TimeRange, UserPermissions};
 use clap::Args;

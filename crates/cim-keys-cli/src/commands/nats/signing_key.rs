@@ -5,7 +5,7 @@ use cim_keys::app::nats::{accounts, lookup};
 use cim_keys::ids::KeyId;
 use cim_keys::ledger::{EntityRef, Facts, Kind};
 use cim_keys::nats::claims::{SigningKey, UserPermissions};
-use cim_keys::text::{Label, Name, Note, visible};
+use cim_keys::text::{Label, Name, Note, PublicKey, visible};
 use clap::{Args, Subcommand};
 
 use super::flags::{OverlapArgs, PermissionArgs};
@@ -45,6 +45,9 @@ pub(crate) struct AddArgs {
     /// The custody compartment [default: issuing]
     #[arg(long, value_name = "NAME")]
     compartment: Option<Label>,
+    /// The public half (A…) of a key that was made elsewhere and stays there, as `nats issuer add` prints it
+    #[arg(long, value_name = "KEY", requires = "role", conflicts_with = "compartment", value_parser = PublicKey::new)]
+    public_key: Option<PublicKey>,
     #[command(flatten)]
     permissions: PermissionArgs,
     #[command(flatten)]
@@ -103,7 +106,8 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
             args.permissions.apply(&mut template);
             let (role, description) = (args.role.clone(), args.description.clone());
             let id = KeyId::mint();
-            let new = NewSigningKey { id, role, template, description, compartment: args.compartment.clone() };
+            let (compartment, public_key) = (args.compartment.clone(), args.public_key.clone());
+            let new = NewSigningKey { id, role, template, description, compartment, public_key };
             signing_keys::add(work, &account, new)
         }),
         SigningKeyCommand::List(args) => {
@@ -162,7 +166,11 @@ fn show(args: &WhichArgs, global: &Global, ui: Ui) -> Result {
     let (_, (key, listed)) = super::look(global, |view| {
         let account = lookup::account(view, &args.account)?;
         let key = signing_keys::find(view, &account, &args.which)?;
-        let mut listed = accounts::claims(&account)?.nats.signing_keys;
+        // An issuer's ledger has its account's public key and not its token.
+        let mut listed = match &account.token {
+            Some(_) => accounts::claims(&account)?.nats.signing_keys,
+            None => Vec::new(),
+        };
         listed.retain(|known| known.public_key() == key.public_key.as_str());
         Ok((key, listed.pop()))
     })?;

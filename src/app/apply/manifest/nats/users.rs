@@ -8,7 +8,7 @@ use super::super::{EntryName, PartyRef};
 use super::{AllowDeny, Replies};
 use crate::nats::claims::TimeRange;
 use crate::nats::presets::Preset;
-use crate::text::{Label, Name};
+use crate::text::{Label, Name, PublicKey};
 use crate::time::Timestamp;
 
 /// The most users that one fleet may make.
@@ -27,6 +27,9 @@ pub struct Role {
     /// The custody compartment of its key; `issuing` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compartment: Option<Label>,
+    /// The public half (`A…`) of its key, where that was made elsewhere and stays there: an issuer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<PublicKey>,
     /// What its users may do.
     #[serde(flatten)]
     pub permissions: Permissions,

@@ -66,6 +66,12 @@ fn from_now(seconds: i64) -> Result<Timestamp, String> {
     micros.and_then(Timestamp::from_unix_micros).ok_or_else(|| "that is beyond the year 9999".to_owned())
 }
 
+/// A span of time that is some, in seconds.
+pub(crate) fn span(text: &str) -> Result<u64, String> {
+    let seconds = seconds(text).and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.filter(|seconds| *seconds > 0).ok_or_else(|| "write it as 90s, 15m or 8h".to_owned())
+}
+
 /// Seconds of a number with s, m, h, d, w or y.
 fn seconds(text: &str) -> Option<i64> {
     let split = text.find(|c: char| !c.is_ascii_digit())?;

@@ -1,0 +1,158 @@
+//! `agent`: an issuer that stays at hand for a while, and signs short-lived users for whoever asks on its socket.
+
+mod client;
+mod serve;
+mod socket;
+
+use std::path::{Path, PathBuf};
+
+use cim_keys::app::nats::agent::{self, Agent, Answer, Request, StartError};
+use cim_keys::app::nats::issuer::{self, IssueError};
+use cim_keys::events::Actor;
+use cim_keys::text::{Label, visible};
+use cim_keys::time::Timestamp;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+pub(crate) use client::ask;
+
+use crate::cli::Global;
+use crate::commands::nats::span;
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::passphrase::Passphrases;
+use crate::ui::Ui;
+use serve::End;
+use socket::Claimed;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// Open the compartment of an issuer's signing keys and serve `nats creds` from here, until the time is over or it is
+    /// stopped; it stays in the foreground
+    Start(StartArgs),
+    /// Show what an agent serves, and for how long
+    Status(SocketArgs),
+    /// End an agent
+    Stop(SocketArgs),
+}
+
+/// Where an agent is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SocketArgs {
+    /// The agent's socket [default: cim-keys/agent.sock in XDG_RUNTIME_DIR, or agent/agent.sock in this user's state folder]
+    #[arg(long, visible_alias = "agent", value_name = "SOCKET", env = "CIM_KEYS_AGENT", hide_env_values = true)]
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// How long the agent lives: 30m, 8h
+    #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = span)]
+    ttl: u64,
+    /// How long a user is good at most
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = span)]
+    max_ttl: u64,
+    /// The one compartment that is opened
+    #[arg(long, value_name = "NAME", default_value = "issuing")]
+    compartment: Label,
+    #[command(flatten)]
+    socket: SocketArgs,
+}
+
+pub(crate) fn run(command: AgentCommand, global: &Global, ui: Ui) -> Result {
+    match command {
+        AgentCommand::Start(args) => start(&args, global, ui),
+        AgentCommand::Status(args) => status(&args, ui),
+        AgentCommand::Stop(args) => stop(&args, ui),
+    }
+}
+
+fn start(args: &StartArgs, global: &Global, ui: Ui) -> Result {
+    if global.signer.as_ref().is_some_and(|who| !who.is_empty()) {
+        return Err(CliError::usage("--as opens a person's compartment, and an agent opens one alone")
+            .hint("leave it out; --actor names who acts, unsigned"));
+    }
+    let mut session = ledger::write(global)?;
+    if global.actor.as_ref().is_none_or(String::is_empty) {
+        session.act_as(Actor::Service(Label::new("agent")?));
+    }
+    // What would be refused is refused before anybody is asked for a passphrase.
+    agent::roles(&session, &args.compartment).map_err(issue_told)?;
+    let place = Claimed::at(&socket::path(&args.socket)?)?;
+    let custody = session.custody()?;
+    let unlocked = Passphrases::new(&global.passphrases)?.unlock(&custody, &args.compartment)?;
+    let lives = i64::try_from(args.ttl).ok().and_then(|secs| secs.checked_mul(1_000_000));
+    let ends_at = lives.and_then(|micros| Timestamp::now().unix_micros().checked_add(micros));
+    let ends_at = ends_at
+        .and_then(Timestamp::from_unix_micros)
+        .ok_or_else(|| CliError::usage("an agent does not live beyond the year 9999").hint("give a shorter --ttl"))?;
+    let mut agent = Agent::new(session, unlocked, args.max_ttl, ends_at).map_err(start_told)?;
+
+    let end = serve::serve(&mut agent, place, |agent, path| ready(agent, path, ui))?;
+    let issued = agent.issued();
+    ui.object(&json!({ "event": "stopped", "reason": end.word(), "issued": issued }))?;
+    let why = match end {
+        End::Time => "its time is over",
+        End::Signal => "it was told to end",
+        End::Asked => "it was asked to end",
+    };
+    ui.line(format_args!("Stopped: {why}; {issued} users were issued."))
+}
+
+/// Says where the agent is, for people and for whoever waits for it.
+fn ready(agent: &Agent<'_>, path: &Path, ui: Ui) -> Result {
+    let shown = visible(&path.to_string_lossy()).into_owned();
+    let standing = agent.status().map_err(issue_told)?;
+    ui.object(&json!({ "event": "listening", "socket": shown, "status": standing }))?;
+    let roles = standing.roles.iter().map(|role| visible(&role.role).into_owned()).collect::<Vec<_>>().join(", ");
+    ui.line(format_args!("Issuing users of {roles} until {}, at {shown}.", agent.ends_at()))?;
+    ui.line(format_args!("  export CIM_KEYS_AGENT={shown}"))?;
+    ui.flush()
+}
+
+fn status(args: &SocketArgs, ui: Ui) -> Result {
+    let Answer::Status(it) = ask(args, &Request::Status)? else { return Err(client::not_an_answer()) };
+    ui.object(&it)?;
+    let mut facts = vec![
+        ("process", it.pid.to_string()),
+        ("ledger", it.ledger),
+        ("compartment", it.compartment.to_string()),
+        ("since", it.started_at.to_string()),
+        ("until", it.ends_at.to_string()),
+        ("users", format!("{} issued, each for at most {} seconds", it.issued, it.max_ttl_secs)),
+    ];
+    facts.extend(it.roles.iter().map(|role| ("role", format!("{}  {}", role.role, role.public_key))));
+    ui.facts(&facts)
+}
+
+fn stop(args: &SocketArgs, ui: Ui) -> Result {
+    let path = socket::path(args)?;
+    match ask(args, &Request::Stop)? {
+        Answer::Stopping => {}
+        _ => return Err(client::not_an_answer()),
+    }
+    socket::wait_until_free(&path)?;
+    let shown = visible(&path.to_string_lossy()).into_owned();
+    ui.object(&json!({ "event": "stopped", "socket": shown }))?;
+    ui.done(format_args!("The agent at {shown} has ended."))
+}
+
+fn start_told(error: StartError) -> CliError {
+    match error {
+        StartError::Issuer(error) => issue_told(error),
+        other => CliError::failed("the agent could not start").because(&other),
+    }
+}
+
+fn issue_told(error: IssueError) -> CliError {
+    match error {
+        issuer::IssueError::Nats(error) => error.into(),
+        other => {
+            let text = other.to_string();
+            match text.rsplit_once("; ") {
+                Some((what, next)) => CliError::refused(what).hint(next),
+                None => CliError::refused(text),
+            }
+        }
+    }
+}
