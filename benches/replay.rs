@@ -16,7 +16,7 @@ use cim_keys::app::replay::Replica;
 use cim_keys::app::session::Place;
 use cim_keys::app::stream::{self, Flow, LedgerStream};
 use cim_keys::config::{NatsConfig, Payload};
-use cim_keys::log::{History, PublishedHistory, VerifierKey};
+use cim_keys::log::{History, KeyChain, PublishedHistory, VerifierKey};
 use cim_keys::store::{ReadyEvent, Store};
 use cim_keys_testkit::{NatsServer, ServerOptions, samples};
 use futures_util::StreamExt as _;
@@ -66,14 +66,14 @@ fn compare(runtime: &Runtime, server: &NatsServer, config: &NatsConfig, key: &Ve
     println!("{size} events, bodies in {:?}: messages/s (and of the bare consumer)", config.payload);
     let open = || {
         let reader = runtime.block_on(StreamReader::connect(config)).unwrap();
-        LedgerStream::new(runtime.handle().clone(), reader, &key.source())
+        LedgerStream::new(runtime.handle().clone(), reader, key)
     };
     let (mut bare, mut read, mut verified, mut replayed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(timed(size, || count(runtime, &server.url())));
         read.push(timed(size, || follow(&open(), key)));
         verified.push(timed(size, || {
-            assert!(stream::verify(&open(), key, Vec::new(), &mut |_, _| {}).unwrap().report.ok());
+            assert!(stream::verify(&open(), Vec::new(), &mut |_, _| {}).unwrap().report.ok());
         }));
         let folder = tempfile::tempdir().unwrap();
         replayed.push(timed(size, || replay(&open(), key, folder.path())));
@@ -119,7 +119,7 @@ fn count(runtime: &Runtime, url: &str) {
 }
 
 fn follow(stream: &LedgerStream, key: &VerifierKey) {
-    let mut history = PublishedHistory::from_head(History::new().forgetful(), None, Some(key.clone()));
+    let mut history = PublishedHistory::from_head(History::new().forgetful(), None, Some(KeyChain::new(key.clone())));
     stream
         .follow(1, &mut history, &mut |_, _| Ok::<_, cim_keys::adapters::stream_reader::StreamReadError>(Flow::On))
         .unwrap();

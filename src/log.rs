@@ -37,17 +37,17 @@ mod tree;
 mod witness;
 mod words;
 
-pub use chain::KeyChain;
+pub use chain::{KeyChain, UnknownLedgerKey};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use history::{History, HistoryError, HistoryProblem};
 pub use key::{InvalidKey, KeyKind, Verified, VerifierKey};
 pub use note::{KeyName, Note, NoteError, NoteSignature};
 pub use policy::{InvalidPolicy, Policy, PolicyError};
 pub use proof::{LogProof, ProofFileError, Subject, Update};
-pub use published::{Closed, Leaf, PublishedEvent, PublishedHistory, StreamFault, StreamProblem};
+pub use published::{Closed, Earlier, Leaf, PublishedEvent, PublishedHistory, StreamFault, StreamProblem, Turns};
 pub use signer::HeadSigner;
 pub use tree::{Edge, NodeHash, ProofError, check_consistency, check_inclusion, leaf_hash};
 pub use witness::{DamagedMemory, Memory, WitnessError};
 pub use words::{InvalidWords, parse_words, words};
 
-pub(crate) use seen::Seen;
+pub(crate) use chain::vouches;

@@ -11,7 +11,7 @@ mod heads;
 mod pipeline;
 mod report;
 
-pub use heads::{Heads, LedgerKeys, UnknownLedgerKey};
+pub use heads::Heads;
 pub use report::{Layer, Problem, Report};
 
 pub(crate) use block::{LedgerFact, Verdict, judge};

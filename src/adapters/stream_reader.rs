@@ -319,7 +319,7 @@ impl StreamReader {
         self.failed_with(error.to_string())
     }
 
-    fn failed_with(&self, problem: String) -> StreamReadError {
+    pub(crate) fn failed_with(&self, problem: String) -> StreamReadError {
         let problem = visible(&problem).into_owned();
         StreamReadError::Failed { stream: self.config.stream_name.to_string(), problem }
     }

@@ -12,7 +12,8 @@ use crate::ipld_support::{DecodeError, decode_block};
 use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
 use crate::log::{
     Checkpoint, CheckpointError, DamagedMemory, HeadSigner, InvalidKey, KeyChain, LogProof, Memory, Policy,
-    PolicyError, ProofError, ProofFileError, SignedCheckpoint, Subject, Update, VerifierKey, WitnessError,
+    PolicyError, ProofError, ProofFileError, SignedCheckpoint, Subject, UnknownLedgerKey, Update, VerifierKey,
+    WitnessError,
 };
 use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
 use crate::text::{Label, PublicKey};
@@ -25,6 +26,9 @@ pub enum LogError {
     /// The ledger's key does not read as an Ed25519 key.
     #[error("the ledger's key does not read: {0}")]
     Key(#[from] InvalidKey),
+    /// The ledger's keys do not follow from one another.
+    #[error("the ledger's keys do not follow from one another: {0}")]
+    Keys(#[from] UnknownLedgerKey),
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -91,12 +95,11 @@ pub fn first_key(store: &Store) -> Result<VerifierKey, LogError> {
 
 /// All keys of the ledger, as it records them itself: whoever has the ledger knows them, vouched for or not.
 pub fn own_keys(store: &Store) -> Result<KeyChain, LogError> {
-    let first = first_key(store)?;
-    let mut later = Vec::new();
+    let mut chain = KeyChain::new(first_key(store)?);
     for rotation in store.rotations()? {
-        later.push((rotation.position, first.with_key(&rotation.rotated.public_key)?));
+        chain.rotate(rotation.position, &rotation.rotated)?;
     }
-    Ok(KeyChain::recorded(first, later))
+    Ok(chain)
 }
 
 /// The keys of the ledger that follow from one of them, each vouched for by the one before it.

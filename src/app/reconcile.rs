@@ -64,6 +64,16 @@ pub enum ReconcileError {
         /// The stream's.
         theirs: u64,
     },
+    /// The ledger has gone on under another key.
+    #[error(
+        "the ledger has gone on under another key, as the stream tells, and this copy does not know of it; bring it up to date first (`cim-keys mirror update`), nothing was put back"
+    )]
+    Succeeded,
+    /// Nothing was published under the key of now, so there is no head that what is put back could be closed with.
+    #[error(
+        "the ledger goes on under a new key, and has published nothing under it yet; `cim-keys sync --once` does, then reconcile again"
+    )]
+    NotPublished,
 }
 
 /// How a ledger and its stream differ.
@@ -127,6 +137,12 @@ impl<'a> Reconciler<'a> {
     pub fn compare(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Differences, ReconcileError> {
         let end = self.store.end()?;
         let state = self.stream.state()?;
+        if self.stream.is_succeeded()? {
+            return Err(ReconcileError::Succeeded);
+        }
+        if !self.outbox.predecessors().is_empty() && self.head()?.is_none() {
+            return Err(ReconcileError::NotPublished);
+        }
         let mut seen = Seen { present: vec![false; usize::try_from(end + 1).unwrap_or(0)], ..Seen::default() };
         let mut failed = None;
         self.stream.survey(|surveyed| {
@@ -213,7 +229,7 @@ impl<'a> Reconciler<'a> {
     }
 
     fn head(&self) -> Result<Option<(u64, Head)>, ReconcileError> {
-        match self.stream.newest_head()? {
+        match self.stream.newest_head_of_key()? {
             None => Ok(None),
             Some((sequence, super::stream::HeadSeen::Head(head))) => Ok(Some((sequence, *head))),
             Some((sequence, super::stream::HeadSeen::Unreadable(problem))) => {

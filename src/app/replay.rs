@@ -12,14 +12,15 @@ use std::thread;
 
 use cid::Cid;
 
+use super::log::{LogError, key_chain};
 use super::session::Place;
 use super::stream::{Flow, HeadSeen, LedgerStream, Step};
 use crate::adapters::stream_reader::StreamReadError;
 use crate::events::KeyEvent;
-use crate::ipld_support::{ContentAddressedEvent, DecodeError};
+use crate::ipld_support::{ContentAddressedEvent, DecodeError, Envelope};
 use crate::log::{
-    CheckpointError, Closed, History, PublishedEvent, PublishedHistory, SignedCheckpoint, StreamFault, StreamProblem,
-    VerifierKey,
+    CheckpointError, Closed, History, HistoryError, KeyChain, PublishedEvent, PublishedHistory, SignedCheckpoint,
+    StreamFault, StreamProblem, VerifierKey,
 };
 use crate::store::{
     CheckpointStoreError, CreateError, Mirror, MirrorError, OpenError, ReadError, ReadyEvent, Store, Which,
@@ -106,6 +107,12 @@ pub enum ReplayError {
         /// What was given.
         given: String,
     },
+    /// The keys that the mirror knows could not be looked up.
+    #[error(transparent)]
+    Keys(#[from] LogError),
+    /// What an interrupted run has left does not go on from the mirror.
+    #[error(transparent)]
+    Resumed(#[from] HistoryError),
     /// An event is of a known type and does not read as one.
     #[error("event {position} ({cid}) does not read: {source}")]
     Event {
@@ -211,8 +218,10 @@ impl<'a> Replica<'a> {
     /// # Errors
     /// When the stream does not hold, can't be read, or the disk fails. The next call goes on behind what was recorded.
     pub fn catch_up(&mut self, at: Option<&SignedCheckpoint>, progress: Progress<'_>) -> Result<Replayed, ReplayError> {
-        if let Some(at) = at {
-            at.verify(&self.key)?;
+        if let Some(Err(error)) = at.map(|at| at.verify(&self.key))
+            && !self.stream.may_be_of_another_key(&error)?
+        {
+            return Err(error.into());
         }
         let mut session = match self.session.take() {
             Some(session) => session,
@@ -255,20 +264,34 @@ impl<'a> Replica<'a> {
             Some(store) => Ok::<_, ReadError>(History::from_edge(store.edge(position)?).forgetful()),
             None => Ok(History::new().forgetful()),
         };
+        let known_keys = || match &store {
+            Some(store) => key_chain(store, self.key.clone()),
+            None => Ok(KeyChain::new(self.key.clone())),
+        };
+        let mut keys = known_keys()?;
         let incarnation = format!("{stream_name} {} {}", self.stream.state()?.created, self.key);
         let mut history = None;
         let begin = |base: u64| history = Some(edge(base));
         let mut resumed = Vec::new();
         let path = self.spool();
         let spooled = {
-            let mut push = |leaf: &crate::log::Leaf| resumed.push(leaf.cid);
+            let mut push = |leaf: &crate::log::Leaf| {
+                resumed.push(leaf.cid);
+                if let Some(event) = &leaf.event
+                    && let Ok(envelope) = Envelope::parse(&event.block)
+                {
+                    keys.see_block(leaf.position, &leaf.cid, envelope.event_type, &event.block);
+                }
+            };
             Spool::resume(&path, &incarnation, end, begin, &mut push).map_err(io(path.clone()))?
         };
-        if let (Some(spool), Some(history)) = (spooled, history) {
+        if let (Some(spool), Some(history)) = (spooled, history)
+            && let Some(turn) = self.stream.turn_of(spool.head())?
+        {
             let mut history = history?;
-            resumed.iter().for_each(|cid| history.push_unread(cid));
+            resumed.iter().try_for_each(|cid| history.push_unread(cid))?;
             let head = spool.head();
-            let history = PublishedHistory::from_head(history, Some(head), Some(self.key.clone()));
+            let history = PublishedHistory::from_head(history, Some((turn, head)), Some(keys));
             return Ok(Session { history, spool, next: head.sequence + 1, told: 0, pending: Vec::new() });
         }
         let spool = Spool::new(&path, &incarnation, end).map_err(io(path))?;
@@ -276,9 +299,10 @@ impl<'a> Replica<'a> {
         if let Some((_, head)) = &before {
             self.compare(store.as_ref(), head.position, head.cid)?;
         }
-        let head = before.map(|(sequence, head)| crate::delivery::Previous { sequence, position: head.position });
-        let history = PublishedHistory::from_head(edge(end)?, head, Some(self.key.clone()));
-        Ok(Session { history, spool, next: head.map_or(1, |head| head.sequence + 1), told: 0, pending: Vec::new() })
+        // That head is read too: its signature is nobody's word yet.
+        let history = PublishedHistory::from_head(edge(end)?, None, Some(known_keys()?));
+        let next = before.map_or(1, |(sequence, _)| sequence);
+        Ok(Session { history, spool, next, told: 0, pending: Vec::new() })
     }
 
     fn known(&self) -> Result<Option<Store>, ReplayError> {
@@ -505,7 +529,10 @@ pub fn alarm(problem: &StreamProblem) -> &'static str {
     match &problem.fault {
         StreamFault::Lost { .. } | StreamFault::Chain { .. } => "gap",
         fault if fault.is_fork() => "fork",
-        StreamFault::Signature(_) | StreamFault::Checkpoint { .. } => "signature",
+        StreamFault::Signature(_)
+        | StreamFault::Checkpoint { .. }
+        | StreamFault::Superseded { .. }
+        | StreamFault::Unvouched { .. } => "signature",
         _ => "message",
     }
 }

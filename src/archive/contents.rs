@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::car::{CarError, CarReader, CarWriter};
 use crate::events::{Bytes, Link};
 use crate::ipld_support::{DAG_CBOR, Envelope, canonical_bytes, cid_of_block, decode_block};
-use crate::log::{Edge, History, HistoryError, HistoryProblem, NodeHash, Seen, SignedCheckpoint};
+use crate::log::{Edge, History, HistoryError, NodeHash, SignedCheckpoint};
 
 const FORMAT: &str = "cim-keys archive";
 const VERSION: u32 = 1;
@@ -195,8 +195,6 @@ pub struct ArchiveReader<R> {
     contents: Contents,
     checkpoints: Vec<SignedCheckpoint>,
     history: History,
-    /// What stood before; absent when all events were read.
-    seen: Option<Seen>,
     blobs: u64,
 }
 
@@ -221,9 +219,8 @@ impl<R: Read> ArchiveReader<R> {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| ArchiveError::Promise(format!("a checkpoint in it does not read: {error}")))?;
         checkpoints.sort_by_key(SignedCheckpoint::size);
-        let seen = Some(Seen::default());
-        let history = History::from_edge(edge).forgetful();
-        let reader = Self { car, contents, checkpoints, history, seen, blobs: 0 };
+        let history = History::from_edge(edge);
+        let reader = Self { car, contents, checkpoints, history, blobs: 0 };
         reader.compare()?;
         Ok(reader)
     }
@@ -278,15 +275,8 @@ impl<R: Read> ArchiveReader<R> {
         }
         let envelope = self.history.push(&cid, block)?;
         let position = self.history.size();
-        if let Some(seen) = &mut self.seen {
-            // Causes among the events before a part can't be looked for.
-            stands(seen, self.contents.first == 1, position, &cid, &envelope)?;
-            if position == self.contents.last
-                && let Some(missing) = self.seen.take().map_or(Ok(None), Seen::missing).map_err(CarError::from)?
-            {
-                let problem = HistoryProblem::Cause(Box::new(missing.cause));
-                return Err(HistoryError { position: missing.position, cid: Box::new(missing.cid), problem }.into());
-            }
+        if position == self.contents.last {
+            self.history.finish()?;
         }
         compare(&self.history, &self.checkpoints)?;
         if position == self.contents.last {
@@ -302,21 +292,6 @@ impl<R: Read> ArchiveReader<R> {
 
     fn compare(&self) -> Result<(), ArchiveError> {
         compare(&self.history, &self.checkpoints)
-    }
-}
-
-/// An event stands in a history once, and after all that it follows from.
-fn stands(seen: &mut Seen, whole: bool, position: u64, cid: &Cid, envelope: &Envelope<'_>) -> Result<(), ArchiveError> {
-    let error = |problem| HistoryError { position, cid: Box::new(*cid), problem };
-    for cause in envelope.causes.iter().filter(|cause| whole && cause.codec() == DAG_CBOR) {
-        if !seen.ask(&cause, position, cid).map_err(CarError::from)? {
-            return Err(error(HistoryProblem::Cause(Box::new(cause))).into());
-        }
-    }
-    let at = envelope.occurred_at.parse().map_err(|_| error(HistoryProblem::Time))?;
-    match seen.add(cid, position, at).map_err(CarError::from)? {
-        true => Ok(()),
-        false => Err(error(HistoryProblem::Twice).into()),
     }
 }
 

@@ -1,18 +1,34 @@
-//! A ledger's keys, one after the other: whoever trusts one follows to the next, if the one before it vouched for it.
+//! A ledger's keys, one after the other.
 //!
 //! A new key is recorded (`LedgerKeyRotated`), and right after it the old key's signature over that event's content
-//! identifier (`EventAttested`). From that position on heads are signed with the new key, before it with the old one. A
-//! key that nobody vouched for is not followed, and a key signs nothing after its end: so one that comes back from a
-//! backup can't sign a second history.
+//! identifier (`EventAttested`). From that position on heads are signed with the new key, before it with the old one. A key
+//! signs nothing after its end: so one that comes back from a backup can't sign a second history.
+//!
+//! Whoever trusts one key follows to the next only where the one before it vouched for it ([`KeyChain::see`]). Whoever has
+//! the ledger itself knows all of its keys, vouched for or not ([`KeyChain::rotate`]).
 
 use cid::Cid;
 
 use super::checkpoint::{CheckpointError, SignedCheckpoint};
-use super::key::VerifierKey;
-use crate::events::{EventData, KeyEvent};
+use super::key::{InvalidKey, VerifierKey};
+use crate::events::{EventAttested, EventData, KeyEvent, LedgerCreated, LedgerKeyRotated};
+use crate::ipld_support::decode_block;
+use crate::text::PublicKey;
 
-/// The keys of a ledger, as far as they follow from one that is trusted.
-#[derive(Debug, Clone)]
+/// Why a rotation does not join on to the keys before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownLedgerKey {
+    /// A key does not read.
+    #[error("its key does not read: {0}")]
+    Invalid(#[from] InvalidKey),
+    /// It ends another key than the one that signs.
+    #[error("it ends a key that is not the ledger's at that position")]
+    OtherPrevious,
+}
+
+/// The keys of a ledger, as far as they follow from the first of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyChain {
     /// Each with the smallest head that it signs.
     keys: Vec<(u64, VerifierKey)>,
@@ -27,28 +43,30 @@ impl KeyChain {
         Self { keys: vec![(0, key)], pending: None }
     }
 
-    /// Keys that are known to be a ledger's, each with the position from which on it signs, in order.
-    #[must_use]
-    pub fn recorded(first: VerifierKey, later: Vec<(u64, VerifierKey)>) -> Self {
-        Self { keys: std::iter::once((0, first)).chain(later).collect(), pending: None }
+    /// Begins with the key that a history says it was made with.
+    pub fn of_ledger(created: &LedgerCreated) -> Result<Self, InvalidKey> {
+        VerifierKey::of_ledger(&created.name, &created.public_key, &created.public_key).map(Self::new)
     }
 
-    /// Takes notice of the event at a position; events come in order.
+    /// Takes the rotation that is recorded at a position, whoever vouches for it.
+    pub fn rotate(&mut self, position: u64, rotated: &LedgerKeyRotated) -> Result<(), UnknownLedgerKey> {
+        let next = self.successor(rotated)?;
+        self.keys.push((position, next));
+        Ok(())
+    }
+
+    /// Takes notice of the event at a position; events come in order. A new key is taken once the one before it has
+    /// vouched for it.
     pub fn see(&mut self, position: u64, cid: &Cid, event: &KeyEvent) {
-        let current = self.current();
         match &event.data {
             EventData::LedgerKeyRotated(rotated) => {
-                let is = |key: &VerifierKey| key.bytes() == current.bytes();
-                if current.with_key(&rotated.previous_public_key).is_ok_and(|previous| is(&previous))
-                    && let Ok(next) = current.with_key(&rotated.public_key)
-                {
+                if let Ok(next) = self.successor(rotated) {
                     self.pending = Some((*cid, position, next));
                 }
             }
             EventData::EventAttested(attested) => {
                 if let Some((rotation, from, next)) = &self.pending
-                    && attested.event.cid() == rotation
-                    && current.signed_bytes(&rotation.to_bytes(), attested.signature.as_slice())
+                    && vouches(self.current(), rotation, attested)
                 {
                     self.keys.push((*from, next.clone()));
                     self.pending = None;
@@ -58,22 +76,61 @@ impl KeyChain {
         }
     }
 
+    /// As [`see`](Self::see), from the event's type and block, which is decoded only where it says something about keys.
+    pub fn see_block(&mut self, position: u64, cid: &Cid, event_type: &str, block: &[u8]) {
+        let of_keys = match event_type {
+            "LedgerKeyRotated" => true,
+            "EventAttested" => self.pending.is_some(),
+            _ => false,
+        };
+        if of_keys && let Ok(event) = decode_block(block) {
+            self.see(position, cid, &event);
+        }
+    }
+
+    fn successor(&self, rotated: &LedgerKeyRotated) -> Result<VerifierKey, UnknownLedgerKey> {
+        let current = self.current();
+        match current.with_key(&rotated.previous_public_key) {
+            Ok(previous) if previous == *current => Ok(current.with_key(&rotated.public_key)?),
+            _ => Err(UnknownLedgerKey::OtherPrevious),
+        }
+    }
+
     /// The key that signs now.
     #[must_use]
     pub fn current(&self) -> &VerifierKey {
         &self.keys[self.keys.len() - 1].1
     }
 
-    /// The keys, each with the smallest head that it signs.
+    /// The keys, each with the smallest head that it signs, in order.
     #[must_use]
     pub fn keys(&self) -> &[(u64, VerifierKey)] {
         &self.keys
     }
 
+    /// Whether it is one of the keys, as events write them.
+    #[must_use]
+    pub fn names(&self, public_key: &str) -> bool {
+        let key = PublicKey::new(public_key).ok().and_then(|key| self.current().with_key(&key).ok());
+        key.is_some_and(|key| self.keys.iter().any(|(_, known)| *known == key))
+    }
+
+    /// The key that signs the head of a size.
+    #[must_use]
+    pub fn at(&self, size: u64) -> &VerifierKey {
+        let turn = self.keys.iter().rev().find(|(from, _)| *from <= size);
+        // The first key's turn begins at 0.
+        turn.map_or(&self.keys[0].1, |(_, key)| key)
+    }
+
     /// Checks that a checkpoint is signed with the key whose turn it was.
     pub fn verify(&self, checkpoint: &SignedCheckpoint) -> Result<(), CheckpointError> {
-        let turn = self.keys.iter().rev().find(|(from, _)| *from <= checkpoint.size());
-        // The first key's turn begins at 0.
-        checkpoint.verify(turn.map_or(&self.keys[0].1, |(_, key)| key))
+        checkpoint.verify(self.at(checkpoint.size()))
     }
+}
+
+/// Whether this is the signature with which a key vouches for the one that takes its place.
+#[must_use]
+pub(crate) fn vouches(key: &VerifierKey, rotation: &Cid, attested: &EventAttested) -> bool {
+    attested.event.cid() == rotation && key.signed_bytes(&rotation.to_bytes(), attested.signature.as_slice())
 }

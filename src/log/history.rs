@@ -1,10 +1,11 @@
 //! Following a history event by event: what every copy is held to, an archive as well as a stream.
 
-use std::collections::HashSet;
+use std::io;
 
 use cid::Cid;
 
 use super::checkpoint::SignedCheckpoint;
+use super::seen::Seen;
 use super::tree::Edge;
 use crate::ipld_support::{BlockError, DAG_CBOR, Envelope};
 use crate::time::Timestamp;
@@ -33,6 +34,15 @@ pub enum HistoryProblem {
     /// It follows from an event that does not stand before it.
     #[error("it follows from {0}, which does not stand before it")]
     Cause(Box<Cid>),
+    /// What stood before could not be put aside in a temporary file, or be read from it.
+    #[error("what stood before could not be remembered on the disk: {0}")]
+    Memory(String),
+}
+
+impl From<io::Error> for HistoryProblem {
+    fn from(error: io::Error) -> Self {
+        Self::Memory(error.to_string())
+    }
 }
 
 /// The first event of a history that can't stand where it stands.
@@ -48,34 +58,33 @@ pub struct HistoryError {
     pub problem: HistoryProblem,
 }
 
-/// A history as far as it was followed. It needs some 16 bytes of memory an event, to know what stood before.
-#[derive(Debug, Clone, Default)]
+/// A history as far as it was followed, in memory that does not grow with it.
+#[derive(Debug, Default)]
 pub struct History {
     edge: Edge,
     begun_at: u64,
     last_at: Option<Timestamp>,
-    /// The first eight bytes of each digest: SHA-256 spreads them evenly, and two that agree only hide a missing cause.
-    seen: HashSet<u64>,
-    forgets: bool,
+    /// What stood before; absent where that is the caller's.
+    seen: Option<Seen>,
 }
 
 impl History {
     /// A history from its beginning.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { seen: Some(Seen::default()), ..Self::default() }
     }
 
     /// A history that goes on from a tree whose events are not at hand. Causes among those can't be looked for.
     #[must_use]
     pub fn from_edge(edge: Edge) -> Self {
-        Self { begun_at: edge.size(), edge, ..Self::default() }
+        Self { begun_at: edge.size(), edge, ..Self::new() }
     }
 
-    /// The same, without remembering what stood before: in constant memory. Causes and repetitions are the caller's then.
+    /// The same, without remembering what stood before: causes and repetitions are the caller's then.
     #[must_use]
     pub fn forgetful(mut self) -> Self {
-        self.forgets = true;
+        self.seen = None;
         self
     }
 
@@ -99,27 +108,40 @@ impl History {
         if let Some(before) = self.last_at.filter(|before| at < *before) {
             return Err(error(HistoryProblem::Earlier { at, before }));
         }
-        if self.begun_at == 0
-            && !self.forgets
-            && let Some(cause) =
-                envelope.causes.iter().find(|cause| cause.codec() == DAG_CBOR && !self.seen.contains(&short(cause)))
-        {
-            return Err(error(HistoryProblem::Cause(Box::new(cause))));
-        }
-        if self.seen.contains(&short(cid)) {
-            return Err(error(HistoryProblem::Twice));
+        if let Some(seen) = &mut self.seen {
+            let position = self.edge.size() + 1;
+            let causes = envelope.causes.iter().filter(|cause| self.begun_at == 0 && cause.codec() == DAG_CBOR);
+            stands(seen, position, cid, at, causes).map_err(|problem| HistoryError {
+                position,
+                cid: Box::new(*cid),
+                problem,
+            })?;
         }
         self.last_at = Some(at);
-        self.push_unread(cid);
+        self.edge.push(cid);
         Ok(envelope)
     }
 
     /// Adds the next event by its content identifier alone, where its block is not to be had.
-    pub fn push_unread(&mut self, cid: &Cid) {
-        if !self.forgets {
-            self.seen.insert(short(cid));
-        }
+    pub fn push_unread(&mut self, cid: &Cid) -> Result<(), HistoryError> {
+        let position = self.edge.size() + 1;
         self.edge.push(cid);
+        let added = self.seen.as_mut().map_or(Ok(()), |seen| seen.add_unread(cid, position));
+        added.map_err(|error| HistoryError { position, cid: Box::new(*cid), problem: error.into() })
+    }
+
+    /// When all events were added: the first that follows from one that does not stand before it, of those that
+    /// [`push`](Self::push) could not tell at once. What stood before is forgotten then.
+    pub fn finish(&mut self) -> Result<(), HistoryError> {
+        let (position, cid) = (self.edge.size(), Cid::default());
+        match self.seen.take().map_or(Ok(None), Seen::missing) {
+            Ok(None) => Ok(()),
+            Ok(Some(missing)) => {
+                let problem = HistoryProblem::Cause(Box::new(missing.cause));
+                Err(HistoryError { position: missing.position, cid: Box::new(missing.cid), problem })
+            }
+            Err(error) => Err(HistoryError { position, cid: Box::new(cid), problem: error.into() }),
+        }
     }
 
     /// Whether a checkpoint of exactly this size has this root; `None` for one of another size.
@@ -130,7 +152,18 @@ impl History {
     }
 }
 
-fn short(cid: &Cid) -> u64 {
-    let digest = cid.hash().digest();
-    digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+/// An event stands in a history once, and after all that it follows from.
+fn stands(
+    seen: &mut Seen,
+    position: u64,
+    cid: &Cid,
+    at: Timestamp,
+    causes: impl Iterator<Item = Cid>,
+) -> Result<(), HistoryProblem> {
+    for cause in causes {
+        if !seen.ask(&cause, position, cid)? {
+            return Err(HistoryProblem::Cause(Box::new(cause)));
+        }
+    }
+    if seen.add(cid, position, at)? { Ok(()) } else { Err(HistoryProblem::Twice) }
 }

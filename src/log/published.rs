@@ -1,16 +1,23 @@
 //! A history as a stream has it: events in batches, each closed by a head. Pure: whoever reads the stream hands the
 //! messages in, in the order of their sequences, and fetches what comes late.
+//!
+//! A ledger publishes under one source a key. Each key has its **turn**, counted from 0: a new one begins where the one
+//! before it ended in the stream, and what comes under an earlier one after that is not the ledger's any more.
+
+mod fault;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cid::Cid;
 
-use super::checkpoint::{CheckpointError, SignedCheckpoint};
-use super::history::{History, HistoryError, HistoryProblem};
-use super::key::VerifierKey;
+use super::chain::KeyChain;
+use super::checkpoint::SignedCheckpoint;
+use super::history::{History, HistoryProblem};
 use super::tree::Edge;
 use crate::delivery::{Head, Previous};
 use crate::text::SubjectPrefix;
+
+pub use fault::{StreamFault, StreamProblem};
 
 /// How many events may wait for a head: more than any batch holds, and what several torn ones leave.
 const MOST_UNCLOSED: usize = 100_000;
@@ -61,167 +68,44 @@ pub struct Closed {
     pub head: Previous,
 }
 
-/// One thing that is wrong with a history in a stream.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{fault}")]
-pub struct StreamProblem {
-    /// The sequence of the message that shows it, where one does.
-    pub sequence: Option<u64>,
-    /// The position that it concerns, where it concerns one.
-    pub position: Option<u64>,
-    /// The content identifier there, as far as it is known.
-    pub cid: Option<Box<Cid>>,
-    /// What is wrong.
-    pub fault: StreamFault,
+/// The sources before the key that is trusted: their heads are signed with keys that nobody vouched for, so they count as
+/// far as a head of the trusted key covers them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// The last position of each turn that the next one goes on from; what stands behind it was given up.
+    pub ends: Vec<u64>,
+    /// The smallest head that the trusted key signs.
+    pub trusted_from: u64,
 }
 
-/// What is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StreamFault {
-    /// A message under the source's name that is none of its.
-    #[error("message {sequence} of the stream: {problem}")]
-    Message {
-        /// Its sequence.
-        sequence: u64,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// Positions that a head covers are neither in the stream nor parked.
-    #[error("the stream has lost {}: a head covers them, and they are neither there nor parked", positions(*from, *through))]
-    Lost {
-        /// The first.
-        from: u64,
-        /// The last.
-        through: u64,
-    },
-    /// An event stands there more than once.
-    #[error("position {position} stands in the stream again, at sequence {sequence}")]
-    Twice {
-        /// The position.
-        position: u64,
-        /// The sequence of the second one.
-        sequence: u64,
-    },
-    /// Two events claim one position.
-    #[error(
-        "two histories: at position {position} stand {one} and, at sequence {sequence}, {other}; keep both, they are the evidence"
-    )]
-    Fork {
-        /// The position.
-        position: u64,
-        /// What was there first.
-        one: Box<Cid>,
-        /// The sequence of the other.
-        sequence: u64,
-        /// The other.
-        other: Box<Cid>,
-    },
-    /// An event comes after a later one, and was neither parked nor put back.
-    #[error(
-        "position {position} comes after position {after}, though it was neither parked nor put back: messages were exchanged"
-    )]
-    OutOfOrder {
-        /// The position.
-        position: u64,
-        /// The highest position before it.
-        after: u64,
-    },
-    /// A head does not follow the one before it: one in between is missing, or was put in.
-    #[error("the head at sequence {sequence} follows {}, and before it stands {}: a head is missing or was put in", place(*follows), place(*found))]
-    Chain {
-        /// The head's sequence.
-        sequence: u64,
-        /// What it says that it follows.
-        follows: Option<Previous>,
-        /// What is there.
-        found: Option<Previous>,
-    },
-    /// A head covers less than the one before it.
-    #[error("the head at sequence {sequence} goes back to position {position}")]
-    Backwards {
-        /// The head's sequence.
-        sequence: u64,
-        /// The position that it names.
-        position: u64,
-    },
-    /// A head names another event at its position than the one that stands there.
-    #[error("the head at sequence {sequence} names {named}, and at its position stands {there}")]
-    HeadCid {
-        /// The head's sequence.
-        sequence: u64,
-        /// What it names.
-        named: Box<Cid>,
-        /// What is there.
-        there: Box<Cid>,
-    },
-    /// A head calls an event parked that stands before it.
-    #[error("the head at sequence {sequence} calls position {position} parked, and it is in the stream")]
-    NotParked {
-        /// The head's sequence.
-        sequence: u64,
-        /// The position.
-        position: u64,
-    },
-    /// An event can't stand where it stands.
-    #[error("{0}")]
-    History(#[from] HistoryError),
-    /// A head carries a checkpoint that does not read, or is of another size.
-    #[error("the checkpoint in the head at sequence {sequence} {problem}")]
-    Checkpoint {
-        /// The head's sequence.
-        sequence: u64,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A checkpoint is not signed by the ledger, or falsely.
-    #[error("bad signature: {0}")]
-    Signature(#[from] CheckpointError),
-    /// A checkpoint has another root than the events.
-    #[error(
-        "the checkpoint of {size} events has another root than the events of the stream: one history was rewritten; keep both, they are the evidence"
-    )]
-    OtherHistory {
-        /// The checkpoint's size.
-        size: u64,
-    },
-    /// Too many events wait for a head.
-    #[error("more than {MOST_UNCLOSED} events stand behind the last head: no head closes them")]
-    Unclosed,
+/// How many turns there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turns {
+    /// All of them.
+    pub all: usize,
+    /// Those before the trusted key.
+    pub earlier: usize,
 }
 
-impl StreamFault {
-    /// Whether nothing behind it can be taken.
-    #[must_use]
-    pub fn breaks(&self) -> bool {
-        matches!(
-            self,
-            Self::Lost { .. }
-                | Self::Fork { .. }
-                | Self::HeadCid { .. }
-                | Self::History(_)
-                | Self::Signature(_)
-                | Self::OtherHistory { .. }
-                | Self::Unclosed
-        )
-    }
-
-    /// Whether it says that two histories were told.
-    #[must_use]
-    pub fn is_fork(&self) -> bool {
-        matches!(self, Self::Fork { .. } | Self::HeadCid { .. } | Self::OtherHistory { .. })
-    }
-}
-
-/// A source's history, as far as its messages were read.
+/// A ledger's history, as far as its messages were read.
 #[derive(Debug)]
 pub struct PublishedHistory {
     history: History,
-    key: Option<VerifierKey>,
+    chain: Option<KeyChain>,
+    earlier: Earlier,
+    /// Whose turn it is; absent until the first message.
+    turn: Option<usize>,
+    /// How many turns are read for.
+    turns: Option<Turns>,
+    /// Whether the head before the next one is known, if there is any.
+    chained: bool,
+    given_up: u64,
     /// Checkpoints that came on another way, by size.
     held: BTreeMap<u64, SignedCheckpoint>,
     /// Whether the tree can be compared still: false once a position was lost.
     whole: bool,
+    /// The first position that was lost.
+    lost_from: u64,
     /// What was closed before the first message.
     begun: u64,
     /// The last position that is closed.
@@ -246,22 +130,31 @@ pub struct PublishedHistory {
 }
 
 impl PublishedHistory {
-    /// A history from its beginning. With a key, the checkpoints in heads must be signed with it.
+    /// A history from its beginning. With keys, the checkpoints in heads must be signed with the one whose turn it is.
     #[must_use]
-    pub fn new(key: Option<VerifierKey>) -> Self {
-        Self::from_head(History::new(), None, key)
+    pub fn new(chain: Option<KeyChain>) -> Self {
+        Self::from_head(History::new(), None, chain)
     }
 
     /// A history that goes on behind a head: `history` is the tree of what is known already, which is at least what the
-    /// head covers. Without a head it goes on from wherever the stream begins.
+    /// head covers, and `chain` has the keys up to there. The head comes with its turn; without a head it goes on from
+    /// wherever the stream begins.
     #[must_use]
-    pub fn from_head(history: History, head: Option<Previous>, key: Option<VerifierKey>) -> Self {
+    pub fn from_head(history: History, head: Option<(usize, Previous)>, chain: Option<KeyChain>) -> Self {
         let closed = history.size();
+        let (turn, head) = head.unzip();
         Self {
             history,
-            key,
+            chain,
+            earlier: Earlier::default(),
+            turn,
+            turns: None,
+            // A history that begins in the middle of a stream, or whose beginning has expired, has no head to follow.
+            chained: head.is_some() || closed == 0,
+            given_up: 0,
             held: BTreeMap::new(),
             whole: true,
+            lost_from: u64::MAX,
             begun: closed,
             closed,
             highest: closed,
@@ -279,19 +172,30 @@ impl PublishedHistory {
         }
     }
 
-    /// Holds the history to a checkpoint that came on another way, whose signature the caller has checked.
+    /// Holds the history to a checkpoint that came on another way.
     pub fn hold_to(&mut self, checkpoint: SignedCheckpoint) {
         self.held.insert(checkpoint.size(), checkpoint);
     }
 
-    /// Takes the next event. One that was closed as parked and comes later is given back, and so is one of what was known
+    /// Says how many turns the messages are read for, and what is known of those before the trusted key. Answers with what
+    /// was said before; nothing at first.
+    pub fn set_turns(&mut self, turns: usize, earlier: &Earlier) -> Option<Turns> {
+        self.earlier = earlier.clone();
+        self.turns.replace(Turns { all: turns, earlier: earlier.ends.len() })
+    }
+
+    /// Takes the next event, with its turn. One that was closed as parked and comes later is given back, and so is one of what was known
     /// before the first message: whether it is the same one is for the caller to say.
-    pub fn event(&mut self, event: PublishedEvent) -> Option<PublishedEvent> {
-        if self.early.remove(&event.sequence) {
+    pub fn event(&mut self, turn: usize, event: PublishedEvent) -> Option<PublishedEvent> {
+        let (position, sequence) = (event.position, event.sequence);
+        if self.early.remove(&sequence) || self.is_given_up(turn, position) {
             return None;
         }
         self.events += 1;
-        let (position, sequence) = (event.position, event.sequence);
+        // What is put back comes under the key of now.
+        if !event.restored && !self.take_turn(turn, sequence, position, event.cid) {
+            return None;
+        }
         if position <= self.begun {
             return Some(event);
         }
@@ -305,6 +209,32 @@ impl PublishedHistory {
         self.highest = self.highest.max(position);
         self.place(event);
         None
+    }
+
+    /// What an earlier source published, and the next one did not go on from.
+    fn is_given_up(&mut self, turn: usize, position: u64) -> bool {
+        let given_up = self.earlier.ends.get(turn).is_some_and(|end| position > *end);
+        self.given_up += u64::from(given_up);
+        given_up
+    }
+
+    /// Whether a message comes under the source whose turn it is, or whose turn it is now.
+    fn take_turn(&mut self, turn: usize, sequence: u64, position: u64, cid: Cid) -> bool {
+        let Some(now) = self.turn.filter(|now| *now != turn) else {
+            self.turn = Some(turn);
+            return true;
+        };
+        if turn < now {
+            self.add(Some(sequence), Some(position), Some(cid), StreamFault::Superseded { sequence, position });
+            return false;
+        }
+        (self.turn, self.head, self.chained) = (Some(turn), None, true);
+        let after = self.window.keys().next_back().map_or(self.closed, |last| self.closed.max(*last));
+        // What was known before is compared by whoever has it.
+        if position > self.begun && position <= after {
+            self.add(Some(sequence), Some(position), Some(cid), StreamFault::Restarted { sequence, position, after });
+        }
+        true
     }
 
     fn place(&mut self, event: PublishedEvent) {
@@ -336,18 +266,20 @@ impl PublishedHistory {
         None
     }
 
-    /// Takes the next head, and says which positions are missing: those that are found later in the stream are to be
-    /// handed to [`supply`](Self::supply) before [`close`](Self::close).
-    pub fn head(&mut self, sequence: u64, head: Head, restored: bool) -> Vec<u64> {
-        self.heads += 1;
+    /// Takes the next head, with its turn, and says which positions are missing: those that are found later in the stream
+    /// are to be handed to [`supply`](Self::supply) before [`close`](Self::close). Nothing for a head that closes nothing,
+    /// since its source had no turn any more.
+    pub fn head(&mut self, turn: usize, sequence: u64, head: Head, restored: bool) -> Option<Vec<u64>> {
         let position = head.position;
+        if self.is_given_up(turn, position) || !self.take_turn(turn, sequence, position, head.cid) {
+            return None;
+        }
+        self.heads += 1;
         if restored {
             // Whoever put back what was lost could not put heads back into their places.
             self.problems.retain(|one| !matches!(one.fault, StreamFault::Chain { .. }));
         }
-        // A history that begins in the middle of a stream, or whose beginning has expired, has no head to follow.
-        let follows = self.head.is_some() || self.begun == 0;
-        if follows && head.previous != self.head {
+        if self.chained && head.previous != self.head {
             let fault = StreamFault::Chain { sequence, follows: head.previous, found: self.head };
             self.add(Some(sequence), Some(position), Some(head.cid), fault);
         }
@@ -367,7 +299,7 @@ impl PublishedHistory {
             (self.closed + 1..=position).filter(|position| !self.window.contains_key(position)).collect()
         };
         self.closing = Some((sequence, head));
-        missing
+        Some(missing)
     }
 
     /// Hands in an event that stands later in the stream.
@@ -410,12 +342,12 @@ impl PublishedHistory {
             }
             closed.leaves.push(leaf);
             if let Some(held) = self.held.remove(&position) {
-                self.compare(sequence, held, &mut closed);
+                self.judge(sequence, held, &mut closed);
             }
         }
         self.checkpoint(sequence, &head, &mut closed);
         self.parked = named.into_keys().collect();
-        self.head = Some(here);
+        (self.head, self.chained) = (Some(here), true);
         closed
     }
 
@@ -426,22 +358,41 @@ impl PublishedHistory {
         let parked = named.range(from..).next().map(|(position, _)| *position);
         let next = there.into_iter().chain(parked).min().unwrap_or(head.position + 1).min(head.position + 1);
         self.add(Some(sequence), Some(from), None, StreamFault::Lost { from, through: next - 1 });
-        self.whole = false;
+        if std::mem::take(&mut self.whole) {
+            self.lost_from = from;
+        }
         self.closed = next - 1;
     }
 
     fn push(&mut self, leaf: &Leaf) {
-        let Some(event) = leaf.event.as_ref() else {
-            self.history.push_unread(&leaf.cid);
-            return;
+        let pushed = match &leaf.event {
+            None => self.history.push_unread(&leaf.cid),
+            Some(event) => match self.history.push(&leaf.cid, &event.block) {
+                Ok(envelope) => {
+                    if let Some(chain) = &mut self.chain {
+                        chain.see_block(leaf.position, &leaf.cid, envelope.event_type, &event.block);
+                    }
+                    Ok(())
+                }
+                Err(error) => self.history.push_unread(&leaf.cid).and(Err(error)),
+            },
         };
-        if let Err(mut error) = self.history.push(&leaf.cid, &event.block) {
+        let sequence = leaf.event.as_ref().map(|event| event.sequence);
+        if let Err(mut error) = pushed {
             error.position = leaf.position;
             // Where something is missing, what follows from it can't be found.
             if self.whole || !matches!(error.problem, HistoryProblem::Cause(_)) {
-                self.add(Some(event.sequence), Some(leaf.position), Some(leaf.cid), error.into());
+                self.add(sequence, Some(leaf.position), Some(leaf.cid), error.into());
             }
-            self.history.push_unread(&leaf.cid);
+        }
+    }
+
+    /// When all messages were read: looks for what could not be told before.
+    pub fn finish(&mut self) {
+        if let Err(error) = self.history.finish()
+            && error.position <= self.lost_from
+        {
+            self.add(None, Some(error.position), Some(*error.cid), error.into());
         }
     }
 
@@ -458,12 +409,20 @@ impl PublishedHistory {
         if signed.size() != head.position {
             return wrong(format!("is of {} events, and the head of {}", signed.size(), head.position));
         }
-        if let Some(Err(error)) = self.key.as_ref().map(|key| signed.verify(key)) {
-            return self.add(Some(sequence), Some(head.position), Some(head.cid), error.into());
-        }
         // A head that closes nothing new repeats the checkpoint of the one before it.
-        if self.closed == head.position {
-            self.compare(sequence, signed, closed);
+        self.judge(sequence, signed, closed);
+    }
+
+    /// Holds a checkpoint against the keys, and against the events once they are there.
+    fn judge(&mut self, sequence: u64, signed: SignedCheckpoint, closed: &mut Closed) {
+        let size = signed.size();
+        let trusted = size >= self.earlier.trusted_from;
+        if trusted && let Some(Err(error)) = self.chain.as_ref().map(|chain| chain.verify(&signed)) {
+            return self.add(Some(sequence), Some(size), None, error.into());
+        }
+        if self.closed == size {
+            let mut untrusted = Closed::default();
+            self.compare(sequence, signed, if trusted { closed } else { &mut untrusted });
         }
     }
 
@@ -474,7 +433,9 @@ impl PublishedHistory {
         let size = signed.size();
         match self.history.agrees(&signed) {
             Some(true) => {
-                self.signed = self.signed.max(size);
+                if size >= self.earlier.trusted_from {
+                    self.signed = self.signed.max(size);
+                }
                 closed.checkpoints.push(signed);
             }
             Some(false) => self.add(Some(sequence), Some(size), None, StreamFault::OtherHistory { size }),
@@ -488,6 +449,13 @@ impl PublishedHistory {
             self.problems.push(StreamProblem { sequence, position, cid: cid.map(Box::new), fault });
         } else {
             self.more += 1;
+        }
+    }
+
+    /// Adds a problem that a message shows, unless it was added before.
+    pub fn add_once(&mut self, sequence: u64, fault: StreamFault) {
+        if !self.problems.iter().any(|there| there.fault == fault) {
+            self.add(Some(sequence), None, None, fault);
         }
     }
 
@@ -521,10 +489,16 @@ impl PublishedHistory {
         self.history.edge()
     }
 
-    /// The last head.
+    /// How many messages under earlier keys were left out, since the ledger did not go on from them.
     #[must_use]
-    pub const fn last_head(&self) -> Option<Previous> {
-        self.head
+    pub const fn given_up(&self) -> u64 {
+        self.given_up
+    }
+
+    /// The keys, as far as they were followed.
+    #[must_use]
+    pub const fn chain(&self) -> Option<&KeyChain> {
+        self.chain.as_ref()
     }
 
     /// How many events and heads were read.
@@ -558,15 +532,4 @@ impl PublishedHistory {
 
 fn fork(position: u64, one: Cid, other: &PublishedEvent) -> StreamFault {
     StreamFault::Fork { position, one: Box::new(one), sequence: other.sequence, other: Box::new(other.cid) }
-}
-
-fn positions(from: u64, through: u64) -> String {
-    if from == through { format!("position {from}") } else { format!("positions {from} to {through}") }
-}
-
-fn place(head: Option<Previous>) -> String {
-    head.map_or_else(
-        || "none".into(),
-        |head| format!("the head at sequence {} (position {})", head.sequence, head.position),
-    )
 }

@@ -71,12 +71,23 @@ impl Seen {
         if !self.moment.insert(digest) {
             return Ok(false);
         }
+        self.place(digest, position)?;
+        Ok(true)
+    }
+
+    /// Adds an event of which only the content identifier is known.
+    pub(crate) fn add_unread(&mut self, cid: &Cid, position: u64) -> io::Result<()> {
+        let digest = digest(cid);
+        self.moment.insert(digest);
+        self.place(digest, position)
+    }
+
+    fn place(&mut self, digest: Digest, position: u64) -> io::Result<()> {
         if self.set.len() >= self.most {
             self.set.clear();
         }
         self.set.insert(digest);
-        self.events.push(joined(&[&digest, &position.to_be_bytes()]))?;
-        Ok(true)
+        self.events.push(joined(&[&digest, &position.to_be_bytes()]))
     }
 
     /// Whether an event stands before a position: known at once for the newest, and [`Seen::missing`] otherwise.

@@ -1,71 +1,10 @@
-//! Heads and their signatures: which keys a history says that its heads are signed with, and which did sign.
+//! Heads and their signatures: which of them hold, and who signed.
 
 use std::collections::BTreeMap;
 
 use super::report::Layer;
-use crate::events::{LedgerCreated, LedgerKeyRotated};
-use crate::log::{CheckpointError, InvalidKey, KeyKind, NodeHash, Policy, PolicyError, SignedCheckpoint, VerifierKey};
-use crate::text::{Name, PublicKey};
+use crate::log::{CheckpointError, KeyChain, KeyKind, NodeHash, Policy, PolicyError, SignedCheckpoint};
 use crate::time::Timestamp;
-
-/// Why a rotation does not join on to the keys before it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnknownLedgerKey {
-    /// A key does not read.
-    #[error("its key does not read: {0}")]
-    Invalid(#[from] InvalidKey),
-    /// It ends another key than the one that signs.
-    #[error("it ends a key that is not the ledger's at that position")]
-    OtherPrevious,
-}
-
-/// The keys of a ledger, as its own history names them: the first, and one more for each rotation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerKeys {
-    name: Name,
-    /// The keys as events write them, in order.
-    public: Vec<PublicKey>,
-    /// Each with the position from which on it signs.
-    keys: Vec<(u64, VerifierKey)>,
-}
-
-impl LedgerKeys {
-    /// The key with which a ledger begins.
-    pub fn new(created: &LedgerCreated) -> Result<Self, InvalidKey> {
-        let key = VerifierKey::of_ledger(&created.name, &created.public_key, &created.public_key)?;
-        Ok(Self { name: created.name.clone(), public: vec![created.public_key.clone()], keys: vec![(1, key)] })
-    }
-
-    /// Takes the rotation that is recorded at a position.
-    pub fn rotate(&mut self, position: u64, rotated: &LedgerKeyRotated) -> Result<(), UnknownLedgerKey> {
-        let [first, ..] = &self.public[..] else { return Err(UnknownLedgerKey::OtherPrevious) };
-        if self.public.last() != Some(&rotated.previous_public_key) {
-            return Err(UnknownLedgerKey::OtherPrevious);
-        }
-        self.keys.push((position, VerifierKey::of_ledger(&self.name, first, &rotated.public_key)?));
-        self.public.push(rotated.public_key.clone());
-        Ok(())
-    }
-
-    /// The keys, each with the position from which on it signs, in order.
-    #[must_use]
-    pub fn keys(&self) -> &[(u64, VerifierKey)] {
-        &self.keys
-    }
-
-    /// Whether it is one of the keys, as events write them.
-    #[must_use]
-    pub fn names(&self, public_key: &str) -> bool {
-        self.public.iter().any(|known| known.as_str() == public_key)
-    }
-
-    /// The key that signs the head of a size.
-    #[must_use]
-    pub fn at(&self, size: u64) -> Option<&VerifierKey> {
-        self.keys.iter().rev().find(|(from, _)| *from <= size.max(1)).map(|(_, key)| key)
-    }
-}
 
 /// What the heads of a history say, all of them together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -139,7 +78,7 @@ pub(crate) struct HeadVerdict {
 }
 
 /// Judges a head: its form, its size, its root, the ledger's signature, and whether a policy is satisfied.
-pub(crate) fn judge_head(head: &HeadToJudge, keys: Option<&LedgerKeys>, policy: Option<&Policy>) -> HeadVerdict {
+pub(crate) fn judge_head(head: &HeadToJudge, keys: Option<&KeyChain>, policy: Option<&Policy>) -> HeadVerdict {
     let size = head.size;
     let mut verdict = HeadVerdict { size, signed: false, cosigned: Vec::new(), policy: None, problems: Vec::new() };
     let mut wrong =
@@ -180,10 +119,10 @@ pub(crate) fn judge_head(head: &HeadToJudge, keys: Option<&LedgerKeys>, policy: 
 }
 
 /// Checks that the ledger's key of that size signed, and that every signature in the ledger's name is by one of its keys.
-fn by_ledger(signed: &SignedCheckpoint, keys: &LedgerKeys) -> Result<(), String> {
+fn by_ledger(signed: &SignedCheckpoint, keys: &KeyChain) -> Result<(), String> {
     let size = signed.size();
     let origin = &signed.checkpoint().origin;
-    let Some(key) = keys.at(size) else { return Err("is of no key that the history names".into()) };
+    let key = keys.at(size);
     if key.name() != origin {
         return Err(format!("is of another log, \"{origin}\"; this one is \"{}\"", key.name()));
     }

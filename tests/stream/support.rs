@@ -93,11 +93,11 @@ impl World {
 
     pub(crate) fn stream_with(&self, config: &NatsConfig) -> LedgerStream {
         let reader = self.runtime.block_on(StreamReader::connect(config)).unwrap();
-        LedgerStream::new(self.runtime.handle().clone(), reader, &self.key().source())
+        LedgerStream::new(self.runtime.handle().clone(), reader, &self.key())
     }
 
     pub(crate) fn verify(&self) -> StreamVerified {
-        stream::verify(&self.stream(), &self.key(), Vec::new(), &mut |_, _| {}).unwrap()
+        stream::verify(&self.stream(), Vec::new(), &mut |_, _| {}).unwrap()
     }
 
     pub(crate) fn client(&self) -> async_nats::Client {
@@ -193,7 +193,7 @@ pub(crate) fn text(verified: &StreamVerified) -> String {
 /// The stream of a world, read for a key.
 pub(crate) fn stream_of(world: &World, key: &VerifierKey) -> LedgerStream {
     let reader = world.runtime.block_on(StreamReader::connect(&world.config())).unwrap();
-    LedgerStream::new(world.runtime.handle().clone(), reader, &key.source())
+    LedgerStream::new(world.runtime.handle().clone(), reader, key)
 }
 
 /// A copy of a ledger's folder.

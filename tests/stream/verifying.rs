@@ -18,7 +18,7 @@ fn a_whole_stream_holds_and_says_how_far_it_is_signed() {
     world.ledger.grow(5);
     world.publish();
     let held = vec![signed.clone()];
-    let verified = stream::verify(&world.stream(), &world.key(), held, &mut |_, _| {}).unwrap();
+    let verified = stream::verify(&world.stream(), held, &mut |_, _| {}).unwrap();
     assert!(verified.report.ok(), "{}", text(&verified));
     let end = world.cids().len() as u64;
     assert_eq!((verified.report.events, verified.last, verified.unclosed), (end, end, 0));
@@ -89,8 +89,8 @@ fn a_reader_needs_what_the_table_says_also_for_what_is_too_large_for_a_message()
     let mut config = user("reader:secret");
     config.inbox_prefix = Some("_INBOX_reader".parse().unwrap());
     let reader = world.runtime.block_on(StreamReader::connect(&config)).unwrap();
-    let stream = LedgerStream::new(world.runtime.handle().clone(), reader, &world.key().source());
-    let verified = stream::verify(&stream, &world.key(), Vec::new(), &mut |_, _| {}).unwrap();
+    let stream = LedgerStream::new(world.runtime.handle().clone(), reader, &world.key());
+    let verified = stream::verify(&stream, Vec::new(), &mut |_, _| {}).unwrap();
     assert!(verified.report.ok(), "{}", text(&verified));
     assert_eq!(verified.signed, world.cids().len() as u64);
     let folder = tempfile::tempdir().unwrap();

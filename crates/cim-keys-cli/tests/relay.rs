@@ -7,7 +7,9 @@ mod support;
 
 use std::fs;
 
+use async_nats::HeaderMap;
 use cid::Cid;
+use cim_keys::log::{KeyKind, SignedCheckpoint, VerifierKey};
 use cim_keys_testkit::NatsServer;
 use cim_keys_testkit::check::{Contents, Expected, fail_with};
 use support::{Place, Run};
@@ -60,6 +62,69 @@ impl Relay {
 
     fn sync(&self, ledger: &str) -> Run {
         self.on(ledger, &["sync", "--once", "--url", &self.server.url()])
+    }
+
+    /// The ledger's key of now.
+    fn key(&self, ledger: &str) -> String {
+        self.on(ledger, &["log", "public-key"]).json()[0]["key"].as_str().unwrap().to_owned()
+    }
+
+    /// Reads the stream with a key: `replay` into a mirror, `follow`, or `verify`.
+    fn read(&self, ledger: &str, args: &[&str]) -> Run {
+        self.on(ledger, &[args, &["--url", &self.server.url()]].concat())
+    }
+
+    fn replay(&self, mirror: &str, key: &str) -> Run {
+        self.read(mirror, &["replay", "--ledger", &self.at(mirror), "--key", key])
+    }
+
+    fn follow(&self, mirror: &str) -> Run {
+        self.read(mirror, &["follow", "--ledger", &self.at(mirror), "--once"])
+    }
+
+    fn verify(&self, key: &str) -> Run {
+        self.read("nowhere", &["verify", "--from", "nats", "--key", key])
+    }
+
+    /// Brings the backup back as the ledger `again`, which goes on from there under a new key.
+    fn begin_again(&self, how: &[&str]) {
+        self.on("again", &["restore", &self.at("vault"), &self.at("again")]).json();
+        self.on("again", &[&["recover", "--yes"], how].concat()).json();
+    }
+
+    /// Records and publishes under the new key; a new head is signed.
+    fn work_again(&self, name: &str) {
+        self.on("again", &["unit", "add", name]).json();
+        self.on("again", &["log", "checkpoint", "--sign", &self.issuing]).json();
+        self.sync("again").json();
+    }
+
+    /// Publishes messages of one's own, each answered by the stream.
+    fn publish(&self, subject: &str, headers: HeaderMap, body: Vec<u8>) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let client = async_nats::connect(self.server.url()).await.unwrap();
+            let context = async_nats::jetstream::new(client);
+            context.publish_with_headers(subject.to_owned(), headers, body.into()).await.unwrap().await.unwrap();
+        });
+    }
+
+    fn delete(&self, sequence: u64) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let client = async_nats::connect(self.server.url()).await.unwrap();
+            let stream = async_nats::jetstream::new(client).get_stream(STREAM).await.unwrap();
+            assert!(stream.delete_message(sequence).await.unwrap());
+        });
+    }
+
+    fn newest(&self, subject: &str) -> Vec<u8> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let client = async_nats::connect(self.server.url()).await.unwrap();
+            let stream = async_nats::jetstream::new(client).get_stream(STREAM).await.unwrap();
+            stream.get_last_raw_message_by_subject(subject).await.unwrap().payload.to_vec()
+        })
     }
 
     fn sync_here(&self) {
@@ -159,4 +224,133 @@ fn a_restored_ledger_takes_what_was_published_and_goes_on_behind_it() {
     check(&contents, &new, 8, &Relay::history(&relay.on("again", &["export", "events"]))[7..]);
     assert_eq!(contents.events.len(), 13);
     assert!(fs::metadata(again).is_ok());
+}
+
+/// The events of a ledger or a mirror, as they are exported.
+fn exported(relay: &Relay, ledger: &str) -> Vec<Cid> {
+    Relay::history(&relay.on(ledger, &["export", "events"]))
+}
+
+#[test]
+fn readers_of_the_stream_follow_to_the_new_key() {
+    let Some(relay) = Relay::new() else { return };
+    let old = relay.key("acme");
+    relay.place.run(&["backup", &relay.at("vault")]).json();
+    relay.add("Before");
+    relay.sign();
+    relay.sync_here();
+    relay.replay("early", &old).json();
+    let before = exported(&relay, "early");
+    relay.begin_again(&["--from", "nats", "--url", &relay.server.url(), &relay.issuing]);
+    let new = relay.key("again");
+    // Not before something stands under the new key.
+    relay.read("again", &["reconcile"]).fails(3, &["sync --once"]);
+    relay.work_again("After");
+    relay.work_again("Later");
+    let all = exported(&relay, "again");
+    assert_eq!(all[..before.len()], before);
+
+    // A mirror that is pinned to the old key goes on, and a new one is made with either key.
+    let followed = relay.follow("early").json();
+    assert_eq!(followed[0]["events"], all.len());
+    assert_eq!(exported(&relay, "early"), all);
+    for (mirror, key) in [("one", &old), ("two", &new)] {
+        let replayed = relay.replay(mirror, key).json();
+        assert_eq!((&replayed[0]["events"], &replayed[0]["waiting"]), (&all.len().into(), &0.into()));
+        assert_eq!(exported(&relay, mirror), all);
+        relay.on(mirror, &["verify", "--deep"]).json();
+        assert_eq!(relay.replay(mirror, key).json()[0]["new"], 0);
+        let verified = relay.verify(key).json();
+        assert_eq!((&verified[0]["signed"], &verified[0]["events"]), (&all.len().into(), &all.len().into()));
+    }
+    let verified = relay.read("again", &["verify", "--from", "nats"]).json();
+    assert_eq!((&verified[0]["signed"], verified[0]["keys"].as_array().unwrap().len()), (&all.len().into(), 2));
+    // A checkpoint of the new key is one of the history that the old one leads to.
+    let newest = relay.on("again", &["log", "checkpoint"]).json()[0]["checkpoint"].as_str().unwrap().to_owned();
+    let file = relay.place.file("newest.checkpoint", newest.as_bytes());
+    relay.read("nowhere", &["verify", "--from", "nats", "--key", &old, "--against", &file]).json();
+    relay.read("until", &["replay", "--ledger", &relay.at("until"), "--key", &old, "--at", &file]).json();
+
+    // What is lost under either key is put back under the one of now, and then everything holds again.
+    for position in [2, all.len() as u64 - 1] {
+        let lost = relay.contents().events.iter().find(|event| event.position == position).unwrap().sequence;
+        relay.delete(lost);
+    }
+    relay.verify(&old).fails(4, &["lost position 2"]);
+    assert_eq!(relay.read("again", &["reconcile"]).json()[0]["restored"], 2);
+    for key in [&old, &new] {
+        let verified = relay.verify(key).json();
+        assert_eq!((&verified[0]["signed"], &verified[0]["events"]), (&all.len().into(), &all.len().into()));
+    }
+    relay.replay("after", &old).json();
+    assert_eq!(exported(&relay, "after"), all);
+
+    // A head that is signed with a key that nobody announced is an alarm.
+    let source = relay.on("again", &["status"]).json()[0]["source"].as_str().unwrap().to_owned();
+    let subject = format!("cim.checkpoints.{source}");
+    let mut head: serde_json::Value = serde_json::from_slice(&relay.newest(&subject)).unwrap();
+    let signed: SignedCheckpoint = newest.parse().unwrap();
+    let secret = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let name = signed.checkpoint().origin.clone();
+    let other = VerifierKey::new(name, KeyKind::Ledger, secret.verifying_key());
+    head["checkpoint"] = signed.checkpoint().sign(&other, &secret).unwrap().to_string().into();
+    relay.publish(&subject, HeaderMap::new(), head.to_string().into_bytes());
+    relay.verify(&old).fails(4, &["is not signed by"]);
+    relay.follow("early").fails(4, &["signed by"]);
+    relay.replay("late", &new).fails(4, &["signed by"]);
+}
+
+#[test]
+fn who_trusts_the_old_key_is_told_of_a_history_that_was_given_up_and_who_trusts_the_new_one_goes_on() {
+    let Some(relay) = Relay::new() else { return };
+    let old = relay.key("acme");
+    relay.place.run(&["backup", &relay.at("vault")]).json();
+    for name in ["Lost 1", "Lost 2", "Lost 3", "Lost 4", "Lost 5", "Lost 6"] {
+        relay.add(name);
+    }
+    relay.sign();
+    relay.sync_here();
+    relay.replay("early", &old).json();
+    relay.begin_again(&["--accept-loss", &relay.issuing]);
+    let new = relay.key("again");
+    relay.work_again("After");
+    // What the backup has was published; what was recorded since follows, every position of it.
+    let all = exported(&relay, "again");
+    let source = relay.on("again", &["status"]).json()[0]["source"].as_str().unwrap().to_owned();
+    let first = exported(&relay, "early").iter().zip(&all).take_while(|(one, other)| one == other).count();
+    check(&relay.contents(), &source, first as u64 + 1, &all[first..]);
+
+    relay.verify(&old).fails(4, &["two histories"]);
+    relay.follow("early").fails(4, &["histories"]);
+    relay.replay("another", &old).fails(4, &["two histories"]);
+    let verified = relay.verify(&new).json();
+    assert_eq!((&verified[0]["signed"], &verified[0]["events"]), (&all.len().into(), &all.len().into()));
+    assert!(verified[0]["given_up"].as_u64().unwrap() >= 6, "{verified:?}");
+    relay.read("again", &["verify", "--from", "nats"]).json();
+    assert_eq!(relay.replay("new", &new).json()[0]["events"], all.len());
+    assert_eq!(exported(&relay, "new"), all);
+    assert_eq!(relay.read("again", &["reconcile", "--dry-run"]).json()[0]["lost"], 0);
+    relay.work_again("Later");
+    assert_eq!(relay.follow("new").json()[0]["events"], all.len() + 1);
+}
+
+#[test]
+fn a_key_that_the_old_one_did_not_vouch_for_is_not_followed() {
+    let Some(relay) = Relay::new() else { return };
+    let old = relay.key("acme");
+    relay.sign();
+    relay.sync_here();
+    relay.place.run(&["backup", &relay.at("vault")]).json();
+    relay.replay("early", &old).json();
+    let before = exported(&relay, "early").len();
+    relay.begin_again(&["--accept-loss", "--without-old-key"]);
+    let new = relay.key("again");
+    relay.work_again("After");
+    relay.verify(&old).fails(4, &["did not vouch for"]);
+    relay.follow("early").fails(4, &["did not vouch for"]);
+    assert_eq!(exported(&relay, "early").len(), before, "nothing under the other key is taken");
+    let all = exported(&relay, "again");
+    assert_eq!(relay.replay("new", &new).json()[0]["events"], all.len());
+    assert_eq!(relay.verify(&new).json()[0]["signed"], all.len());
+    assert_eq!(relay.read("again", &["verify", "--from", "nats"]).json()[0]["signed"], all.len());
 }

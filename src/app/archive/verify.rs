@@ -13,7 +13,7 @@ use crate::archive::{ArchiveError, ArchiveReader, Item};
 use crate::events::{EventData, KeyEvent};
 use crate::ipld_support::{DecodeError, decode_block};
 use crate::log::{CheckpointError, KeyChain, NodeHash, SignedCheckpoint, VerifierKey};
-use crate::verify::{LedgerKeys, Stages, run};
+use crate::verify::{Stages, run};
 
 /// Events, and bytes of them, that are decoded at a time.
 const MOST_EVENTS: usize = 256;
@@ -39,7 +39,7 @@ pub struct Verified {
     /// The heads themselves, those that are larger than the archive too.
     pub heads: Vec<SignedCheckpoint>,
     /// The keys that the history names; absent where its beginning is not in the archive.
-    pub keys: Option<LedgerKeys>,
+    pub keys: Option<KeyChain>,
     /// Types and schemas that this release does not know.
     pub unknown: BTreeMap<(String, u32), u64>,
 }
@@ -254,7 +254,7 @@ struct Walk<'a, R, V> {
     failed: Option<VerifyError>,
     /// The keys that follow from the one that is trusted.
     chain: Option<&'a mut KeyChain>,
-    keys: Option<LedgerKeys>,
+    keys: Option<KeyChain>,
     /// Blobs that events need, each with the first that does.
     needed: BTreeMap<Cid, u64>,
     unknown: BTreeMap<(String, u32), u64>,
@@ -328,7 +328,7 @@ impl<R: Read, V: FnMut(&Item<'_>) -> Result<(), VerifyError>> Walk<'_, R, V> {
         }
         let wrong = |problem: String| Err(VerifyError::Ledger { position, cid: Box::new(*cid), problem });
         match &event.data {
-            EventData::LedgerCreated(created) if position == 1 => match LedgerKeys::new(created) {
+            EventData::LedgerCreated(created) if position == 1 => match KeyChain::of_ledger(created) {
                 Ok(keys) => self.keys = Some(keys),
                 Err(error) => return wrong(error.to_string()),
             },

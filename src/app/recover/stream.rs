@@ -1,7 +1,6 @@
 //! What is newer than a backup, out of the stream that it was published to.
 
 use crate::adapters::stream_reader::StreamReadError;
-use crate::app::log::{LogError, verifier_key};
 use crate::app::stream::{Flow, LedgerStream, Step};
 use crate::events::KeyEvent;
 use crate::ipld_support::{ContentAddressedEvent, DecodeError};
@@ -18,9 +17,6 @@ pub enum BringError {
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The ledger's key could not be looked up.
-    #[error(transparent)]
-    Log(#[from] LogError),
     /// The ledger did not take it: another history, or the disk.
     #[error(transparent)]
     Follow(#[from] MirrorError),
@@ -67,8 +63,9 @@ pub fn bring(
 ) -> Result<Brought, BringError> {
     let follower = restored.follower();
     let store = follower.store();
-    let (end, key) = (store.end()?, verifier_key(store)?);
-    let mut history = PublishedHistory::from_head(History::from_edge(store.edge(end)?), None, Some(key));
+    let (end, keys) = (store.end()?, stream.keys());
+    // What is recorded already is looked up in the ledger.
+    let mut history = PublishedHistory::from_head(History::from_edge(store.edge(end)?).forgetful(), None, Some(keys));
     let mut taking = Taking { follower, end, waiting: Vec::new(), new: 0 };
     stream.follow(1, &mut history, &mut |history, step| {
         if let Some(problem) = history.broken() {

@@ -63,7 +63,7 @@ pub(super) fn check_memory(log: &Log<'_>, walked: &Walked, memory: &Memory, repo
     let Some(signed) = memory.signed.as_ref() else { return };
     let size = signed.size();
     // A head of before a restore, beyond the end of the key that signed it, counts no more.
-    let turn = walked.keys.as_ref().and_then(|keys| keys.at(size));
+    let turn = walked.keys.as_ref().map(|keys| keys.at(size));
     if turn.is_some_and(|key| signed.verify(key).is_err()) {
         return;
     }

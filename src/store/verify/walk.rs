@@ -11,15 +11,13 @@ use super::rows::{Batch, Entry, RowReader, position_of};
 use super::{Demands, Extent, Progress};
 use crate::events::LedgerCreated;
 use crate::ipld_support::decode_block;
-use crate::log::{Edge, NodeHash, Policy, SignedCheckpoint};
+use crate::log::{Edge, KeyChain, NodeHash, Policy, SignedCheckpoint};
 use crate::store::mirror::is_mirror;
 use crate::store::read::Log;
 use crate::store::schema;
 use crate::store::tables::{Cache, Tables};
 use crate::time::Timestamp;
-use crate::verify::{
-    HeadToJudge, HeadVerdict, Layer, LedgerFact, LedgerKeys, Report, Stages, Verdict, judge_head, run,
-};
+use crate::verify::{HeadToJudge, HeadVerdict, Layer, LedgerFact, Report, Stages, Verdict, judge_head, run};
 
 /// Heads that are judged at a time.
 const HEADS: usize = 64;
@@ -29,7 +27,7 @@ pub(super) struct Walked {
     /// The tree of all events; absent where it could not be followed.
     pub(super) edge: Option<Edge>,
     /// The keys that the history names.
-    pub(super) keys: Option<LedgerKeys>,
+    pub(super) keys: Option<KeyChain>,
 }
 
 pub(super) fn walk(
@@ -71,13 +69,13 @@ pub(super) fn walk(
     run(&mut walk, |job| job.work(policy));
     walk.compare_given();
     let root = walk.tree.edge().map(Edge::root);
-    let walked = Walked { keys: walk.keys.take().map(|keys| LedgerKeys::clone(&keys)), edge: walk.tree.into_edge() };
+    let walked = Walked { keys: walk.keys.take().map(|keys| KeyChain::clone(&keys)), edge: walk.tree.into_edge() };
     report.root = root;
     walked
 }
 
 /// The keys of the events that the walk does not see: those before the part that is new.
-fn keys_before(connection: &Connection, after: u64) -> Option<LedgerKeys> {
+fn keys_before(connection: &Connection, after: u64) -> Option<KeyChain> {
     if after == 0 {
         return None;
     }
@@ -93,7 +91,7 @@ fn keys_before(connection: &Connection, after: u64) -> Option<LedgerKeys> {
         let position: u64 = row.get(0).ok()?;
         let event: crate::events::KeyEvent = decode_block(row.get_ref(1).ok()?.as_blob().ok()?).ok()?;
         match (&event.data, &mut keys) {
-            (crate::events::EventData::LedgerCreated(created), None) => keys = LedgerKeys::new(created).ok(),
+            (crate::events::EventData::LedgerCreated(created), None) => keys = KeyChain::of_ledger(created).ok(),
             (crate::events::EventData::LedgerKeyRotated(rotated), Some(keys)) => {
                 keys.rotate(position, rotated).ok()?;
             }
@@ -112,7 +110,7 @@ struct Walk<'a, 'b> {
     waiting: Vec<HeadToJudge>,
     /// No event is left to be read or awaited.
     finished: bool,
-    keys: Option<Arc<LedgerKeys>>,
+    keys: Option<Arc<KeyChain>>,
     /// Checkpoints that came on another way, and the root that this history has there.
     given: Vec<(&'a SignedCheckpoint, Option<NodeHash>)>,
     scratch: Option<&'a Connection>,
@@ -135,7 +133,7 @@ enum Job {
     },
     Heads {
         heads: Vec<HeadToJudge>,
-        keys: Option<Arc<LedgerKeys>>,
+        keys: Option<Arc<KeyChain>>,
     },
     /// Comes after all events: their verdicts are in when it is taken.
     End,
@@ -331,7 +329,7 @@ impl Walk<'_, '_> {
     fn fact(&mut self, here: (Option<u64>, Option<Cid>), fact: Option<LedgerFact>) {
         let mut wrong = |what: String| self.report.add(Layer::Identity, here.0, here.1, what);
         match (fact, here.0) {
-            (Some(LedgerFact::Created(created)), Some(1)) => match LedgerKeys::new(&created) {
+            (Some(LedgerFact::Created(created)), Some(1)) => match KeyChain::of_ledger(&created) {
                 Ok(keys) => {
                     self.keys = Some(Arc::new(keys));
                     if !is_this_ledger(self.connection, &created) {
@@ -378,7 +376,7 @@ impl Walk<'_, '_> {
             let root = root.or_else(|| stored_root(self.connection, size).filter(|_| size <= self.last));
             let what = match root {
                 Some(root) if root == checkpoint.checkpoint().root => {
-                    match self.keys.as_ref().and_then(|keys| keys.at(size)).map(|key| checkpoint.verify(key)) {
+                    match self.keys.as_ref().map(|keys| checkpoint.verify(keys.at(size))) {
                         Some(Ok(())) => continue,
                         Some(Err(error)) => error.to_string(),
                         None => "the history names no key for the checkpoint that was given".into(),

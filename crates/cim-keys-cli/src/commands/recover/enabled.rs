@@ -24,8 +24,8 @@ pub(super) fn nats(place: &Place, args: &RecoverArgs, ui: Ui) -> Result<(u64, u6
             .because(&error)
             .hint("`cim-keys recover --from carry MEDIUM` takes it from a medium")
     })?;
-    let source = restored.follower().store().identity().source.clone();
-    let stream = LedgerStream::new(runtime.handle().clone(), reader, &source);
+    let stream = LedgerStream::of_ledger(runtime.handle().clone(), reader, restored.follower().store());
+    let stream = stream.map_err(|error| super::super::log::told(&error))?;
     let spinner = ui.spinner("reading the stream");
     let brought = bring(&restored, &stream, args.accept_unsigned, &mut |new| {
         spinner.set_message(format!("reading the stream: {new} events are newer"));

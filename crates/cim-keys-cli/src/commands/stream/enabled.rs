@@ -5,7 +5,6 @@ use std::path::Path;
 use cim_keys::adapters::nats_client::ConnectError;
 use cim_keys::adapters::nats_client::restore::RestoreError;
 use cim_keys::adapters::stream_reader::{StreamReadError, StreamReader};
-use cim_keys::app::log as ledger_log;
 use cim_keys::app::reconcile::{Differences, ReconcileError, Reconciler};
 use cim_keys::app::replay::{ReplayError, Replayed, Replica};
 use cim_keys::app::session::Place;
@@ -71,22 +70,31 @@ pub(crate) fn replay(args: &ReplayArgs, global: &Global, ui: Ui) -> Result {
 pub(crate) fn verify(args: &StreamArgs, key: Option<&str>, against: Option<&Path>, global: &Global, ui: Ui) -> Result {
     let runtime = runtime()?;
     let folder = place::ledger_or_new(global)?.filter(|folder| folder.join(place::LEDGER_FILE).exists());
-    let key = match (key, &folder) {
-        (Some(key), _) => read_key(key)?,
-        (None, Some(_)) => key_of(ledger::read(global)?.store())?,
+    let config = || -> Result<NatsConfig> { Ok(place::config_with(folder.as_deref(), &args.flags())?.config.nats) };
+    let (config, stream) = match (key, &folder) {
+        (Some(key), _) => {
+            let (key, config) = (read_key(key)?, config()?);
+            let stream = connect(&runtime, &config, &key)?;
+            (config, stream)
+        }
+        (None, Some(_)) => {
+            let (session, config) = (ledger::read(global)?, config()?);
+            let stream = connect_own(&runtime, &config, session.store())?;
+            (config, stream)
+        }
         (None, None) => {
             return Err(CliError::usage("whose history shall be verified? There is no ledger here")
                 .hint("give the ledger's key with --key, as `cim-keys log public-key` prints it"));
         }
     };
     let against = against.map(read_checkpoint).transpose()?;
-    if let Some(against) = &against {
-        against.verify(&key).map_err(|error| CliError::verification(error.to_string()))?;
+    if let Some(Err(error)) = against.as_ref().map(|against| stream.keys().verify(against))
+        && !stream.may_be_of_another_key(&error).map_err(|error| read_told(&error))?
+    {
+        return Err(CliError::verification(error.to_string()));
     }
-    let config = place::config_with(folder.as_deref(), &args.flags())?.config.nats;
-    let stream = connect(&runtime, &config, &key)?;
     let bar = ui.progress("verifying", 0);
-    let verified = stream::verify(&stream, &key, against.clone().into_iter().collect(), &mut |done, all| {
+    let verified = stream::verify(&stream, against.clone().into_iter().collect(), &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
@@ -109,7 +117,8 @@ fn tell_verified(verified: &StreamVerified, config: &NatsConfig, against: Option
     ui.object(&json!({
         "ok": ok, "events": report.events, "problems": problems, "stream": config.stream_name.as_str(),
         "heads": verified.heads, "last": verified.last, "signed": (verified.signed > 0).then_some(verified.signed),
-        "parked": parked, "unclosed": verified.unclosed,
+        "parked": parked, "unclosed": verified.unclosed, "given_up": verified.given_up,
+        "keys": verified.keys.iter().map(|(from, key)| json!({ "from": from, "key": key.to_string() })).collect::<Vec<_>>(),
     }))?;
     if !ok {
         let count = report.problems.len() as u64 + report.more + u64::from(unreached.is_some());
@@ -139,6 +148,15 @@ fn tell_verified(verified: &StreamVerified, config: &NatsConfig, against: Option
     if let Some(against) = against {
         ui.line(format_args!("The history continues the checkpoint of {} events that was given.", against.size()))?;
     }
+    for (from, key) in verified.keys.iter().skip(1) {
+        ui.line(format_args!("From event {from} on it goes on under the key {key}."))?;
+    }
+    if verified.given_up > 0 {
+        ui.warn(format_args!(
+            "{} messages under an earlier key were left out: the ledger did not go on from them when it was recovered",
+            verified.given_up
+        ));
+    }
     for (position, cid) in &verified.parked {
         ui.line(format_args!("Parked, and so not in the stream: position {position}, {cid}."))?;
     }
@@ -151,8 +169,8 @@ fn tell_verified(verified: &StreamVerified, config: &NatsConfig, against: Option
 pub(crate) fn reconcile(args: &ReconcileArgs, global: &Global, ui: Ui) -> Result {
     let runtime = runtime()?;
     let session = ledger::read(global)?;
-    let key = key_of(session.store())?;
-    let stream = open(&runtime, &args.stream, session.place().folder(), &key)?;
+    let config = place::config_with(Some(session.place().folder()), &args.stream.flags())?.config.nats;
+    let stream = connect_own(&runtime, &config, session.store())?;
     let reconciler = Reconciler::new(runtime.handle().clone(), &stream, session.store());
     let reconciler = reconciler.map_err(|error| reconcile_told(&error))?;
     let bar = ui.progress("comparing", 0);
@@ -275,19 +293,24 @@ pub(super) fn mirror(key: Option<&str>, global: &Global) -> Result<(Place, Verif
     Ok((mirror, key))
 }
 
-fn key_of(store: &Store) -> Result<VerifierKey> {
-    ledger_log::verifier_key(store).map_err(|error| log_told(&error))
-}
-
 pub(super) fn open(runtime: &Runtime, args: &StreamArgs, folder: &Path, key: &VerifierKey) -> Result<LedgerStream> {
     let config = place::config_with(Some(folder), &args.flags())?.config.nats;
     connect(runtime, &config, key)
 }
 
 fn connect(runtime: &Runtime, config: &NatsConfig, key: &VerifierKey) -> Result<LedgerStream> {
+    Ok(LedgerStream::new(runtime.handle().clone(), reader(runtime, config)?, key))
+}
+
+/// The stream of a ledger that is at hand.
+fn connect_own(runtime: &Runtime, config: &NatsConfig, store: &Store) -> Result<LedgerStream> {
+    let stream = LedgerStream::of_ledger(runtime.handle().clone(), reader(runtime, config)?, store);
+    stream.map_err(|error| log_told(&error))
+}
+
+fn reader(runtime: &Runtime, config: &NatsConfig) -> Result<StreamReader> {
     config.validate().map_err(|error| place::invalid_config(&error))?;
-    let reader = runtime.block_on(StreamReader::connect(config)).map_err(|error| connect_told(&error))?;
-    Ok(LedgerStream::new(runtime.handle().clone(), reader, &key.source()))
+    runtime.block_on(StreamReader::connect(config)).map_err(|error| connect_told(&error))
 }
 
 pub(super) fn runtime() -> Result<Runtime> {
@@ -334,7 +357,9 @@ fn reconcile_told(error: &ReconcileError) -> CliError {
         ReconcileError::Stream(error) => read_told(error),
         ReconcileError::Restore(RestoreError::Connect(error)) => connect_told(error),
         ReconcileError::Fork { .. } => CliError::verification("ledger and stream are two histories").because(error),
-        ReconcileError::Ahead { .. } => CliError::refused(error.to_string()),
+        ReconcileError::Ahead { .. } | ReconcileError::Succeeded | ReconcileError::NotPublished => {
+            CliError::refused(error.to_string())
+        }
         _ => CliError::failed("not everything was put back")
             .because(error)
             .hint("run it again: what is in the stream is not put back twice"),
