@@ -1,4 +1,5 @@
-//! The texts of tokens that leave their ledger: those of the operator and of accounts that are in force, and no others.
+//! The texts of tokens that leave their ledger: those of the operator and of accounts that are in force, the requests to delete
+//! accounts that have ended, and no others.
 //!
 //! Servers need them, so a mirror that pushes does. A user's token can be a credential, and an account's earlier one brings
 //! revoked users back, so neither ever travels: what is written is what the ledger says now, and what is read is only taken
@@ -51,7 +52,7 @@ struct Contents {
     tokens: u64,
 }
 
-/// The tokens in force of operators and accounts.
+/// The tokens in force of operators and accounts; of an account that has ended, the request to delete it.
 ///
 /// # Errors
 /// When the ledger can't be read.
@@ -63,10 +64,12 @@ pub fn in_force(view: &dyn View) -> Result<HashSet<Cid>, ViewError> {
             let page = view.list(kind, after, PAGE)?;
             let Some(last) = page.last() else { break };
             after = Some(last.entity_ref().id);
-            for entity in page.into_iter().filter(crate::ledger::Entity::is_active) {
+            for entity in page {
+                let active = entity.is_active();
                 let token = match entity.facts {
-                    Facts::Operator(facts) => facts.token,
-                    Facts::Account(facts) => facts.token,
+                    Facts::Operator(facts) if active => facts.token,
+                    Facts::Account(facts) if active => facts.token,
+                    Facts::Account(facts) => facts.deletion,
                     _ => None,
                 };
                 tokens.extend(token.and_then(|token| token.signed).map(|signed| signed.token));

@@ -65,6 +65,13 @@ pub enum NatsCommand {
         /// Who signed, and the text as a block.
         signed: JwtSigned,
     },
+    /// Records the signed request that makes servers forget an account that is deleted.
+    RecordDeletion {
+        /// What it says; it is about the account.
+        claims: JwtClaimsCreated,
+        /// Who signed, and the text as a block.
+        signed: JwtSigned,
+    },
     /// Records a token: what it says, and that it is signed.
     IssueToken {
         /// What it says.
@@ -134,6 +141,9 @@ pub struct AccountFacts {
     /// The last token that servers were proved to hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed: Option<PushFacts>,
+    /// The newest request that makes servers forget it, once it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<TokenFacts>,
 }
 
 /// What servers were proved to hold.

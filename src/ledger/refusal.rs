@@ -137,6 +137,9 @@ pub enum Refusal {
     /// The system account can't be deleted.
     #[error("{0} is the system account, which servers never delete; name another")]
     SystemAccount(String),
+    /// Servers are asked to forget only what the ledger has ended.
+    #[error("{0} is active; delete it first, which signs the request to servers as well")]
+    NotDeleted(String),
     /// Servers tell tokens apart by the second of issue.
     #[error("{what} has a token that was issued at {issued_at} already; a new one must be issued in a later second")]
     TokenNotNewer {

@@ -7,13 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cim_keys_testkit::nats_server::{NatsServer, free_port};
+use cim_keys_testkit::nats_server::free_port;
 use cim_keys_testkit::tools::{NATS, NATS_SERVER, tool};
 use futures_util::StreamExt as _;
-use nkeys::KeyPair;
-use serde_json::{Value, json};
+use serde_json::Value;
 use support::nats::{Nats, publishes};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -184,101 +181,4 @@ async fn publisher_subscriber_and_auditor_do_their_jobs_and_no_other() {
     let message = tokio::time::timeout(PATIENCE, messages.next()).await.unwrap().unwrap().unwrap();
     message.double_ack().await.unwrap();
     assert!(publishes(&server, &nats.creds("ORDERS/subscriber"), "cim.keys.key.keyrevoked").await.is_err());
-}
-
-/// A token as a service signs it.
-fn signed(claims: &Value, key: &KeyPair) -> String {
-    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    let body = format!("{}.{}", part(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#), part(&claims.to_string()));
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(body.as_bytes()).unwrap());
-    format!("{body}.{signature}")
-}
-
-/// Answers authorization requests: who says "please" may publish to hello.>.
-async fn keeper(server: &NatsServer, creds: &str, account: KeyPair) {
-    let client = connect(&server.url(), creds).await.unwrap();
-    let mut requests = client.subscribe("$SYS.REQ.USER.AUTH").await.unwrap();
-    client.flush().await.unwrap();
-    tokio::spawn(async move {
-        while let Some(request) = requests.next().await {
-            let token = std::str::from_utf8(&request.payload).unwrap();
-            let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-            let asked: Value = serde_json::from_slice(&payload).unwrap();
-            let (user, iat) = (&asked["nats"]["user_nkey"], std::time::UNIX_EPOCH.elapsed().unwrap().as_secs());
-            let mut answer = json!({ "type": "authorization_response", "version": 2 });
-            if asked["nats"]["connect_opts"]["name"] == "please" {
-                let user_claims = json!({
-                    "iat": iat, "iss": account.public_key(), "sub": user, "name": "guest",
-                    "nats": { "pub": { "allow": ["hello.>"] }, "sub": {}, "subs": -1, "data": -1, "payload": -1,
-                              "type": "user", "version": 2 },
-                });
-                answer["jwt"] = signed(&user_claims, &account).into();
-            } else {
-                answer["error"] = "say please".into();
-            }
-            let response = json!({
-                "aud": asked["nats"]["server_id"]["id"], "iat": iat, "iss": account.public_key(), "sub": user,
-                "nats": answer,
-            });
-            client.publish(request.reply.unwrap(), signed(&response, &account).into()).await.unwrap();
-        }
-    });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_service_decides_who_connects() {
-    let nats = Nats::new();
-    nats.ok(&["user", "add", "ORDERS/keeper"]);
-    nats.ok(&["user", "add", "ORDERS/guest", "--deny-pubsub", ">"]);
-    nats.ok(&["auth-callout", "edit", "ORDERS", "--auth-user", "keeper"]);
-    let key = nats.ok(&["account", "show", "ORDERS"])[0]["account"]["public_key"].as_str().unwrap().to_owned();
-    let (root, issuing) = nats.place.passphrase_flags();
-    let seed = nats.place.path("account.nk");
-    let seed_file = seed.to_str().unwrap();
-    let export = [
-        "key",
-        "export",
-        &key,
-        "--plain",
-        "--yes",
-        "--out",
-        seed_file,
-        "--reason",
-        "the service signs",
-        &root,
-        &issuing,
-    ];
-    nats.place.run(&export).json();
-    let account = KeyPair::from_seed(std::fs::read_to_string(&seed).unwrap().trim()).unwrap();
-    let Some(server) = nats.server() else { return };
-    keeper(&server, &nats.creds("ORDERS/keeper"), account).await;
-    let guest = nats.creds("ORDERS/guest");
-    let options = async_nats::ConnectOptions::new().credentials_file(&guest).await.unwrap().name("please");
-    let client = options.connect(server.url()).await.unwrap();
-    let mut hello =
-        connect(&server.url(), &nats.creds("ORDERS/keeper")).await.unwrap().subscribe("hello.>").await.unwrap();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        assert!(tokio::time::Instant::now() < deadline, "what the service allowed does not arrive");
-        client.publish("hello.you", "x".into()).await.unwrap();
-        client.flush().await.unwrap();
-        if let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(500), hello.next()).await {
-            break;
-        }
-    }
-    let refused = connect(&server.url(), &guest).await.unwrap_err().to_lowercase();
-    assert!(refused.contains("authorization"), "{refused}");
-
-    nats.ok(&["auth-callout", "edit", "ORDERS", "--xkey", "generate"]);
-    let shown = |nats: &Nats| -> String {
-        let claims = nats.ok(&["account", "show", "ORDERS"])[0]["token"]["claims"].as_str().unwrap().to_owned();
-        let claims: Value = serde_json::from_str(&claims).unwrap();
-        claims["nats"]["authorization"]["xkey"].as_str().unwrap_or_default().to_owned()
-    };
-    let first = shown(&nats);
-    assert!(first.starts_with('X'));
-    let types = nats.types(&["auth-callout", "rotate-xkey", "ORDERS", "--reason", "yearly"]);
-    assert!(types.contains(&"KeyRevoked".to_owned()) && shown(&nats) != first, "{types:?}");
-    nats.ok(&["auth-callout", "disable", "ORDERS"]);
-    assert_eq!(shown(&nats), "");
 }

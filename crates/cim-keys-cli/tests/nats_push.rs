@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Duration;
 
+use cim_keys_testkit::jwt_mode::sign;
 use cim_keys_testkit::nats_server::NatsServer;
 use support::deployment::{Deployment, about, claims, connect, lines, states};
 
@@ -82,7 +83,7 @@ async fn an_older_token_is_not_pushed_over_a_newer_one() {
     let bob = nats.creds("ORDERS/bob");
     let Some(server) = nats.server("full") else { return };
     let old = nats.place.path("old");
-    copy_folder(&nats.place.ledger(), &old);
+    support::copy_folder(&nats.place.ledger(), &old);
     nats.sign(&["user", "revoke", "ORDERS/bob", "--reason", "left", "--yes"]);
     nats.push(&server, &["--account", "ORDERS"]).json();
     assert!(connect(&server, &bob).await.is_err());
@@ -120,14 +121,10 @@ async fn tokens_of_one_second_are_told_apart() {
     // Somebody else who has the operator's key signs in the same second.
     let Some(server) = nats.server("full") else { return };
     let issuer = third["iss"].as_str().unwrap();
-    let seed = nats.place.path("operator.seed");
-    let args = ["key", "export", issuer, "--plain", "--yes", "--reason", "test", "--out", seed.to_str().unwrap()];
-    let (root, issuing) = nats.place.passphrase_flags();
-    nats.place.run(&[&args[..], &[&root, &issuing]].concat()).json();
-    let key = nkeys::KeyPair::from_seed(std::fs::read_to_string(&seed).unwrap().trim()).unwrap();
+    let key = nkeys::KeyPair::from_seed(&nats.seed(issuer)).unwrap();
     let mut twin = third.clone();
     twin["nats"]["limits"]["conn"] = 5.into();
-    bare_update(&nats, &server, &sign(&key, &twin)).await;
+    bare_update(&nats, &server, &sign(&twin, &key)).await;
     let refused = nats.push(&server, &["--account", "ORDERS"]);
     refused.fails(3, &["same second", "sign the account anew"]);
     let stored = about(&lines(&refused), "ORDERS")["stored"][0].clone();
@@ -287,8 +284,7 @@ async fn a_deleted_account_is_forgotten_by_servers() {
     let differs = nats.diff(std::slice::from_ref(&server), 1);
     differs.fails(4, &["held that should not be"]);
     assert_eq!(about(&lines(&differs), "ORDERS")["result"], "deleted");
-    let (root, issuing) = nats.place.passphrase_flags();
-    nats.push(&server, &["--delete", "ORDERS", "--yes", &root, &issuing]).json();
+    nats.push(&server, &["--delete", "ORDERS", "--yes"]).json();
     client.told("expired").await;
     assert!(connect(&server, &bob).await.is_err());
     nats.diff(std::slice::from_ref(&server), 1).json();
@@ -368,16 +364,7 @@ async fn a_mirror_pushes_and_its_receipt_comes_home() {
     nats.sign(&["user", "add", "ORDERS/bob"]);
     let Some(server) = nats.server("full") else { return };
     nats.sign(&["user", "revoke", "ORDERS/bob", "--reason", "left", "--yes"]);
-    let usb = nats.place.path("usb");
-    std::fs::create_dir(&usb).unwrap();
-    let usb = usb.to_str().unwrap();
-    let (_, issuing) = nats.place.passphrase_flags();
-    nats.place.run(&["carry", "out", usb, &issuing]).json();
-    let key = nats.place.run(&["log", "public-key"]).json()[0]["key"].as_str().unwrap().to_owned();
-    let mirror = nats.place.path("mirror");
-    let mut init = nats.place.command(&["mirror", "init", mirror.to_str().unwrap(), "--from", usb, "--key", &key]);
-    init.env("CIM_KEYS_STATE", nats.place.path("elsewhere"));
-    support::run(init, b"").json();
+    let (usb, mirror) = (nats.carry_out(), nats.mirror());
 
     let receipt = format!("{usb}/push-1.json");
     let args = ["--all", "--servers", "1", "--receipt", &receipt];
@@ -388,21 +375,21 @@ async fn a_mirror_pushes_and_its_receipt_comes_home() {
 
     let last = || nats.place.run(&["event", "list", "--limit", "1"]).json()[0].clone();
     let before = last();
-    nats.place.run(&["carry", "in", usb]).json();
+    nats.place.run(&["carry", "in", &usb]).json();
     let recorded = last();
     assert_eq!(
         (recorded["type"].as_str(), &recorded["data"]["servers"][0]),
         (Some("NatsAccountPushed"), &"one".into())
     );
     assert_ne!(recorded, before);
-    nats.place.run(&["carry", "in", usb]).json();
+    nats.place.run(&["carry", "in", &usb]).json();
     assert_eq!(last(), recorded, "the same receipt again records nothing");
 
     // A receipt of a token that was never issued here is refused, and says what that means.
     let jti = about(&pushed, "ORDERS")["jti"].as_str().unwrap().to_owned();
     let forged = text.replace(&jti, &jti.replace(&jti[..4], "AAAA"));
     std::fs::write(format!("{usb}/push-2.json"), forged).unwrap();
-    nats.place.run(&["carry", "in", usb]).fails(3, &["never issued"]);
+    nats.place.run(&["carry", "in", &usb]).fails(3, &["never issued"]);
     assert_eq!(last(), recorded);
 }
 
@@ -435,22 +422,4 @@ fn a_refusal_is_explained() {
     explain(&["ORDERS/bob"]).fails(3, &["revoked this user's tokens"]);
     nats.sign(&["account", "delete", "ORDERS", "--reason", "closed", "--yes"]);
     explain(&["ORDERS/d1"]).fails(3, &["deleted"]);
-}
-
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for file in support::files(from) {
-        let place = to.join(file.strip_prefix(from).unwrap());
-        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-        std::fs::copy(&file, place).unwrap();
-    }
-}
-
-/// Signs claims as anybody can who has the key.
-fn sign(key: &nkeys::KeyPair, claims: &serde_json::Value) -> String {
-    use base64::Engine as _;
-    let encode = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-    let signed =
-        format!("{}.{}", encode(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#), encode(claims.to_string().as_bytes()));
-    format!("{signed}.{}", encode(&key.sign(signed.as_bytes()).unwrap()))
 }

@@ -3,6 +3,7 @@
 //! A helper of a test that can't do its work fails the test: it panics and says why. What a machine lacks (a server, the
 //! right to mount) is skipped visibly, by [`tools::skip`].
 
+pub mod auth_service;
 pub mod certs;
 pub mod check;
 pub mod cluster;
@@ -15,6 +16,7 @@ pub mod samples;
 pub mod simulator;
 pub mod tools;
 
+pub use auth_service::AuthService;
 pub use certs::Certs;
 pub use check::check_everything;
 pub use cluster::Cluster;

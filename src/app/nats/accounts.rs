@@ -1,9 +1,8 @@
 //! Accounts: made, edited, signed anew, deleted.
 
-use super::lookup;
 use super::signing_keys::{self, NewSigningKey};
-use super::users;
 use super::work::{NatsError, Work, read_claims};
+use super::{deletion, lookup, users};
 use crate::custody::ISSUING;
 use crate::events::{NatsAccountCreated, NatsAccountDeleted, NatsAccountUpdated, NkeyKind};
 use crate::ids::NatsAccountId;
@@ -52,7 +51,7 @@ pub fn add(work: &mut Work<'_, '_>, new: NewAccount, edit: &dyn Fn(&mut Account)
     work.issue_account(account_id, Claims { registered: Registered::default(), nats });
     if operator.operator.strict_signing_key_usage {
         // Servers would not trust users that the identity key signs.
-        let facts = AccountFacts { account, token: None, pushed: None };
+        let facts = AccountFacts { account, token: None, pushed: None, deletion: None };
         signing_keys::add(work, &facts, NewSigningKey::plain())?;
     }
     Ok(())
@@ -127,11 +126,15 @@ pub fn reissue(work: &mut Work<'_, '_>, facts: &AccountFacts) -> Result<(), Nats
     Ok(())
 }
 
-/// Cuts all of an account's users off, and deletes it.
+/// Cuts all of an account's users off, deletes it, and signs the request that makes servers do so. For one that is deleted, a
+/// request that no key in use has signed is signed anew.
 ///
 /// # Errors
 /// See [`NatsError`].
 pub fn delete(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
+    if !work.view().get(facts.account.account_id.into())?.is_some_and(|account| account.is_active()) {
+        return deletion::request(work, facts);
+    }
     for user in lookup::members(work.view(), facts.account.account_id.into(), Kind::User)? {
         if let (true, Facts::User(user)) = (user.is_active(), &user.facts) {
             users::record_revocation(work, user, reason)?;
@@ -144,7 +147,8 @@ pub fn delete(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> R
     }
     let (account_id, public_key) = (facts.account.account_id, facts.account.public_key.clone());
     work.forget_account(account_id);
-    work.run(NatsCommand::DeleteAccount(NatsAccountDeleted { account_id, public_key, reason: reason.clone() }))
+    work.run(NatsCommand::DeleteAccount(NatsAccountDeleted { account_id, public_key, reason: reason.clone() }))?;
+    deletion::request(work, facts)
 }
 
 /// The recorded claims of an account.

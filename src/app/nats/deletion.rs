@@ -1,44 +1,68 @@
-//! The signed request that makes servers delete accounts: a credential, made when it is used and kept nowhere.
-
-use secrecy::SecretString;
+//! The signed request that makes servers delete an account: signed when the ledger deletes it, and kept as tokens are.
+//!
+//! It is a credential. Servers take it from any key of the operator that they trust, at any time: whoever has it can use it
+//! again, and it does nothing but end, once more, what has ended.
 
 use super::lookup;
-use super::work::{KeyAccess, NatsError};
-use crate::events::NatsHolder;
-use crate::ids::KeyId;
-use crate::ledger::{Entity, EntityRef, Facts, Kind, Refusal, View};
+use super::work::{NatsError, Work};
+use crate::events::{JwtKind, NatsHolder, NatsParty};
+use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, Kind, NatsCommand, TokenFacts, View};
 use crate::nats::claims::{Claims, GenericBody, Registered};
-use crate::nats::jwt;
 use crate::text::PublicKey;
 
-/// A request to delete these accounts, signed by the operator's newest signing key, or by its identity key where it has
-/// none. Servers take it from any key of the operator that they trust, at any time: whoever has it can use it again.
+/// An account that is deleted, and the request that makes servers delete it.
+#[derive(Debug, Clone)]
+pub struct Deleted {
+    /// Its name.
+    pub name: String,
+    /// Its public key (`A…`).
+    pub public_key: PublicKey,
+    /// The newest request.
+    pub request: TokenFacts,
+}
+
+/// Finds an account that is deleted, by its name or public key.
 ///
 /// # Errors
-/// When there is no operator, or the key is not to be had.
-pub fn request(
-    view: &dyn View,
-    keys: &mut dyn KeyAccess,
-    now: u64,
-    accounts: &[PublicKey],
-) -> Result<SecretString, NatsError> {
-    let operator = lookup::operator(view)?.operator;
-    let holder = NatsHolder::Operator(operator.operator_id);
-    let signing = lookup::members(view, EntityRef::holder(&holder), Kind::SigningKey)?;
-    let mut newest = signing.into_iter().filter(Entity::is_active).filter_map(|entity| match entity.facts {
-        Facts::SigningKey(key) => Some((key.key_id, key.public_key)),
-        _ => None,
-    });
-    let (key_id, public_key): (KeyId, PublicKey) = newest.next_back().unwrap_or((operator.key_id, operator.public_key));
-    let Some(Facts::Key(facts)) = view.get(key_id.into())?.map(|entity| entity.facts) else {
-        return Err(Refusal::Unknown(key_id.into()).into());
-    };
-    let key = keys.private_key(&facts)?;
-    let iat = i64::try_from(now).unwrap_or(i64::MAX);
-    let registered = Registered { sub: public_key.to_string(), iat, ..Registered::default() };
+/// When there is none, it is not deleted, or nobody has signed the request.
+pub fn find(view: &dyn View, text: &str) -> Result<Deleted, NatsError> {
+    let AccountFacts { account, deletion, .. } = lookup::account(view, text)?;
+    let name = account.name.to_string();
+    match deletion {
+        Some(request) => Ok(Deleted { name, public_key: account.public_key, request }),
+        None if view.get(account.account_id.into())?.is_some_and(|entity| entity.is_active()) => {
+            Err(NatsError::NotDeleted(name))
+        }
+        None => Err(NatsError::NoDeletion(name)),
+    }
+}
+
+/// Signs the request for an account that is deleted, by the key that signs accounts. Nothing happens where one is there that
+/// a key of the operator has signed which is still in use.
+pub(super) fn request(work: &mut Work<'_, '_>, facts: &AccountFacts) -> Result<(), NatsError> {
+    let operator = lookup::operator(work.view())?.operator;
+    if let Some(TokenFacts { issuer, .. }) = &facts.deletion
+        && (*issuer == operator.public_key || is_active(work.view(), EntityRef::from(operator.operator_id), issuer)?)
+    {
+        return Ok(());
+    }
+    let signer = work.signer(&NatsHolder::Operator(operator.operator_id), None)?;
+    let account = &facts.account;
+    // The account's key as the name: two requests of one second are two tokens.
+    let (sub, name) = (signer.public_key.to_string(), account.public_key.to_string());
+    let iat = i64::try_from(work.now()).unwrap_or(i64::MAX);
     let mut nats = GenericBody::default();
-    let accounts = accounts.iter().map(|key| key.as_str().into()).collect();
-    nats.fields.insert("accounts".to_owned(), serde_json::Value::Array(accounts));
-    let token = jwt::sign(&mut Claims { registered, nats }, public_key.as_str(), |bytes| key.sign(bytes))?;
-    Ok(SecretString::from(token))
+    nats.fields.insert("accounts".to_owned(), vec![name.clone()].into());
+    let claims = Claims { registered: Registered { sub, name, iat, ..Registered::default() }, nats };
+    let (claims, signed, text) =
+        work.signed(NatsParty::Account(account.account_id), JwtKind::Generic, claims, &signer)?;
+    work.run(NatsCommand::RecordDeletion { claims, signed })?;
+    work.change.tokens.push(text);
+    Ok(())
+}
+
+fn is_active(view: &dyn View, operator: EntityRef, key: &PublicKey) -> Result<bool, NatsError> {
+    let keys = lookup::members(view, operator, Kind::SigningKey)?;
+    let mut active = keys.into_iter().filter(Entity::is_active);
+    Ok(active.any(|entity| matches!(entity.facts, Facts::SigningKey(facts) if facts.public_key == *key)))
 }

@@ -339,7 +339,7 @@ impl Work<'_, '_> {
         Ok(token)
     }
 
-    fn signed<B: Body>(
+    pub(super) fn signed<B: Body>(
         &mut self,
         about: NatsParty,
         kind: JwtKind,

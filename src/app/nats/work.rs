@@ -88,6 +88,14 @@ pub enum NatsError {
         "the token of {0} is not kept here: only the ledger's own machine has it; issue it again there, or bring restricted.db back from a backup"
     )]
     TokenNotHere(String),
+    /// Servers are asked to delete only what the ledger has deleted.
+    #[error("account {0} is not deleted in the ledger; delete it there first, with `cim-keys nats account delete`")]
+    NotDeleted(String),
+    /// It was deleted without a request to servers.
+    #[error(
+        "no request to delete account {0} was signed; `cim-keys nats account delete` on the ledger's own machine signs one"
+    )]
+    NoDeletion(String),
     /// The role has no users to template for.
     #[error("{0}")]
     Usage(String),

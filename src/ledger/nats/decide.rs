@@ -1,7 +1,9 @@
 //! Decisions about NATS identities.
 
 use super::{NatsCommand, TokenFacts, token_of};
-use crate::events::{EventData, JwtKind, KeyRotated, NatsHolder, NatsParty, NatsSigningKeyGenerated};
+use crate::events::{
+    EventData, JwtClaimsCreated, JwtKind, JwtSigned, KeyRotated, NatsHolder, NatsParty, NatsSigningKeyGenerated,
+};
 use crate::ledger::command::{Cause, EventDraft};
 use crate::ledger::decide::{active, create, create_beside, draft, known, unused, update};
 use crate::ledger::entity::{Entity, EntityRef, Facts, Kind};
@@ -77,12 +79,20 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
             if !fits {
                 return Err(Refusal::NotASigner { key: claims.issuer.to_string(), what: account.label() });
             }
-            let signer = signs_for(view, &account, &claims.issuer)?
-                .ok_or_else(|| Refusal::NotASigner { key: claims.issuer.to_string(), what: account.label() })?;
-            let mut first = draft(claims.clone(), [account.last, signer.last]);
-            first.causes.dedup();
-            let second = EventDraft { data: EventData::from(signed.clone()), causes: vec![Cause::Earlier(0)] };
-            Ok(vec![first, second])
+            let signer = signs_for(view, &account, &claims.issuer)?;
+            signed_by(&account, signer, claims, signed)
+        }
+        NatsCommand::RecordDeletion { claims, signed } => {
+            let account = known(view, EntityRef::nats(&claims.about))?;
+            let (Facts::Account(facts), JwtKind::Generic) = (&account.facts, claims.kind) else {
+                return Err(Refusal::Unknown(account.entity_ref()));
+            };
+            if account.is_active() {
+                return Err(Refusal::NotDeleted(account.label()));
+            }
+            let operator = active(view, facts.account.operator_id.into())?;
+            let signer = signs_for(view, &operator, &claims.issuer)?;
+            signed_by(&account, signer, claims, signed)
         }
         NatsCommand::IssueToken { claims, signed } => {
             let reference = EntityRef::nats(&claims.about);
@@ -94,12 +104,23 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
                 return Err(Refusal::TokenNotNewer { what: entity.label(), issued_at });
             }
             let signer = signer(view, &claims.about, &entity, &claims.issuer)?;
-            let mut first = draft(claims.clone(), [entity.last, signer.last]);
-            first.causes.dedup();
-            let second = EventDraft { data: EventData::from(signed.clone()), causes: vec![Cause::Earlier(0)] };
-            Ok(vec![first, second])
+            signed_by(&entity, Some(signer), claims, signed)
         }
     }
+}
+
+/// What is said about an entity, and that it is signed; refused when nobody is found who may sign it.
+fn signed_by(
+    about: &Entity,
+    signer: Option<Entity>,
+    claims: &JwtClaimsCreated,
+    signed: &JwtSigned,
+) -> Result<Vec<EventDraft>, Refusal> {
+    let signer = signer.ok_or_else(|| Refusal::NotASigner { key: claims.issuer.to_string(), what: about.label() })?;
+    let mut first = draft(claims.clone(), [about.last, signer.last]);
+    first.causes.dedup();
+    let second = EventDraft { data: EventData::from(signed.clone()), causes: vec![Cause::Earlier(0)] };
+    Ok(vec![first, second])
 }
 
 /// Signing keys that a newer one has taken over from: it bears their role beside them until they end.

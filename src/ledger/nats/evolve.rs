@@ -32,6 +32,7 @@ pub(in crate::ledger) fn carry(facts: &mut Facts, before: &Facts) {
         (Facts::Account(now), Facts::Account(before)) => {
             now.token.clone_from(&before.token);
             now.pushed.clone_from(&before.pushed);
+            now.deletion.clone_from(&before.deletion);
         }
         (Facts::User(now), Facts::User(before)) => {
             now.token.clone_from(&before.token);
@@ -46,7 +47,7 @@ fn operator(operator: NatsOperatorCreated) -> OperatorFacts {
 }
 
 fn account(account: NatsAccountCreated) -> AccountFacts {
-    AccountFacts { account, token: None, pushed: None }
+    AccountFacts { account, token: None, pushed: None, deletion: None }
 }
 
 fn user(user: NatsUserCreated) -> UserFacts {
@@ -108,20 +109,30 @@ pub(in crate::ledger) fn concerns(data: &EventData) -> Vec<EntityRef> {
         EventData::NatsAccountPushed(event) => vec![event.account_id.into()],
         EventData::NatsAccountDeleted(event) => vec![event.account_id.into()],
         EventData::NatsUserRevoked(event) => vec![event.user_id.into()],
-        EventData::JwtClaimsCreated(event) if identity(event.kind, &event.about) => vec![EntityRef::nats(&event.about)],
-        EventData::JwtSigned(event) if identity(event.kind, &event.about) => vec![EntityRef::nats(&event.about)],
+        EventData::JwtClaimsCreated(event) if is_kept(event.kind, &event.about) => vec![EntityRef::nats(&event.about)],
+        EventData::JwtSigned(event) if is_kept(event.kind, &event.about) => vec![EntityRef::nats(&event.about)],
         _ => Vec::new(),
     }
 }
 
-/// Whether such a token is what an operator, account or user *is*, and not something it gives out.
-const fn identity(kind: JwtKind, about: &NatsParty) -> bool {
+/// Whether such a token is what an operator, account or user *is*, or the request that ends it on servers; and not something
+/// that it gives out.
+const fn is_kept(kind: JwtKind, about: &NatsParty) -> bool {
     matches!(
         (kind, about),
         (JwtKind::Operator, NatsParty::Operator(_))
-            | (JwtKind::Account, NatsParty::Account(_))
+            | (JwtKind::Account | JwtKind::Generic, NatsParty::Account(_))
             | (JwtKind::User, NatsParty::User(_))
     )
+}
+
+/// Where such a token is kept.
+fn slot(facts: &mut Facts, kind: JwtKind) -> Option<&mut Option<TokenFacts>> {
+    match (kind, facts) {
+        (JwtKind::Generic, Facts::Account(facts)) => Some(&mut facts.deletion),
+        (JwtKind::Generic | JwtKind::Activation, _) => None,
+        (_, facts) => token_of(facts),
+    }
 }
 
 /// What an event does to one entity.
@@ -159,7 +170,7 @@ pub(in crate::ledger) fn evolve(data: &EventData, at: Timestamp) -> Option<(Enti
             (event.account_id.into(), Box::new(change))
         }
         // What a token says takes effect when it is signed; the two events stand in one transaction.
-        EventData::JwtClaimsCreated(event) if identity(event.kind, &event.about) => {
+        EventData::JwtClaimsCreated(event) if is_kept(event.kind, &event.about) => {
             let token = TokenFacts {
                 jti: event.jti.clone(),
                 issued_at: event.issued_at,
@@ -168,18 +179,19 @@ pub(in crate::ledger) fn evolve(data: &EventData, at: Timestamp) -> Option<(Enti
                 claims: event.claims.clone(),
                 signed: None,
             };
+            let kind = event.kind;
             let change = move |entity: &mut Entity| {
-                if let Some(slot) = token_of(&mut entity.facts) {
+                if let Some(slot) = slot(&mut entity.facts, kind) {
                     *slot = Some(token);
                 }
             };
             (EntityRef::nats(&event.about), Box::new(change))
         }
-        EventData::JwtSigned(event) if identity(event.kind, &event.about) => {
+        EventData::JwtSigned(event) if is_kept(event.kind, &event.about) => {
             let signed = SignedFacts { signing_key_id: event.signing_key_id, token: *event.token.cid() };
-            let jti = event.jti.clone();
+            let (jti, kind) = (event.jti.clone(), event.kind);
             let change = move |entity: &mut Entity| {
-                if let Some(Some(token)) = token_of(&mut entity.facts)
+                if let Some(Some(token)) = slot(&mut entity.facts, kind)
                     && token.jti == jti
                 {
                     token.signed = Some(signed);

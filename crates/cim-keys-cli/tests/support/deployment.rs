@@ -55,6 +55,21 @@ impl Deployment {
         path
     }
 
+    /// The seed of a key, out of custody.
+    #[track_caller]
+    pub fn seed(&self, public_key: &str) -> String {
+        let args = ["key", "export", public_key, "--plain", "--yes", "--reason", "a test holds it", "--out", "-"];
+        let run = self.place.run(&[&args[..], &[self.flags[0].as_str(), self.flags[1].as_str()]].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.stdout.trim().to_owned()
+    }
+
+    /// What an account's token says.
+    #[track_caller]
+    pub fn account(&self, account: &str) -> Value {
+        claims(&self.token(account))
+    }
+
     /// The part of a server's configuration that trusts the operator, its folder of tokens at `jwt`.
     pub fn trust(&self, resolver: &str, jwt: &std::path::Path) -> String {
         let config = self.place.run(&["nats", "server-config", "--resolver", resolver]);
@@ -89,6 +104,43 @@ impl Deployment {
             assert!(Instant::now() < until, "the cluster did not form: {:?}", self.diff(&servers, count));
         }
         Some(servers)
+    }
+
+    /// Stops a server, gives it the operator's token of now, and starts it again: a running one takes no other operator.
+    pub fn restart(&self, server: &mut NatsServer, resolver: &str) {
+        let path = server.folder().join("nats.conf");
+        let conf = std::fs::read_to_string(&path).unwrap();
+        let trust = self.trust(resolver, &server.folder().join("jwt"));
+        let (own, _) = conf.split_once("# Trust in operator").unwrap();
+        std::fs::write(&path, format!("{own}{trust}")).unwrap();
+        server.stop();
+        server.start();
+    }
+
+    /// Carries the ledger out to the medium `usb`; gives its folder.
+    #[track_caller]
+    pub fn carry_out(&self) -> String {
+        let usb = self.place.path("usb");
+        std::fs::create_dir_all(&usb).unwrap();
+        let usb = usb.to_str().unwrap().to_owned();
+        self.place.run(&["carry", "out", &usb, &self.flags[1]]).json();
+        usb
+    }
+
+    /// Makes a mirror from the medium, or brings it up to date; gives its folder.
+    #[track_caller]
+    pub fn mirror(&self) -> PathBuf {
+        let (usb, mirror) = (self.place.path("usb"), self.place.path("mirror"));
+        let (usb, folder) = (usb.to_str().unwrap(), mirror.to_str().unwrap());
+        let key = self.place.run(&["log", "public-key"]).json()[0]["key"].as_str().unwrap().to_owned();
+        let mut command = if mirror.exists() {
+            self.place.command(&["mirror", "update", usb, "--ledger", folder])
+        } else {
+            self.place.command(&["mirror", "init", folder, "--from", usb, "--key", &key])
+        };
+        command.env("CIM_KEYS_STATE", self.place.path("elsewhere"));
+        super::run(command, b"").json();
+        mirror
     }
 
     fn online(&self, verb: &str, server: &NatsServer, args: &[&str]) -> Run {
@@ -189,5 +241,11 @@ impl Client {
             false
         });
         assert!(waited.await.is_ok_and(|told| told), "the server never said \"{words}\"");
+    }
+
+    /// Waits until the server has closed the connection and does not let it in again.
+    pub async fn is_shut_out(&mut self) {
+        let gave_up = tokio::time::timeout(PATIENCE, async { while self.events.recv().await.is_some() {} });
+        assert!(gave_up.await.is_ok(), "the client is still connected");
     }
 }

@@ -237,7 +237,7 @@ impl Taking<'_, '_, '_> {
             system,
         };
         self.work.run(NatsCommand::CreateAccount(account.clone()))?;
-        Ok(Ok(AccountFacts { account, token: None, pushed: None }))
+        Ok(Ok(AccountFacts { account, token: None, pushed: None, deletion: None }))
     }
 
     fn user(

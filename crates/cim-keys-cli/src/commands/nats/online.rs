@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use crate::passphrase::PassphraseArgs;
-
 #[cfg(feature = "nats-client")]
 mod asking;
 #[cfg(feature = "nats-client")]
@@ -58,8 +56,6 @@ pub(crate) struct PushArgs {
     receipt: Option<PathBuf>,
     #[command(flatten)]
     system: SystemArgs,
-    #[command(flatten)]
-    passphrases: PassphraseArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,54 +1,63 @@
 //! `nats push --delete`: servers forget an account that the ledger has deleted.
 
 use cim_keys::adapters::nats_system::Wait;
-use cim_keys::app::nats::{NatsError, deletion, lookup};
-use cim_keys::text::{PublicKey, visible};
-use secrecy::ExposeSecret as _;
+use cim_keys::app::nats::deletion::{self, Deleted};
+use cim_keys::app::nats::{NatsError, creds};
+use cim_keys::text::visible;
 use serde_json::json;
 
 use super::PushArgs;
-use super::asking::{block_on, connect, missing, now, survey};
+use super::asking::{block_on, connect, missing, survey};
 use crate::cli::Global;
-use crate::commands::nats::Keys;
+use crate::commands::nats::restricted;
 use crate::error::{CliError, Result};
 use crate::ledger;
 use crate::ui::Ui;
 
 pub(super) fn delete(args: &PushArgs, global: &Global, ui: Ui) -> Result {
-    let session = ledger::write(global)?;
-    let accounts: Vec<(String, PublicKey, bool)> = session.store().view(|view| {
-        let found = args.delete.iter().map(|text| {
-            let facts = lookup::account(view, text)?;
-            let active = view.get(facts.account.account_id.into())?.is_some_and(|entity| entity.is_active());
-            Ok((facts.account.name.to_string(), facts.account.public_key, active))
-        });
-        found.collect::<std::result::Result<_, NatsError>>()
+    let session = ledger::read(global)?;
+    let found = session.store().view(|view| {
+        args.delete.iter().map(|text| deletion::find(view, text)).collect::<std::result::Result<Vec<_>, NatsError>>()
     })??;
-    if let Some((name, ..)) = accounts.iter().find(|(_, _, active)| *active) {
-        return Err(CliError::refused(format!("account {} is not deleted in the ledger", visible(name)))
-            .hint("delete it there first, with `cim-keys nats account delete`"));
-    }
-    let names: Vec<String> = accounts.iter().map(|(name, ..)| visible(name).into_owned()).collect();
+    let restricted = restricted(&session)?;
+    let text = |one: &Deleted| {
+        let what = format!("the request to delete account {}", visible(&one.name));
+        creds::token(&restricted, &what, Some(&one.request))
+    };
+    let requests = found.iter().map(text).collect::<std::result::Result<Vec<_>, _>>()?;
+    let names: Vec<String> = found.iter().map(|one| visible(&one.name).into_owned()).collect();
     if !ui.confirm(&format!("Make servers close all connections of {}, and forget it?", names.join(", ")))? {
         return Err(CliError::refused("nothing was deleted"));
     }
-    let keys: Vec<PublicKey> = accounts.iter().map(|(_, key, _)| key.clone()).collect();
-    let custody = session.custody()?;
-    let mut access = Keys::new(&custody, &args.passphrases)?;
-    let request = session.store().view(|view| deletion::request(view, &mut access, now(), &keys))??;
     block_on(async {
         let client = connect(&args.system, &session).await?;
         let before = survey(&client, &args.system, &session).await?;
+        for one in &found {
+            if let Some(member) = before.distrusting(one.request.issuer.as_str()).first() {
+                let (server, key) = (visible(&member.server.name), one.request.issuer.as_str());
+                return Err(CliError::failed(format!(
+                    "server {server} does not trust {key}, which signed the request to delete {}; nothing was deleted",
+                    visible(&one.name)
+                ))
+                .hint(
+                    "give it this operator's token and restart it; or, where that key was retired, sign the request anew with \
+                     `cim-keys nats account delete` on the ledger's own machine",
+                ));
+            }
+        }
         let folders = before.members.iter().filter(|member| !is_memory(member)).count();
-        let answers = client.delete(request.expose_secret(), Wait::Known(folders)).await?;
+        let mut answers = Vec::new();
+        for request in &requests {
+            answers.extend(client.delete(request, Wait::Known(folders)).await?);
+        }
         let after = survey(&client, &args.system, &session).await?;
         let mut problems = Vec::new();
         for member in &after.members {
             let server = visible(&member.server.name).into_owned();
             let left: Vec<&str> =
-                keys.iter().map(PublicKey::as_str).filter(|key| member.folder.contains(*key)).collect();
-            let said = answers.iter().find(|answer| answer.server.id == member.server.id);
-            let error = said.and_then(|answer| answer.outcome.as_ref().err());
+                found.iter().map(|one| one.public_key.as_str()).filter(|key| member.folder.contains(*key)).collect();
+            let mut said = answers.iter().filter(|answer| answer.server.id == member.server.id);
+            let error = said.find_map(|answer| answer.outcome.as_ref().err());
             let state = if is_memory(member) {
                 problems.push(format!(
                     "{server} has its tokens in its configuration: take the account out of it, and reload the server"
