@@ -29,7 +29,7 @@ use cim_keys_testkit::tools::{NSC, tool};
 use secrecy::SecretString;
 
 /// How many users `nsc` makes: one costs as much as another.
-const NSC_USERS: usize = 25;
+const NSC_USERS: usize = 500;
 const ROUNDS: usize = 9;
 
 fn main() {

@@ -179,9 +179,10 @@ impl Custody {
         secrets: impl IntoIterator<Item = (KeyId, &'a SecretBytes)>,
     ) -> Result<(), SealError> {
         let place = self.compartment(compartment)?;
+        let secrets: Vec<_> = secrets.into_iter().collect();
         place
             .keys()
-            .create_all(secrets.into_iter().map(|(key, secret)| Ok((file_name(key), place.seal(compartment, secret)?))))
+            .create_all(&secrets, |(key, secret)| Ok((file_name(*key), place.seal(compartment, secret)?.into())))
     }
 
     /// Whether a compartment has a secret of this key.

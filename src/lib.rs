@@ -34,6 +34,8 @@ pub mod log;
 pub mod manual;
 #[cfg(feature = "custody")]
 pub mod nats;
+#[cfg(feature = "custody")]
+mod parallel;
 #[cfg(feature = "ipld")]
 pub mod queue;
 #[cfg(feature = "store")]

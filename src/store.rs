@@ -13,6 +13,7 @@
 
 mod append;
 mod backup;
+mod context;
 mod copy;
 mod epoch;
 mod error;
@@ -21,6 +22,7 @@ mod gate;
 mod group;
 mod mirror;
 mod outbox;
+mod prerequisite;
 mod proofs;
 mod read;
 mod restricted;
@@ -38,8 +40,9 @@ use std::time::Duration;
 use cid::Cid;
 use rusqlite::Connection;
 
-pub use append::{ActSigner, AppendContext, AppendedEvent, Clock, ReadyEvent};
+pub use append::{AppendedEvent, Clock, ReadyEvent};
 pub use backup::LastBackup;
+pub use context::{ActSigner, AppendContext};
 pub use epoch::{Attest, Restoration, Restored, Rotation, mark_restored};
 pub use error::{
     AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, NotTheWriter, OpenError, ReadError,
@@ -47,6 +50,7 @@ pub use error::{
 pub use follow::{Follower, MirrorError};
 pub use mirror::Mirror;
 pub use outbox::LedgerOutbox;
+pub use prerequisite::{Fulfilment, Prerequisite};
 pub use read::{Events, Listing, Recorded, Which};
 pub use restricted::{RestrictedBlocks, RestrictedError};
 pub use verify::{Demands, Extent};
@@ -57,7 +61,7 @@ use group::Group;
 use mirror::is_mirror;
 use read::{Log, Reader};
 use schema::Access;
-use tables::Tables;
+use tables::{Cache, Tables};
 use token::Token;
 
 use crate::delivery::outbox::Source;
@@ -364,7 +368,7 @@ impl Store {
         self.reader.with(|log| {
             let transaction = log.connection.unchecked_transaction();
             let transaction = transaction.map_err(|error| DatabaseError::new("reading the ledger", log.path, error))?;
-            Ok(look(&Tables::new(&transaction)))
+            Ok(look(&Tables::cached(&transaction, &Cache::default())))
         })
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command as Process;
 
 use cim_keys::acts::keys::{KeyKind, PrivateKey, verify};
-use cim_keys::app::custody::{announce, check, record_sealed, remove_orphans};
+use cim_keys::app::custody::{SealedError, announce, check, record_sealed, remove_orphans};
 use cim_keys::app::keys::{self, Destination, ImportedKey, KeyError, Material, NewKey, Successor};
 use cim_keys::custody::{Custody, SecretBytes, WorkFactor};
 use cim_keys::events::{EventData, KeyPurpose, NkeyKind, RevocationReason, Validity};
@@ -238,7 +238,11 @@ fn a_process_killed_between_sealing_and_recording_leaves_an_orphan_and_nothing_w
         let store = Store::open_read_only(options).unwrap();
         let custody = Custody::open(&dir.join("custody")).unwrap();
         let made = store.view(|view| keys::make(view, new("never recorded", KeyKind::Ed25519))).unwrap().unwrap();
-        let _ = record_sealed(&store, &custody, &[made.into_sealable()], || -> Result<(), AppendError> {
+        let (compartment, key) = (made.facts.compartment.clone(), made.facts.key_id);
+        let _ = record_sealed(&store, &custody, &[made.into_sealable()], context(), |_| -> Result<(), AppendError> {
+            while !custody.holds(&compartment, key).unwrap() {
+                std::thread::yield_now();
+            }
             std::process::abort();
         });
         unreachable!();
@@ -266,17 +270,44 @@ fn a_failed_append_removes_the_secret_and_a_recorded_key_keeps_it() {
     let f = fixture();
     let sealable = |key| [(label("root"), key, SecretBytes::new(Box::new(b"a seed".to_vec())))];
     let key = KeyId::mint();
-    let failed = record_sealed(&f.store, &f.custody, &sealable(key), || Err::<(), _>(AppendError::Interrupted));
+    let interrupted = |_| Err::<(), _>(AppendError::Interrupted);
+    let failed = record_sealed(&f.store, &f.custody, &sealable(key), context(), interrupted);
     assert!(failed.is_err() && !f.custody.holds(&label("root"), key).unwrap());
 
     // Recording says that it failed although it did not: the ledger is asked, and the secret stays.
     let made = f.store.view(|view| keys::make(view, new("one", KeyKind::Ed25519))).unwrap().unwrap();
     let facts = made.facts.clone();
-    let failed = record_sealed(&f.store, &f.custody, &[made.into_sealable()], || {
+    let failed = record_sealed(&f.store, &f.custody, &[made.into_sealable()], context(), |_| {
         f.store.execute(context(), vec![Command::GenerateKey(facts.clone())]).unwrap();
         Err::<(), _>(AppendError::Interrupted)
     });
     assert!(failed.unwrap_err().to_string().contains("custody check"));
     assert!(f.custody.holds(&facts.compartment, facts.key_id).unwrap());
+    f.all_is_well();
+}
+
+#[test]
+fn nothing_is_recorded_when_a_secret_is_not_sealed() {
+    let f = fixture();
+    let end = f.store.end().unwrap();
+    let mut keys: Vec<_> = (0..200)
+        .map(|n| f.store.view(|view| keys::make(view, new(&format!("key {n}"), KeyKind::Ed25519))).unwrap().unwrap())
+        .collect();
+    let commands: Vec<_> = keys.iter().map(|key| Command::GenerateKey(key.facts.clone())).collect();
+    let broken = keys.len() - 1;
+    keys[broken].secret = SecretBytes::new(Box::new(vec![0; cim_keys::custody::LONGEST_SECRET + 1]));
+    let secrets: Vec<_> = keys.into_iter().map(keys::MadeKey::into_sealable).collect();
+    let mut unfulfilled = false;
+    let failed = record_sealed(&f.store, &f.custody, &secrets, context(), |context| {
+        let answer = f.store.execute(context, commands.clone());
+        unfulfilled = matches!(answer, Err(AppendError::Unfulfilled));
+        answer
+    });
+    assert!(matches!(failed, Err(SealedError::Seal(_))), "{failed:?}");
+    assert!(unfulfilled);
+    assert_eq!(f.store.end().unwrap(), end);
+    for (compartment, key, _) in &secrets {
+        assert!(!f.custody.holds(compartment, *key).unwrap());
+    }
     f.all_is_well();
 }

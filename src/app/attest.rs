@@ -392,5 +392,5 @@ pub fn enroll(
         Command::GenerateKey(key.facts.clone()),
     ];
     let sealable = [key.into_sealable()];
-    Ok(record_sealed(store, custody, &sealable, || store.execute(context, commands))?)
+    Ok(record_sealed(store, custody, &sealable, context, |context| store.execute(context, commands))?)
 }

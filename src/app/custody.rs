@@ -6,7 +6,7 @@ use crate::custody::{Custody, FileError, Findings, SealError, SecretBytes};
 use crate::events::CustodyRecipientAdded;
 use crate::ids::KeyId;
 use crate::ledger::{Command, EntityRef, Facts, Kind, View, ViewError};
-use crate::store::{ReadError, Store};
+use crate::store::{AppendContext, Prerequisite, ReadError, Store};
 use crate::text::{InvalidText, Label, Recipient};
 
 /// How many entities are fetched at a time.
@@ -36,11 +36,12 @@ fn secrets(count: usize) -> String {
     if count == 1 { "a secret".to_owned() } else { format!("{count} secrets") }
 }
 
-/// Seals secrets, then records what they belong to.
+/// Seals secrets, and records what they belong to.
 ///
 /// The order is what makes a killed process harmless: a secret is on the disk before anything says that it exists, so a
-/// recorded key always has its secret. When recording fails, the secrets are removed again, unless the ledger can't tell
-/// that their keys are not recorded.
+/// recorded key always has its secret. The two go on at the same time, and `record` waits before it commits: the context
+/// that it gets has the secrets as a prerequisite. When recording fails, the secrets are removed again, unless the ledger
+/// can't tell that their keys are not recorded.
 ///
 /// # Errors
 /// When sealing or recording fails.
@@ -48,21 +49,31 @@ pub fn record_sealed<T, E: std::error::Error + 'static>(
     store: &Store,
     custody: &Custody,
     secrets: &[(Label, KeyId, SecretBytes)],
-    record: impl FnOnce() -> Result<T, E>,
+    context: AppendContext,
+    record: impl FnOnce(AppendContext) -> Result<T, E>,
 ) -> Result<T, SealedError<E>> {
-    let mut places: BTreeMap<&Label, Vec<(KeyId, &SecretBytes)>> = BTreeMap::new();
-    for (compartment, key, secret) in secrets {
-        places.entry(compartment).or_default().push((*key, secret));
+    if secrets.is_empty() {
+        return record(context).map_err(SealedError::Record);
     }
-    let mut sealed = Vec::new();
-    for (compartment, secrets) in places {
-        if let Err(error) = custody.seal_all(compartment, secrets.iter().copied()) {
-            remove(custody, &sealed);
-            return Err(SealedError::Seal(error));
-        }
-        sealed.extend(secrets.iter().map(|(key, _)| (compartment, *key)));
+    let (fulfilment, prerequisite) = Prerequisite::new();
+    let context = AppendContext { prerequisite: Some(prerequisite), ..context };
+    let (recorded, (sealed, failed)) = std::thread::scope(|scope| {
+        let sealing = scope.spawn(move || {
+            let done = seal(custody, secrets);
+            if done.1.is_none() {
+                fulfilment.done();
+            }
+            done
+        });
+        let recorded = record(context);
+        let done = sealing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (recorded, done)
+    });
+    if let Some(error) = failed {
+        remove(custody, &sealed);
+        return Err(SealedError::Seal(error));
     }
-    let error = match record() {
+    let error = match recorded {
         Ok(done) => return Ok(done),
         Err(error) => error,
     };
@@ -72,6 +83,25 @@ pub fn record_sealed<T, E: std::error::Error + 'static>(
         0 => Err(SealedError::Record(error)),
         left => Err(SealedError::Left { error, left }),
     }
+}
+
+/// Seals secrets, compartment by compartment. Gives those that are sealed, and why the others are not.
+fn seal<'s>(
+    custody: &Custody,
+    secrets: &'s [(Label, KeyId, SecretBytes)],
+) -> (Vec<(&'s Label, KeyId)>, Option<SealError>) {
+    let mut places: BTreeMap<&Label, Vec<(KeyId, &SecretBytes)>> = BTreeMap::new();
+    for (compartment, key, secret) in secrets {
+        places.entry(compartment).or_default().push((*key, secret));
+    }
+    let mut sealed = Vec::new();
+    for (compartment, secrets) in places {
+        if let Err(error) = custody.seal_all(compartment, secrets.iter().copied()) {
+            return (sealed, Some(error));
+        }
+        sealed.extend(secrets.iter().map(|(key, _)| (compartment, *key)));
+    }
+    (sealed, None)
 }
 
 fn remove(custody: &Custody, sealed: &[(&Label, KeyId)]) -> usize {

@@ -256,7 +256,7 @@ pub fn generate(
     let key = store.view(|view| make(view, new))??;
     let command = Command::GenerateKey(key.facts.clone());
     let sealable = [key.into_sealable()];
-    Ok(record_sealed(store, custody, &sealable, || store.execute(context, vec![command]))?)
+    Ok(record_sealed(store, custody, &sealable, context, |context| store.execute(context, vec![command]))?)
 }
 
 /// Seals a private key that was made elsewhere and records it, or records a public one.
@@ -308,7 +308,7 @@ pub fn import(
         origin: new.origin.clone(),
         was_plaintext: new.was_plaintext && private.is_some(),
     });
-    Ok(record_sealed(store, custody, &sealable, || store.execute(context, vec![command]))?)
+    Ok(record_sealed(store, custody, &sealable, context, |context| store.execute(context, vec![command]))?)
 }
 
 /// What a successor has otherwise than the key that it replaces.
@@ -354,7 +354,7 @@ pub fn rotate(
     let command =
         Command::RotateKey { key_id: old.key_id, successor: key.facts.clone(), retire_at: successor.retire_at };
     let sealable = [key.into_sealable()];
-    Ok(record_sealed(store, custody, &sealable, || store.execute(context, vec![command]))?)
+    Ok(record_sealed(store, custody, &sealable, context, |context| store.execute(context, vec![command]))?)
 }
 
 /// The command that revokes a key.

@@ -62,8 +62,9 @@ impl Custody {
                 for (name, bytes) in own {
                     place.create(&name, &bytes)?;
                 }
-                let named = secrets.into_iter().map(|(path, bytes)| Ok((path["keys/".len()..].to_owned(), bytes)));
-                keys.create_all::<FileError>(named)?;
+                keys.create_all::<_, FileError>(&secrets, |(path, bytes)| {
+                    Ok((path["keys/".len()..].to_owned(), bytes.into()))
+                })?;
             }
             Ok(())
         })?;

@@ -4,6 +4,7 @@
 //! file, so that nothing can be exchanged between the check and the use. A file appears whole or not at all: it is
 //! written under a temporary name, fsynced, renamed, and the folder is fsynced.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,11 +16,12 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::FileError;
+use crate::parallel::in_parts;
 
 /// What the names of files that are not finished begin with.
 pub(super) const UNFINISHED: &str = ".unfinished-";
 
-/// Up to how many files are fsynced one by one.
+/// Up to how many files are fsynced one by one, and are not worth a thread.
 const FEW: usize = 64;
 
 const FOLDER_MODE: u32 = 0o700;
@@ -98,20 +100,16 @@ impl Folder {
         self.sync()
     }
 
-    /// Writes many files that must not be there yet, at the price of one wait for the disk where the system can. When it
-    /// fails, what it wrote is removed again.
-    pub(super) fn create_all<E: From<FileError>>(
+    /// Writes many files that must not be there yet, at the price of one wait for the disk where the system can, and with as
+    /// many threads as the machine has processors. When it fails, what it wrote is removed again.
+    pub(super) fn create_all<'i, T: Sync, E: From<FileError> + Send>(
         &self,
-        files: impl Iterator<Item = Result<(String, Vec<u8>), E>>,
+        each: &'i [T],
+        make: impl Fn(&'i T) -> Result<(String, Cow<'i, [u8]>), E> + Sync,
     ) -> Result<(), E> {
-        let mut staged = Vec::new();
+        let (staged, failed) = self.stage_all(each, &make);
         let mut published = 0;
-        let result = (|| {
-            for file in files {
-                let (name, bytes) = file?;
-                self.refuse_existing(&name)?;
-                staged.push((self.stage(&name, &bytes, Durability::WithTheFolder)?, name));
-            }
+        let result = failed.map_or(Ok(()), Err).and_then(|()| {
             self.sync_contents(staged.iter().map(|(temporary, _)| temporary.as_str()))?;
             for (temporary, name) in &staged {
                 self.refuse_existing(name)?;
@@ -119,7 +117,7 @@ impl Folder {
                 published += 1;
             }
             Ok(self.sync()?)
-        })();
+        });
         if result.is_err() {
             for (index, (temporary, name)) in staged.iter().enumerate() {
                 let leftover = if index < published { name } else { temporary };
@@ -127,6 +125,34 @@ impl Folder {
             }
         }
         result
+    }
+
+    /// Writes files under temporary names. Gives these with the files' own, and what was in the way.
+    fn stage_all<'i, T: Sync, E: From<FileError> + Send>(
+        &self,
+        each: &'i [T],
+        make: &(impl Fn(&'i T) -> Result<(String, Cow<'i, [u8]>), E> + Sync),
+    ) -> (Vec<(String, String)>, Option<E>) {
+        let stage = |part: &'i [T]| {
+            let mut staged = Vec::with_capacity(part.len());
+            for one in part {
+                let done = make(one).and_then(|(name, bytes)| {
+                    self.refuse_existing(&name)?;
+                    Ok((self.stage(&name, &bytes, Durability::WithTheFolder)?, name))
+                });
+                match done {
+                    Ok(done) => staged.push(done),
+                    Err(error) => return (staged, Some(error)),
+                }
+            }
+            (staged, None)
+        };
+        let (mut staged, mut failed) = (Vec::with_capacity(each.len()), None);
+        for (done, error) in in_parts(each, FEW, stage) {
+            staged.extend(done);
+            failed = failed.or(error);
+        }
+        (staged, failed)
     }
 
     /// Removes a file; false when it was not there.

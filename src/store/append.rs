@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::context::{ActSigner, AppendContext};
 use super::error::{AppendError, CheckpointStoreError, DatabaseError, ReadError};
 use super::gate::Gate;
 use super::read::{Listing, Log};
@@ -13,8 +14,8 @@ use super::schema;
 use super::signing::{GroupError, Signing, put_note};
 use super::tables::{Cache, TableError, Tables};
 use super::tree::{read_edge, write_nodes};
-use crate::events::{Actor, EventAttested, EventData, KeyEvent, Link};
-use crate::ids::{CorrelationId, EventId};
+use crate::events::{EventData, KeyEvent, Link};
+use crate::ids::EventId;
 use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
 use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide, demand_signatures};
 use crate::log::{Edge, NodeHash, leaf_hash};
@@ -25,47 +26,6 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A day, in microseconds: how far the clock may jump unasked.
 const DAY: u64 = 86_400_000_000;
-
-/// The circumstances of an append: what the events bear, and on what condition they are recorded.
-#[derive(Debug, Clone)]
-pub struct AppendContext {
-    /// Who acts.
-    pub actor: Actor,
-    /// What all events of the command bear.
-    pub correlation_id: CorrelationId,
-    /// The position that the ledger must be at; any when absent.
-    pub expected_position: Option<u64>,
-    /// Whether the clock may be more than a day away from the last event, because somebody confirmed that it is right.
-    pub allow_time_jump: bool,
-    /// Raw blocks that the events link to; recorded with them.
-    pub blobs: Vec<Vec<u8>>,
-    /// Who signs what is recorded, where the actor does: a signature an event, in the same transaction.
-    pub signer: Option<Arc<dyn ActSigner>>,
-}
-
-/// Signs events in the name of a person. Called within the transaction: it must not wait for anybody.
-pub trait ActSigner: Send + Sync + std::fmt::Debug {
-    /// The signature over an event's content identifier.
-    ///
-    /// # Errors
-    /// Why there is none; nothing is recorded then.
-    fn attest(&self, event: Link) -> Result<EventAttested, String>;
-}
-
-impl AppendContext {
-    /// A new command by an actor, on no condition.
-    #[must_use]
-    pub fn new(actor: Actor) -> Self {
-        Self {
-            actor,
-            correlation_id: CorrelationId::mint(),
-            expected_position: None,
-            allow_time_jump: false,
-            blobs: Vec::new(),
-            signer: None,
-        }
-    }
-}
 
 /// One event, as an append left it.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,8 +242,12 @@ impl Session<'_> {
     ) -> Result<Vec<AppendedEvent>, AppendError> {
         self.expect(context.expected_position)?;
         let drafts = decide(&self.tables())?;
+        if context.prerequisite.is_some() {
+            self.savepoint()?;
+        }
         let mut appended = Vec::with_capacity(drafts.len());
         self.write_drafts(context, drafts, &mut appended)?;
+        context.wait()?;
         Ok(appended)
     }
 
@@ -294,7 +258,7 @@ impl Session<'_> {
         commands: &[Command],
     ) -> Result<Vec<AppendedEvent>, AppendError> {
         self.expect(context.expected_position)?;
-        if commands.len() > 1 {
+        if commands.len() > 1 || context.prerequisite.is_some() {
             self.savepoint()?;
         }
         let mut appended = Vec::with_capacity(commands.len());
@@ -302,6 +266,7 @@ impl Session<'_> {
             let drafts = decide(&self.tables(), command)?;
             self.write_drafts(context, drafts, &mut appended)?;
         }
+        context.wait()?;
         Ok(appended)
     }
 

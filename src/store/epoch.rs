@@ -12,7 +12,8 @@ use cid::Cid;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::append::{AppendContext, Session, Writer};
+use super::append::{Session, Writer};
+use super::context::AppendContext;
 use super::error::{CreateError, DatabaseError, NotTheWriter, OpenError, ReadError};
 use super::follow::Follower;
 use super::token::{self, Token};

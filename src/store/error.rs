@@ -315,6 +315,9 @@ pub enum AppendError {
     /// The head could not be signed, so nothing was recorded.
     #[error("nothing was recorded, for its head can't be signed: {0}")]
     Unsigned(Arc<CheckpointStoreError>),
+    /// What must be on the disk beforehand could not be written.
+    #[error("what it depends on could not be written, so nothing was recorded; try again")]
+    Unfulfilled,
     /// The thread that was writing for this one was lost.
     #[error("the append was interrupted before it was recorded; try again")]
     Interrupted,

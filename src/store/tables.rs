@@ -17,7 +17,7 @@ pub(super) struct Tables<'a> {
     connection: &'a Connection,
     /// Where the log is: the same, but in a replay.
     log: &'a Connection,
-    /// What was read and written within one transaction, where there is one that writes.
+    /// What was read and written within one transaction, where it is all in one.
     cache: Option<&'a Cache>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Tables<'a> {
         Self { connection, log: connection, cache: None }
     }
 
-    /// The entities of a ledger, within a transaction that writes.
+    /// The entities of a ledger, within one transaction.
     pub(super) const fn cached(connection: &'a Connection, cache: &'a Cache) -> Self {
         Self { connection, log: connection, cache: Some(cache) }
     }
@@ -223,29 +223,13 @@ impl<'a> Tables<'a> {
     }
 
     fn query(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Entity>, ViewError> {
-        self.query_some(sql, params, usize::MAX, |_| true)
-    }
-
-    /// The first of a query's entities that are wanted, up to a limit.
-    fn query_some(
-        &self,
-        sql: &str,
-        params: impl rusqlite::Params,
-        limit: usize,
-        wanted: impl Fn(&Entity) -> bool,
-    ) -> Result<Vec<Entity>, ViewError> {
         let read = || -> Result<Vec<Entity>, TableError> {
             let mut statement = self.connection.prepare_cached(sql)?;
             let mut rows = statement.query(params)?;
             let mut entities = Vec::new();
-            while entities.len() < limit
-                && let Some(row) = rows.next()?
-            {
+            while let Some(row) = rows.next()? {
                 let reference = reference_of(row)?;
-                let entity = parse(reference, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
-                if wanted(&entity) {
-                    entities.push(entity);
-                }
+                entities.push(parse(reference, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?);
             }
             Ok(entities)
         };
@@ -268,15 +252,22 @@ impl View for Tables<'_> {
     }
 
     fn find(&self, key: &NameKey, limit: usize) -> Result<Vec<Entity>, ViewError> {
-        self.query_some(
-            "SELECT entity.kind, entity.id, body
-             FROM name JOIN entity ON entity.kind = name.kind AND entity.id = name.id
-             WHERE number = ?1 ORDER BY held DESC, name.id DESC",
-            [name_number(key)],
-            limit,
-            // Two names may share a number.
-            |entity| entity.names().any(|(name, _)| name == *key),
-        )
+        let find = || -> Result<Vec<Entity>, TableError> {
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT kind, id FROM name WHERE number = ?1 ORDER BY held DESC, id DESC")?;
+            let mut rows = statement.query([name_number(key)])?;
+            let mut found = Vec::new();
+            while found.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                let entity = self.read(reference_of(row)?)?;
+                // Two names may share a number.
+                found.extend(entity.filter(|entity| entity.names().any(|(name, _)| name == *key)));
+            }
+            Ok(found)
+        };
+        find().map_err(ViewError::new)
     }
 
     fn list(&self, kind: Kind, after: Option<Uuid>, limit: usize) -> Result<Vec<Entity>, ViewError> {

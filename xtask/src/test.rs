@@ -25,12 +25,14 @@ pub(crate) fn test(arguments: &[String]) -> Result {
 /// `cargo bench` of one bench, or of all.
 pub(crate) fn bench(name: Option<&str>, arguments: &[String]) -> Result {
     let tools = tools::fetch()?;
-    let mut command = cargo(&["bench", "--package", "cim-keys"]);
-    tools.name_in(&mut command);
-    match name {
-        Some(name) => command.args(["--bench", name]),
-        None => command.arg("--benches"),
+    // Those that run the program are its package's.
+    let of_program = |name: &str| root().join("crates/cim-keys-cli/benches").join(name).with_extension("rs").exists();
+    let mut command = match name {
+        Some(name) if of_program(name) => cargo(&["bench", "--package", "cim-keys-cli", "--bench", name]),
+        Some(name) => cargo(&["bench", "--package", "cim-keys", "--bench", name]),
+        None => cargo(&["bench", "--package", "cim-keys", "--package", "cim-keys-cli", "--benches"]),
     };
+    tools.name_in(&mut command);
     if !arguments.is_empty() {
         command.arg("--").args(arguments);
     }

@@ -378,10 +378,10 @@ fn execute_once(session: &Session, prepared: Prepared, keys: &mut dyn KeyAccess)
     let name = prepared.request.name.clone();
     commands.push(Command::RecordManifest(ManifestApplied { manifest: link, name }));
     context.blobs = vec![prepared.block];
-    let record = || session.store().execute(context, commands);
+    let record = |context| session.store().execute(context, commands);
     let events = match secrets.as_slice() {
-        [] => record()?,
-        secrets => record_sealed(session.store(), &session.custody()?, secrets, record)?,
+        [] => record(context)?,
+        secrets => record_sealed(session.store(), &session.custody()?, secrets, context, record)?,
     };
     Ok(Applied { plan: prepared.plan, events, correlation_id })
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::work::{Change, Made, NatsError, Work, read_claims};
 use super::{lookup, operators};
+use crate::acts::keys::PrivateKey;
 use crate::events::{JwtClaimsCreated, JwtKind, JwtSigned, Link, NatsHolder, NatsParty};
 use crate::ids::{NatsAccountId, NatsUserId};
 use crate::ipld_support::cid_of_blob;
 use crate::ledger::{AccountFacts, Facts, Kind, NatsCommand, OperatorFacts, Refusal, TokenFacts, UserFacts};
 use crate::nats::check::{Finding, check_account, check_operator, check_signer, check_sources, check_user_of};
-use crate::nats::claims::{Account, Activation, Body, Claims, Operator, Registered, SigningKey, User};
+use crate::nats::claims::{Account, Activation, Body, Claims, Operator, Registered, SigningKey, User, UserPermissions};
 use crate::nats::jwt::{self, SignError};
+use crate::parallel::in_parts;
 use crate::text::{Document, Label, PublicKey};
 
 /// Claims that are to be signed when the act ends.
@@ -51,22 +53,18 @@ impl Work<'_, '_> {
     }
 
     /// What a role gives its users; nothing for a key that is no role's.
-    pub(super) fn template(
-        &self,
-        account: &AccountFacts,
-        signer: &Made,
-    ) -> Result<Option<crate::nats::claims::UserPermissions>, NatsError> {
-        let find = |claims: &Claims<Account>| {
-            let mut keys = claims.nats.signing_keys.iter();
-            keys.find_map(|key| match key {
-                SigningKey::Scoped(scope) if scope.key == signer.public_key.as_str() => Some(scope.template.clone()),
-                _ => None,
-            })
-        };
-        match self.pending.accounts.get(&account.account.account_id) {
-            Some(claims) => Ok(find(claims)),
-            None => Ok(find(&super::accounts::claims(account)?)),
+    pub(super) fn template(&self, account: &AccountFacts, signer: &Made) -> Result<Option<UserPermissions>, NatsError> {
+        let key = (account.account.account_id, signer.public_key.clone());
+        if let Some(known) = self.known.borrow().templates.get(&key) {
+            return Ok(known.clone());
         }
+        let template = |signing: &SigningKey| match signing {
+            SigningKey::Scoped(scope) if scope.key == signer.public_key.as_str() => Some(scope.template.clone()),
+            _ => None,
+        };
+        let found = self.account_claims(account)?.nats.signing_keys.iter().find_map(template);
+        self.known.borrow_mut().templates.insert(key, found.clone());
+        Ok(found)
     }
 
     /// The operator gets a token when the act ends.
@@ -77,6 +75,7 @@ impl Work<'_, '_> {
     /// An account gets a token when the act ends.
     pub(super) fn issue_account(&mut self, id: NatsAccountId, mut claims: Claims<Account>) {
         claims.nats.normalize();
+        self.known.get_mut().templates.clear();
         self.pending.accounts.insert(id, claims);
     }
 
@@ -87,6 +86,7 @@ impl Work<'_, '_> {
 
     /// An account or user that ends in this act gets no token any more.
     pub(super) fn forget_account(&mut self, id: NatsAccountId) {
+        self.known.get_mut().templates.clear();
         self.pending.accounts.remove(&id);
     }
 
@@ -129,9 +129,7 @@ impl Work<'_, '_> {
         for (facts, claims, signer) in accounts.into_values() {
             self.sign(NatsParty::Account(facts.account.account_id), JwtKind::Account, claims, &signer)?;
         }
-        for (id, claims, signer) in users {
-            self.sign(NatsParty::User(id), JwtKind::User, claims, &signer)?;
-        }
+        self.sign_users(&users)?;
         if pending.operator.is_some() {
             let operator = operator.operator;
             let signer = Made { key_id: operator.key_id, public_key: operator.public_key };
@@ -306,7 +304,28 @@ impl Work<'_, '_> {
         claims: Claims<B>,
         signer: &Made,
     ) -> Result<(), NatsError> {
-        let (claims, signed, token) = self.signed(about, kind, claims, signer)?;
+        let signed = self.signed(about, kind, claims, signer)?;
+        self.issue(signed)
+    }
+
+    /// Signs users' tokens, with all processors: a fleet is many.
+    fn sign_users(&mut self, users: &[(NatsUserId, Claims<User>, Made)]) -> Result<(), NatsError> {
+        for (_, _, signer) in users {
+            self.open(signer)?;
+        }
+        let opened = &self.opened;
+        let sign = |(id, claims, signer): &(NatsUserId, Claims<User>, Made)| {
+            sign(&opened[&signer.key_id], NatsParty::User(*id), JwtKind::User, claims.clone(), signer)
+        };
+        let parts = in_parts(users, 16, |part| part.iter().map(sign).collect::<Result<Vec<_>, _>>());
+        for part in parts {
+            part?.into_iter().try_for_each(|signed| self.issue(signed))?;
+        }
+        Ok(())
+    }
+
+    /// Records a signed token, and keeps its text.
+    fn issue(&mut self, (claims, signed, token): Signed) -> Result<(), NatsError> {
         self.run(NatsCommand::IssueToken { claims, signed })?;
         self.change.tokens.push(token);
         Ok(())
@@ -343,21 +362,25 @@ impl Work<'_, '_> {
         &mut self,
         about: NatsParty,
         kind: JwtKind,
-        mut claims: Claims<B>,
+        claims: Claims<B>,
         signer: &Made,
-    ) -> Result<(JwtClaimsCreated, JwtSigned, String), NatsError> {
-        if !self.opened.contains_key(&signer.key_id) {
-            let key = self.view().get(signer.key_id.into())?;
-            let Some(Facts::Key(facts)) = key.map(|key| key.facts) else {
-                return Err(Refusal::Unknown(signer.key_id.into()).into());
-            };
-            let key = self.keys.private_key(&facts)?;
-            self.opened.insert(signer.key_id, key);
+    ) -> Result<Signed, NatsError> {
+        self.open(signer)?;
+        sign(&self.opened[&signer.key_id], about, kind, claims, signer)
+    }
+
+    /// Takes a key out of custody, once.
+    fn open(&mut self, signer: &Made) -> Result<(), NatsError> {
+        if self.opened.contains_key(&signer.key_id) {
+            return Ok(());
         }
-        let key = &self.opened[&signer.key_id];
-        let token = jwt::sign(&mut claims, signer.public_key.as_str(), |bytes| key.sign(bytes))?;
-        let (claims, signed) = described(about, kind, &claims, signer, &token)?;
-        Ok((claims, signed, token))
+        let key = self.view().get(signer.key_id.into())?;
+        let Some(Facts::Key(facts)) = key.map(|key| key.facts) else {
+            return Err(Refusal::Unknown(signer.key_id.into()).into());
+        };
+        let key = self.keys.private_key(&facts)?;
+        self.opened.insert(signer.key_id, key);
+        Ok(())
     }
 
     /// Records a token that is signed already, and keeps its text.
@@ -370,10 +393,23 @@ impl Work<'_, '_> {
         token: String,
     ) -> Result<(), NatsError> {
         let (claims, signed) = described(about, kind, claims, signer, &token)?;
-        self.run(NatsCommand::IssueToken { claims, signed })?;
-        self.change.tokens.push(token);
-        Ok(())
+        self.issue((claims, signed, token))
     }
+}
+
+/// A token: what it says, who signed, and its text.
+type Signed = (JwtClaimsCreated, JwtSigned, String);
+
+fn sign<B: Body>(
+    key: &PrivateKey,
+    about: NatsParty,
+    kind: JwtKind,
+    mut claims: Claims<B>,
+    signer: &Made,
+) -> Result<Signed, NatsError> {
+    let token = jwt::sign(&mut claims, signer.public_key.as_str(), |bytes| key.sign(bytes))?;
+    let (claims, signed) = described(about, kind, &claims, signer, &token)?;
+    Ok((claims, signed, token))
 }
 
 /// A token as events describe it: what it says, and who signed.

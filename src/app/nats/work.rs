@@ -1,6 +1,7 @@
 //! One act on NATS identities, from what is recorded to what is to be recorded.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 
 use super::issue::Pending;
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
@@ -8,13 +9,13 @@ use crate::app::custody::{SealedError, record_sealed};
 use crate::app::lookup::LookupError;
 use crate::custody::{Custody, SealError, SecretBytes};
 use crate::events::{KeyImported, KeyPurpose, NKeyGenerated, NatsHolder, NkeyKind, Party, Validity};
-use crate::ids::KeyId;
+use crate::ids::{KeyId, NatsAccountId};
 use crate::ledger::{
     Command, Entity, EntityRef, Facts, Index, KeyFacts, Kind, NameKey, NatsCommand, Refusal, Rehearsal, TokenFacts,
     View, ViewError,
 };
 use crate::nats::check::Finding;
-use crate::nats::claims::{Body, Claims};
+use crate::nats::claims::{Body, Claims, UserPermissions};
 use crate::nats::jwt::SignError;
 use crate::store::{AppendContext, AppendError, AppendedEvent, ReadError, RestrictedBlocks, RestrictedError, Store};
 use crate::text::{InvalidText, Label, Name, Note, PublicKey};
@@ -172,13 +173,23 @@ pub struct Work<'v, 'k> {
     pub(super) opened: BTreeMap<KeyId, PrivateKey>,
     pub(super) change: Change,
     pub(super) pending: Pending,
+    pub(super) known: RefCell<Known>,
+}
+
+/// What every user of a fleet asks for again: which key signs, and what it gives. Good until something else than a key or a
+/// user changes.
+#[derive(Default)]
+pub(super) struct Known {
+    signers: HashMap<(EntityRef, Option<String>), Made>,
+    pub(super) templates: HashMap<(NatsAccountId, PublicKey), Option<UserPermissions>>,
 }
 
 impl<'v, 'k> Work<'v, 'k> {
     /// Begins an act at a time (seconds since the Unix epoch); keys that it makes belong to `owner`.
     pub fn new(view: &'v dyn View, keys: &'k mut dyn KeyAccess, now: u64, owner: Party) -> Self {
         let (opened, change, pending) = (BTreeMap::new(), Change::default(), Pending::default());
-        Self { rehearsal: Rehearsal::new(view), keys, now, owner, opened, change, pending }
+        let known = RefCell::default();
+        Self { rehearsal: Rehearsal::new(view), keys, now, owner, opened, change, pending, known }
     }
 
     /// What is recorded, and what this act has led to so far.
@@ -198,6 +209,10 @@ impl<'v, 'k> Work<'v, 'k> {
     }
 
     pub(crate) fn run_any(&mut self, command: Command) -> Result<(), NatsError> {
+        use NatsCommand::{AddKey, CreateUser, UpdateUser};
+        if !matches!(command, Command::Nats(AddKey(_) | CreateUser(_) | UpdateUser(_))) {
+            *self.known.get_mut() = Known::default();
+        }
         if self.rehearsal.command(&command)? > 0 {
             self.change.commands.push(command);
         }
@@ -280,6 +295,16 @@ impl<'v, 'k> Work<'v, 'k> {
 
     /// The key that signs for an operator or account: the newest active signing key that fits, else the identity key.
     pub(super) fn signer(&self, holder: &NatsHolder, role: Option<&str>) -> Result<Made, NatsError> {
+        let key = (EntityRef::holder(holder), role.map(str::to_owned));
+        if let Some(known) = self.known.borrow().signers.get(&key) {
+            return Ok(known.clone());
+        }
+        let found = self.find_signer(holder, role)?;
+        self.known.borrow_mut().signers.insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn find_signer(&self, holder: &NatsHolder, role: Option<&str>) -> Result<Made, NatsError> {
         let above = self.view().get(EntityRef::holder(holder))?;
         let identity = match above.map(|entity| entity.facts) {
             Some(Facts::Operator(facts)) => {
@@ -323,8 +348,8 @@ pub(super) fn read_claims<B: Body>(what: &str, token: &TokenFacts) -> Result<Cla
         .map_err(|source| NatsError::Recorded { what: crate::text::visible(what).into_owned(), source })
 }
 
-/// Records what an act leads to: seals its secrets and keeps its tokens first, so that nothing is recorded that is not
-/// there. The ledger must still be at the position that the act was prepared at, or it is refused.
+/// Records what an act leads to. Its tokens are kept and its secrets sealed before that is committed, so that nothing is
+/// recorded that is not there. The ledger must still be at the position that the act was prepared at, or it is refused.
 ///
 /// # Errors
 /// When something was in the way; then nothing is recorded.
@@ -337,7 +362,7 @@ pub fn record(
 ) -> Result<Vec<AppendedEvent>, NatsError> {
     let Change { commands, secrets, tokens } = change;
     restricted.put(tokens.iter().map(String::as_bytes))?;
-    let recorded = record_sealed(store, custody, &secrets, || store.execute(context, commands));
+    let recorded = record_sealed(store, custody, &secrets, context, |context| store.execute(context, commands));
     recorded.map_err(|error| match error {
         SealedError::Seal(error) => NatsError::Seal(error),
         SealedError::Record(error) => NatsError::Append(error),
