@@ -133,8 +133,11 @@ fn per_second(events: u64, time: Duration) -> f64 {
 }
 
 /// What a plain client is at its best: the same messages, made beforehand, each published with its identifier, with so many
-/// acknowledgements awaited at once.
+/// acknowledgements awaited at once. As with ours, connecting and making the stream are part of it.
 async fn plain_client(server: &NatsServer, count: u64) -> f64 {
+    let messages = messages(count);
+    tokio::time::sleep(SETTLE).await;
+    let started = Instant::now();
     let client = async_nats::connect(server.url()).await.unwrap();
     let context = jetstream::context::ContextBuilder::new()
         .max_ack_inflight(IN_FLIGHT * 2)
@@ -146,9 +149,6 @@ async fn plain_client(server: &NatsServer, count: u64) -> f64 {
         ..jetstream::stream::Config::default()
     };
     context.create_stream(stream).await.unwrap();
-    let messages = messages(count);
-    tokio::time::sleep(SETTLE).await;
-    let started = Instant::now();
     // One task publishes, another awaits the acknowledgements in their order, which is faster than one for both.
     let (sent, mut acks) = tokio::sync::mpsc::channel::<jetstream::context::PublishAckFuture>(IN_FLIGHT);
     let acknowledged = tokio::spawn(async move {

@@ -437,6 +437,9 @@ impl Store {
 
     fn outbox_with(&self, access: Access, wait: Duration, gate: Arc<Gate>) -> Result<LedgerOutbox, OpenError> {
         let connection = schema::connect(&self.options.path, access, wait)?;
+        // It reads the log from front to back: what it has read, it does not need again.
+        let small = connection.pragma_update(None, "cache_size", -4_096);
+        small.map_err(|error| DatabaseError::new("opening the ledger", &self.options.path, error))?;
         let path = self.options.path.clone();
         let rotations = self.rotations().map_err(|error| damaged(&path, error))?;
         let before =

@@ -48,7 +48,7 @@ fn scenario(mode: Mode, events: u64, drainers: usize, budget: Budget) -> Scenari
         grow_to: events,
         poison: BTreeSet::new(),
         budget,
-        rules: Rules { max_events: 2, fast_from: 1, max_retries: 1, ..Rules::default() },
+        rules: Rules { max_events: 2, fast_from: 1, fast_times: 1, max_retries: 1, ..Rules::default() },
         pace_us: 0,
         mutant: None,
     }

@@ -21,6 +21,9 @@ pub struct Rules {
     /// From how many events on a batch may go as a fast one ([`Mode::Fast`]); also how many the first of them holds, which
     /// measures whether the server is fast that way.
     pub fast_from: usize,
+    /// How many times [`max_events`](Self::max_events) a fast batch holds once the server has proved to be fast that way: the
+    /// server stores its messages as they come, so only the pause between two batches counts. At least 1.
+    pub fast_times: usize,
     /// How many refusals that are about one event it takes to park it.
     pub max_retries: u32,
     /// How many events may be parked before the machine stops: their list travels in every head.
@@ -40,6 +43,7 @@ impl Default for Rules {
         Self {
             max_events: 999,
             fast_from: 128,
+            fast_times: 3,
             max_retries: 3,
             max_parked: 200,
             answer_ms: 10_000,

@@ -47,7 +47,11 @@ async fn options(config: &NatsConfig, events: UnboundedSender<Event>) -> Result<
         // A server that hangs is noticed after two of these.
         .ping_interval(Duration::from_secs(2))
         .retain_servers_order()
-        .reconnect_delay_callback(|attempts| pause(attempts, Duration::from_millis(100), Duration::from_secs(5)))
+        .reconnect_delay_callback(|attempts| match attempts {
+            // The client asks before the first attempt, too.
+            0 | 1 => Duration::ZERO,
+            more => pause(more - 1, Duration::from_millis(100), Duration::from_secs(5)),
+        })
         .event_callback(move |event| {
             // The receiver is gone only when the driver is.
             let _ = events.send(event);

@@ -10,6 +10,12 @@ const SLOW_US: u32 = 100;
 /// How many slow fast batches in a row it takes to leave that way: one may have met a busy moment.
 const PATIENCE: u8 = 2;
 
+/// A first one that is so many times slower than an atomic one met no accident.
+const FAR_SLOWER: u32 = 5;
+
+/// For how many batches the slow way is left then.
+const LONG_REST: u32 = 256;
+
 /// For how many batches the slow way is left, at first and at most: each time twice as many.
 const RESTS: (u32, u32) = (32, 1_024);
 
@@ -20,6 +26,8 @@ pub(super) struct Pace {
     proved: bool,
     /// What a message of the last atomic batch took, in microseconds.
     atomic_us: Option<u32>,
+    /// Whether any fast batch ever was.
+    ever_fast: bool,
     /// Slow fast batches in a row.
     slow: u8,
     /// For how many batches fast ones are left alone.
@@ -48,12 +56,15 @@ impl Pace {
     pub(super) fn fast(&mut self, us: u32) {
         self.proved = us < SLOW_US || self.atomic_us.is_some_and(|atomic| us <= atomic);
         if self.proved {
+            self.ever_fast = true;
             (self.slow, self.rested) = (0, 0);
             return;
         }
         self.slow = self.slow.saturating_add(1);
-        if self.slow >= PATIENCE {
-            self.rested = (self.rested * 2).clamp(RESTS.0, RESTS.1);
+        let far = self.atomic_us.is_some_and(|atomic| us > atomic.saturating_mul(FAR_SLOWER));
+        let first = if far && !self.ever_fast { LONG_REST } else { RESTS.0 };
+        if self.slow >= PATIENCE || first == LONG_REST {
+            self.rested = (self.rested * 2).clamp(first, RESTS.1);
             self.rest = self.rested;
         }
     }
@@ -79,7 +90,7 @@ mod tests {
             pace.fast(2_000);
             let mut batches = 0;
             while !pace.prefers_fast() {
-                pace.atomic(30);
+                pace.atomic(500);
                 batches += 1;
             }
             rests.push(batches);
@@ -89,6 +100,19 @@ mod tests {
         assert!(pace.prefers_fast() && pace.is_proved());
         pace.fast(2_000);
         assert!(pace.prefers_fast(), "what was learned is forgotten once it is not true any more");
+    }
+
+    #[test]
+    fn a_way_that_is_many_times_slower_is_left_at_once() {
+        let mut pace = Pace::default();
+        pace.atomic(20);
+        pace.fast(210);
+        assert_eq!(pace.rest, LONG_REST);
+        pace = Pace::default();
+        pace.fast(8);
+        pace.atomic(20);
+        pace.fast(210);
+        assert!(pace.prefers_fast(), "it was fast before: one may be an accident");
     }
 
     #[test]

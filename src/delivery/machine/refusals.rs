@@ -92,7 +92,7 @@ impl Machine {
     }
 
     fn split(&mut self, batch: Batch) {
-        self.limit = (batch.events / 2).max(1);
+        self.limit = (batch.events / 2).clamp(1, self.rules.max_events);
         if batch.only.is_none() {
             self.suspect = Some(batch.through);
         }

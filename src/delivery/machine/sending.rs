@@ -30,6 +30,8 @@ impl Machine {
                 1
             } else if probing {
                 self.limit.min(self.rules.fast_from)
+            } else if next && mode == Mode::Fast && self.limit == self.rules.max_events && self.suspect.is_none() {
+                self.limit.saturating_mul(self.rules.fast_times.max(1))
             } else if next {
                 self.limit
             } else {

@@ -125,7 +125,8 @@ fn scenario(random: &mut Random, mutant: Option<Mutant>) -> Scenario {
     let max_retries = 1 + random.below(3) as u32;
     let fast_from = 1 + random.below(2) as usize;
     let pace_us = if random.below(4) == 0 { 1_000 } else { 0 };
-    let rules = Rules { max_events, fast_from, max_retries, ..Rules::default() };
+    let fast_times = 1 + random.below(4) as usize;
+    let rules = Rules { max_events, fast_from, fast_times, max_retries, ..Rules::default() };
     Scenario { mode, logs, forks_at, drainers, grow_to, poison, budget, rules, pace_us, mutant }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::Client;
+use futures_util::FutureExt as _;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -137,8 +138,15 @@ impl Driver {
     pub(super) fn compose(&mut self, plan: Plan) {
         let (keeper, writer, limits, done) =
             (self.keeper.clone(), self.writer.clone(), self.limits(), self.done.clone());
-        let (ahead, before) = (self.ahead.take(), self.before);
+        let (mut ahead, before) = (self.ahead.take(), self.before);
         self.plan = Some(plan.clone());
+        if let Some(made) = ahead.take_if(|ahead| ahead.is_finished())
+            && let Some(Ok(Some(Ok(Outcome::Ready(batch))))) = tokio::task::unconstrained(made).now_or_never()
+            && batch.fits(&plan)
+        {
+            let _ = done.send((0, Done::Composed(plan.attempt, Ok(Outcome::Ready(batch)))));
+            return;
+        }
         tokio::spawn(async move {
             let attempt = plan.attempt;
             if let Some(ahead) = ahead
@@ -163,8 +171,8 @@ impl Driver {
             return;
         }
         let (keeper, writer, limits, before) = (self.keeper.clone(), self.writer.clone(), self.limits(), self.before);
-        let next =
-            Plan { after: through, max_events: usize::from(self.config.publish_batch).clamp(1, 999), ..plan.clone() };
+        let times = if plan.mode == Mode::Fast { self.rules.fast_times } else { 1 };
+        let next = Plan { after: through, max_events: self.rules.max_events * times, ..plan.clone() };
         self.ahead = Some(tokio::task::spawn_blocking(move || {
             keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &next, limits, before))
         }));
