@@ -19,9 +19,19 @@ pub fn cid_of_blob(blob: &[u8]) -> Cid {
 }
 
 fn of(codec: u64, bytes: &[u8]) -> Cid {
-    let digest: [u8; 32] = Sha256::digest(bytes).into();
-    let multihash = Multihash::<64>::wrap(SHA2_256, &digest).expect("32 bytes fit into the 64 of a multihash");
-    Cid::new_v1(codec, multihash)
+    let multihash = Multihash::<64>::wrap(SHA2_256, &Sha256::digest(bytes));
+    Cid::new_v1(codec, multihash.expect("32 bytes fit into the 64 of a multihash"))
+}
+
+/// The digest of a content identifier of an event, which is all that tells it from another one; zeros for any of another kind.
+pub(crate) fn digest_of(cid: &Cid) -> [u8; 32] {
+    cid.hash().digest().try_into().unwrap_or_default()
+}
+
+/// The content identifier of the event with a digest.
+pub(crate) fn cid_of_digest(digest: &[u8; 32]) -> Cid {
+    let multihash = Multihash::<64>::wrap(SHA2_256, digest).expect("32 bytes fit into the 64 of a multihash");
+    Cid::new_v1(DAG_CBOR, multihash)
 }
 
 /// Whether a block is the one that a content identifier names: false for any other bytes, and for an identifier that is

@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use cid::Cid;
 
-use crate::ipld_support::{DAG_CBOR, SHA2_256};
+use crate::ipld_support::{cid_of_digest, digest_of};
 use crate::time::Timestamp;
 
 /// Events in the set, and records that are sorted in memory: some tens of megabytes together.
@@ -63,7 +63,7 @@ impl Seen {
 
     /// Adds the event at a position; false when it stands there already. Time never goes back between two of them.
     pub(crate) fn add(&mut self, cid: &Cid, position: u64, at: Timestamp) -> io::Result<bool> {
-        let digest = digest(cid);
+        let digest = digest_of(cid);
         if self.at != Some(at) {
             self.at = Some(at);
             self.moment.clear();
@@ -77,7 +77,7 @@ impl Seen {
 
     /// Adds an event of which only the content identifier is known.
     pub(crate) fn add_unread(&mut self, cid: &Cid, position: u64) -> io::Result<()> {
-        let digest = digest(cid);
+        let digest = digest_of(cid);
         self.moment.insert(digest);
         self.place(digest, position)
     }
@@ -92,14 +92,14 @@ impl Seen {
 
     /// Whether an event stands before a position: known at once for the newest, and [`Seen::missing`] otherwise.
     pub(crate) fn ask(&mut self, cause: &Cid, position: u64, follower: &Cid) -> io::Result<bool> {
-        let digest_of = digest(cause);
-        if self.set.contains(&digest_of) {
+        let of = digest_of(cause);
+        if self.set.contains(&of) {
             return Ok(true);
         }
         if self.events.runs.is_empty() {
             return Ok(false);
         }
-        self.asked.push(joined(&[&digest_of, &position.to_be_bytes(), &digest(follower)]))?;
+        self.asked.push(joined(&[&of, &position.to_be_bytes(), &digest_of(follower)]))?;
         Ok(true)
     }
 
@@ -115,21 +115,12 @@ impl Seen {
             }
             let before = event.as_ref().is_some_and(|event| event[..32] == *cause && number(&event[32..]) < position);
             if !before && first.is_none_or(|first| position < first.position) {
+                let cid_of = |digest: &[u8]| cid_of_digest(digest.try_into().unwrap_or(&[0; 32]));
                 first = Some(Missing { position, cid: cid_of(follower), cause: cid_of(cause) });
             }
         }
         Ok(first)
     }
-}
-
-fn digest(cid: &Cid) -> Digest {
-    // Links of events are of this one kind.
-    cid.hash().digest().try_into().unwrap_or_default()
-}
-
-fn cid_of(digest: &[u8]) -> Cid {
-    let hash = cid::multihash::Multihash::wrap(SHA2_256, digest).unwrap_or_default();
-    Cid::new_v1(DAG_CBOR, hash)
 }
 
 fn number(bytes: &[u8]) -> u64 {

@@ -9,6 +9,7 @@ use super::line::{Base, Header, MAX_LINE, Note, Record};
 use super::medium::Medium;
 use crate::delivery::outbox::{Cursor, Parked, StreamKey};
 use crate::ids::EventId;
+use crate::ipld_support::{cid_of_digest, digest_of};
 
 /// Of every so many events the place in the file is kept; the others are found by reading on from there.
 const STRIDE: u64 = 64;
@@ -33,7 +34,8 @@ pub(super) struct Index {
     pub(super) latest: Option<StreamKey>,
     pub(super) parked: BTreeMap<u64, Parked>,
     pub(super) retries: BTreeSet<u64>,
-    remembered: HashMap<EventId, (u64, Cid)>,
+    /// With their positions and the digests of their content identifiers.
+    remembered: HashMap<EventId, (u64, [u8; 32])>,
     order: VecDeque<EventId>,
 }
 
@@ -235,7 +237,7 @@ impl Index {
     }
 
     fn remember(&mut self, id: EventId, position: u64, cid: Cid) {
-        if self.remembered.insert(id, (position, cid)).is_none() {
+        if self.remembered.insert(id, (position, digest_of(&cid))).is_none() {
             self.order.push_back(id);
         }
         if self.order.len() > REMEMBERED
@@ -247,7 +249,7 @@ impl Index {
 
     /// The position and content identifier under which an event is remembered.
     pub(super) fn seen(&self, id: &EventId) -> Option<(u64, Cid)> {
-        self.remembered.get(id).copied()
+        self.remembered.get(id).map(|(position, digest)| (*position, cid_of_digest(digest)))
     }
 
     /// The events up to a position that are remembered, oldest first.
