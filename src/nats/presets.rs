@@ -90,7 +90,6 @@ const PUSH: &[&str] = &[
     "$SYS.REQ.ACCOUNT.*.INFO",
     "$SYS.REQ.SERVER.PING",
     "$SYS.REQ.SERVER.PING.VARZ",
-    "$SYS.REQ.SERVER.*.VARZ",
 ];
 
 /// What docs/NATS_INTEGRATION.md lists.
@@ -123,6 +122,7 @@ const READ: &[&str] = &[
     "$JS.API.STREAM.INFO.OBJ_cim-keys-objects",
     "$JS.API.STREAM.MSG.GET.OBJ_cim-keys-objects",
     "$JS.API.DIRECT.GET.OBJ_cim-keys-objects.>",
+    "$JS.API.CONSUMER.CREATE.OBJ_cim-keys-objects",
     "$JS.API.CONSUMER.CREATE.OBJ_cim-keys-objects.>",
     "$JS.API.CONSUMER.DELETE.OBJ_cim-keys-objects.*",
     "$JS.FC.OBJ_cim-keys-objects.>",

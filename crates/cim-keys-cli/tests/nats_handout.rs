@@ -7,10 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use cim_keys_testkit::nats_server::free_port;
+use cim_keys::adapters::nats_system::PUBLISHES;
+use cim_keys::nats::presets::Preset;
+use cim_keys_testkit::nats_server::{ServerOptions, free_port};
 use cim_keys_testkit::tools::{NATS, NATS_SERVER, tool};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use support::deployment::Deployment;
 use support::nats::{Nats, publishes};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -141,6 +144,136 @@ async fn a_cluster_starts_from_its_configurations_as_they_are() {
     assert!(ask(&client, "$SYS.REQ.SERVER.PING.VARZ".to_owned()).await.unwrap()["data"].is_object());
     client.publish("$SYS.REQ.SERVER.PING.CONNZ", "".into()).await.unwrap();
     assert!(ask(&client, "$SYS.REQ.SERVER.PING.CONNZ".to_owned()).await.is_err());
+}
+
+/// What the server says to a client that publishes or subscribes: its refusal, if it says one.
+async fn refusal(url: &str, creds: &str, publish: Option<&str>, subscribe: Option<&str>) -> Option<String> {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let options = async_nats::ConnectOptions::new().event_callback(move |event| {
+        let tell = tell.clone();
+        async move { drop(tell.send(event.to_string())) }
+    });
+    let client = options.credentials_file(creds).await.unwrap().connect(url).await.unwrap();
+    if let Some(subject) = publish {
+        client.publish(subject.to_owned(), "{}".into()).await.unwrap();
+    }
+    let _kept = match subscribe {
+        Some(subject) => Some(client.subscribe(subject.to_owned()).await.unwrap()),
+        None => None,
+    };
+    client.flush().await.unwrap();
+    // The server answers in order: what comes after its answer to this comes of something else.
+    client.flush().await.unwrap();
+    let wait = Duration::from_millis(300);
+    while let Ok(Some(event)) = tokio::time::timeout(wait, told.recv()).await {
+        if event.to_lowercase().contains("violation") {
+            return Some(event);
+        }
+    }
+    None
+}
+
+/// Who pushes may do what pushing asks for, by name, and the server refuses the rest of what system users can do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pusher_pushes_and_is_refused_everything_else() {
+    let mut pushes: Vec<_> = Preset::Pusher.permissions().r#pub.allow;
+    pushes.sort();
+    let mut needs = PUBLISHES.map(str::to_owned).to_vec();
+    needs.sort();
+    assert_eq!(pushes, needs);
+    let nats = Deployment::new();
+    let Some(server) = nats.server("full") else { return };
+    nats.sign(&["account", "edit", "ORDERS", "--conns", "9"]);
+    nats.push(&server, &["--all", "--servers", "1"]).json();
+    nats.diff(std::slice::from_ref(&server), 1).json();
+    let client = connect(&server.url(), &nats.pusher).await.unwrap();
+    let id = ask(&client, "$SYS.REQ.SERVER.PING".to_owned()).await.unwrap()["server"]["id"].clone();
+    let id = id.as_str().unwrap();
+    for subject in [
+        "$SYS.REQ.CLAIMS.DELETE",
+        "$SYS.REQ.CLAIMS.PACK",
+        "$SYS.REQ.SERVER.PING.CONNZ",
+        &format!("$SYS.REQ.SERVER.{id}.RELOAD"),
+        &format!("$SYS.REQ.SERVER.{id}.KICK"),
+        &format!("$SYS.REQ.SERVER.{id}.LDM"),
+        "$SYS.REQ.ACCOUNT.PING.CONNZ",
+        "orders.new",
+    ] {
+        let said = refusal(&server.url(), &nats.pusher, Some(subject), None).await;
+        assert!(said.is_some_and(|said| said.contains(subject)), "{subject}");
+    }
+    for subject in ["$SYS.>", "$SYS.ACCOUNT.*.CONNECT", ">", "_INBOX_other.>"] {
+        assert!(refusal(&server.url(), &nats.pusher, None, Some(subject)).await.is_some(), "{subject}");
+    }
+}
+
+/// Each preset with our own program: who publishes, who audits, who reads; a large event goes by the object store.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_commands_run_with_the_presets_and_readers_change_nothing() {
+    let nats = Nats::new();
+    for preset in ["publisher", "subscriber", "auditor"] {
+        nats.ok(&["user", "add", &format!("ORDERS/{preset}"), "--preset", preset]);
+    }
+    let rule = nats.place.file("rule.md", "A rule that is long. ".repeat(2_000).as_bytes());
+    nats.place.run(&["policy", "add", "Long rule", "--document", &rule]).json();
+    let config = nats.place.run(&["nats", "server-config", "--resolver", "memory"]).stdout;
+    let options = ServerOptions::default().conf(&config).conf("max_payload: 16384");
+    let Some(server) = options.start() else { return };
+    let url = server.url();
+    let creds = |user: &str| nats.creds(&format!("ORDERS/{user}"));
+    let (publisher, subscriber, auditor) = (creds("publisher"), creds("subscriber"), creds("auditor"));
+    let (_, issuing) = nats.place.passphrase_flags();
+    nats.place.run(&["log", "checkpoint", "--sign", &issuing]).json();
+    let as_user = |creds: &str, args: &[&str]| {
+        let mut command = nats.place.command(&[args, &["--url", &url]].concat());
+        command.env("CIM_KEYS_NATS_CREDENTIALS_FILE", creds);
+        support::run(command, b"")
+    };
+    as_user(&publisher, &["sync", "--once"]).json();
+
+    let key = nats.place.run(&["log", "public-key"]).json()[0]["key"].as_str().unwrap().to_owned();
+    let verified = as_user(&auditor, &["verify", "--from", "nats", "--key", &key]).json().remove(0);
+    assert_eq!(verified["ok"], true, "{verified}");
+    let mirror = nats.place.path("mirror");
+    let mirror = mirror.to_str().unwrap();
+    let replayed = as_user(&auditor, &["replay", "--from", "nats", "--ledger", mirror, "--key", &key]).json().remove(0);
+    assert_eq!(replayed["new"], replayed["events"]);
+    nats.place.run(&["verify", "--ledger", mirror]).json();
+    nats.place.run(&["unit", "add", "Optics"]).json();
+    nats.place.run(&["log", "checkpoint", "--sign", &issuing]).json();
+    as_user(&publisher, &["sync", "--once"]).json();
+    let followed = as_user(&auditor, &["follow", "--ledger", mirror, "--once"]);
+    assert_eq!(followed.code, 0, "{followed:?}");
+    let events =
+        |ledger: &str| nats.place.run(&["event", "list", "--limit", "1", "--ledger", ledger]).json()[0].clone();
+    assert_eq!(events(mirror)["cid"], events(nats.place.ledger().to_str().unwrap())["cid"]);
+
+    // Readers change nothing, and the publisher reads nobody else's.
+    nats.place.run(&["unit", "add", "Mechanics"]).json();
+    for reader in [&auditor, &subscriber] {
+        as_user(reader, &["sync", "--once"]).fails(1, &["may not publish heads"]);
+        for subject in [
+            "cim.keys.key.keyrevoked",
+            "cim.checkpoints.me",
+            "$JS.API.STREAM.DELETE.CIM_KEYS_EVENTS",
+            "$JS.API.STREAM.PURGE.CIM_KEYS_EVENTS",
+            "$JS.API.STREAM.UPDATE.CIM_KEYS_EVENTS",
+            "$JS.API.STREAM.MSG.DELETE.CIM_KEYS_EVENTS",
+            "$JS.API.STREAM.CREATE.MINE",
+            "$JS.API.STREAM.INFO.OTHER",
+            "$O.cim-keys-objects.C.x",
+            "anything",
+        ] {
+            assert!(refusal(&url, reader, Some(subject), None).await.is_some(), "{subject}");
+        }
+        assert!(refusal(&url, reader, None, Some("orders.>")).await.is_some());
+    }
+    assert!(refusal(&url, &auditor, None, Some("cim.keys.>")).await.is_some(), "an auditor reads the stream");
+    assert!(refusal(&url, &subscriber, None, Some("cim.keys.>")).await.is_none());
+    for subject in ["cim.keys.>", "orders.>"] {
+        assert!(refusal(&url, &publisher, None, Some(subject)).await.is_some(), "{subject}");
+    }
+    assert!(refusal(&url, &publisher, Some("$JS.API.STREAM.DELETE.CIM_KEYS_EVENTS"), None).await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

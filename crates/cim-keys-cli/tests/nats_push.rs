@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 use cim_keys_testkit::jwt_mode::sign;
@@ -240,7 +242,8 @@ async fn tokens_in_the_configuration_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cache_that_skips_a_token_is_not_believed() {
-    let nats = Deployment::new();
+    let mut nats = Deployment::new();
+    nats.push_with("$SYS.REQ.ACCOUNT.*.CONNZ");
     nats.sign(&["user", "add", "ORDERS/bob"]);
     let bob = nats.creds("ORDERS/bob");
     let Some(mut servers) = nats.cluster(&["full", "cache"]) else { return };
@@ -274,7 +277,8 @@ async fn a_cache_that_skips_a_token_is_not_believed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_account_is_forgotten_by_servers() {
-    let nats = Deployment::new();
+    let mut nats = Deployment::new();
+    nats.push_with("$SYS.REQ.CLAIMS.DELETE");
     nats.sign(&["user", "add", "ORDERS/bob"]);
     let bob = nats.creds("ORDERS/bob");
     let Some(server) = nats.server("full") else { return };
@@ -355,6 +359,32 @@ async fn drift_raises_an_alarm() {
     let words: Vec<String> = lines(&watched).iter().filter_map(|it| it["status"].as_str().map(str::to_owned)).collect();
     assert_eq!(words.last().unwrap(), "drift");
     assert!(words.len() == 1 || words[0] == "in-step", "{words:?}");
+}
+
+/// A watch that goes on: every change is a line, and what stays as it is says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_tells_what_changes_until_it_is_ended() {
+    let nats = Deployment::new();
+    let Some(mut server) = nats.server("full") else { return };
+    let url = server.url();
+    let args = ["nats", "diff", "--watch", "--interval", "1", "--servers", "1", "--url", &url, "--creds", &nats.pusher];
+    let mut command = nats.place.command(&args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut watch = command.spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut told = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let mut next = || told.find_map(|line| Some(line["status"].as_str()?.to_owned())).unwrap();
+    assert_eq!(next(), "in-step");
+    nats.sign(&["account", "edit", "ORDERS", "--conns", "7"]);
+    assert_eq!(next(), "drift");
+    nats.push(&server, &["--account", "ORDERS"]).json();
+    assert_eq!(next(), "in-step");
+    server.kill();
+    assert_eq!(next(), "unreachable");
+    server.start();
+    assert_eq!(next(), "in-step");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&watch), rustix::process::Signal::INT).unwrap();
+    assert_eq!(watch.wait().unwrap().code(), Some(0), "it was asked to end");
 }
 
 /// Day 1 and day 30: a connected machine without keys pushes, and the ledger's own machine records what was proved.

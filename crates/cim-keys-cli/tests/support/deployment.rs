@@ -11,7 +11,7 @@ use super::{Place, Run};
 /// How long servers may take for anything, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A ledger with an operator, its system account with a user who pushes, and an account `ORDERS` with JetStream.
+/// A ledger with an operator, its system account with a user who pushes and may do nothing else, and an account `ORDERS` with JetStream.
 pub struct Deployment {
     pub place: Place,
     flags: [String; 2],
@@ -26,7 +26,7 @@ impl Deployment {
         let mut deployment = Self { place, flags: [root, issuing], pusher: String::new() };
         deployment.sign(&["operator", "add", "ACME"]);
         deployment.sign(&["account", "add", "ORDERS", "--js-enable"]);
-        deployment.sign(&["user", "add", "SYS/pusher"]);
+        deployment.sign(&["user", "add", "SYS/pusher", "--preset", "pusher"]);
         deployment.pusher = deployment.creds("SYS/pusher");
         deployment
     }
@@ -148,6 +148,13 @@ impl Deployment {
         let mut all = vec!["nats", verb, "--url", &url, "--creds", &self.pusher];
         all.extend(args);
         self.place.run(&all)
+    }
+
+    /// Lets somebody push who may publish to this subject as well.
+    pub fn push_with(&mut self, subject: &str) {
+        let which = format!("SYS/wider-{}", subject.len());
+        self.sign(&["user", "add", &which, "--preset", "pusher", "--allow-pub", subject]);
+        self.pusher = self.creds(&which);
     }
 
     /// `nats push …` over a server.
