@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// A file that appears under its name when [`NewFile::commit`] returns, and never half. Dropped before that, it leaves
-/// nothing; a crash leaves a file whose name ends in `.new`, which the next writing replaces.
+/// nothing; a crash leaves a file whose name ends in `.new`, which the next writing replaces, or [`remove_abandoned`]
+/// removes.
 #[derive(Debug)]
 pub struct NewFile {
     place: PathBuf,
@@ -20,6 +21,8 @@ impl NewFile {
         aside.push(".new");
         let aside = PathBuf::from(aside);
         let file = open(&aside, private)?;
+        // While it is written it is held: so it is told from one that was left behind. Not every file system can.
+        let _ = file.try_lock();
         Ok(Self { place: place.to_owned(), aside, out: Some(BufWriter::with_capacity(1 << 18, file)) })
     }
 
@@ -64,6 +67,20 @@ impl Drop for NewFile {
             let _ = fs::remove_file(&self.aside);
         }
     }
+}
+
+/// Removes the files in a folder that were begun under names that `is` knows, and that nobody writes any more.
+pub fn remove_abandoned(folder: &Path, is: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().and_then(|name| name.strip_suffix(".new")).is_some_and(&is)
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a whole file durably, or leaves what was there.
@@ -120,5 +137,19 @@ mod tests {
         write_durably(&place, b"two", false).unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"two");
         assert!(NewFile::create(&folder.path().join("no/such"), false).is_err());
+    }
+
+    #[test]
+    fn what_is_being_written_is_not_abandoned() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = NewFile::create(&folder.path().join("held"), true).unwrap();
+        for name in ["left.new", "other.new", "left"] {
+            fs::write(folder.path().join(name), b"half").unwrap();
+        }
+        remove_abandoned(folder.path(), |name| matches!(name, "held" | "left")).unwrap();
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["held.new", "left", "other.new"]);
+        drop(held);
     }
 }

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::medium::Hashing;
 use super::session::{Place, Session};
 use crate::custody::{self, Custody, FileError};
-use crate::files::{NewFile, sync_folder};
+use crate::files::{NewFile, remove_abandoned, sync_folder};
 use crate::store::{
     AppendError, CopyError, LastBackup, OpenError, ReadError, Restoration, RestrictedBlocks, RestrictedError, Store,
     mark_restored,
@@ -174,8 +174,12 @@ fn destination(store: &Store, to: &Path, at: Timestamp) -> Result<PathBuf, Backu
     if to.is_dir() {
         let name = store.identity().name.folded();
         let slug: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+        let begins = format!("{}-", slug.trim_matches('-'));
+        // A backup that was killed has left its file half-written, under a name that does not come again.
+        let abandoned = remove_abandoned(to, |name| name.starts_with(&begins) && name.ends_with(ENDING));
+        abandoned.map_err(|source| BackupError::Io { action: "tidying", path: to.to_owned(), source })?;
         let at: String = at.to_string().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-        let file = to.join(format!("{}-{at}Z{ENDING}", slug.trim_matches('-')));
+        let file = to.join(format!("{begins}{at}Z{ENDING}"));
         return if file.exists() { Err(BackupError::Exists(file)) } else { Ok(file) };
     }
     if to.exists() {
@@ -189,24 +193,48 @@ fn destination(store: &Store, to: &Path, at: Timestamp) -> Result<PathBuf, Backu
     }
 }
 
+/// What the names of folders with copies begin with; the number of the process follows.
+const STAGING: &str = ".backup-";
+
 /// Copies on their way into the file: a private folder in the ledger's, gone afterwards.
-struct Staged(PathBuf);
+struct Staged {
+    folder: PathBuf,
+    /// Held as long as it is in use.
+    _lock: File,
+}
 
 impl Staged {
     fn new(ledger: &Path) -> Result<Self, BackupError> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let folder = ledger.join(format!(".backup-{}", std::process::id()));
+        let folder = ledger.join(format!("{STAGING}{}", std::process::id()));
         let failed = |source| BackupError::Io { action: "making", path: folder.clone(), source };
-        // What a backup that was killed left behind.
-        let _ = fs::remove_dir_all(&folder);
+        Self::remove_abandoned(ledger);
         fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
-        Ok(Self(folder))
+        let lock = File::create_new(folder.join("lock")).map_err(failed)?;
+        // Where nothing can be locked, nothing is taken for abandoned either.
+        let _ = lock.try_lock();
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// What backups that were killed left behind. What can't be removed is in nobody's way.
+    fn remove_abandoned(ledger: &Path) {
+        for entry in fs::read_dir(ledger).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(STAGING) {
+                let lock = File::open(entry.path().join("lock"));
+                let _ = match lock {
+                    Ok(lock) if lock.try_lock().is_ok() => fs::remove_dir_all(entry.path()),
+                    Ok(_) => Ok(()),
+                    // It was killed before it held anything.
+                    Err(_) => fs::remove_dir(entry.path()),
+                };
+            }
+        }
     }
 
     /// An empty private file.
     fn file(&self, name: &str) -> Result<PathBuf, BackupError> {
         use std::os::unix::fs::OpenOptionsExt as _;
-        let path = self.0.join(name);
+        let path = self.folder.join(name);
         let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         made.map_err(|source| BackupError::Io { action: "making", path: path.clone(), source })?;
         Ok(path)
@@ -216,7 +244,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         // It holds copies of what is beside it, with the same modes.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

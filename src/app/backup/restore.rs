@@ -5,6 +5,12 @@ use super::*;
 /// The most bytes of a small file in a backup: everything but the databases.
 const SMALL: u64 = 1 << 20;
 
+/// Where a backup is unpacked, in the ledger's folder.
+const STAGING: &str = ".restore";
+
+/// In there, the names of what is put in place from there on: until the ledger is, that is not whole.
+const PLACING: &str = "placing";
+
 /// The most files: far more keys than a ledger has.
 const MOST_FILES: usize = 1_000_000;
 
@@ -102,25 +108,42 @@ pub fn newest(path: &Path) -> Result<PathBuf, RestoreError> {
 /// # Errors
 /// When the backup is not whole, when there is a ledger already, or the disk fails.
 pub fn restore(file: &Path, place: &Place) -> Result<Restored, RestoreError> {
+    let staging = place.folder().join(STAGING);
+    if place.database().exists() {
+        // All that a restoration that was killed may have left then.
+        let _ = fs::remove_dir_all(&staging);
+    } else {
+        take_back(&staging, place)?;
+    }
     for path in [place.database(), place.custody(), place.restricted()] {
         if path.exists() {
             return Err(RestoreError::Exists(path));
         }
     }
     make_private(place.folder())?;
-    let staging = place.folder().join(".restore");
-    // What a restoration that was killed left behind.
     let _ = fs::remove_dir_all(&staging);
     make_private(&staging)?;
     let done = unpack(file, &staging).and_then(|unpacked| put_in_place(file, unpacked, &staging, place));
-    // The error that is told is the first one.
-    let _ = fs::remove_dir_all(&staging);
     if done.is_err() && !place.database().exists() {
-        // Neither was there before.
-        let _ = fs::remove_dir_all(place.custody());
-        let _ = fs::remove_file(place.restricted());
+        // The error that is told is the first one.
+        let _ = take_back(&staging, place);
     }
+    let _ = fs::remove_dir_all(&staging);
     done
+}
+
+/// Removes what a restoration that did not come to its end has put in place: it says what that was.
+fn take_back(staging: &Path, place: &Place) -> Result<(), RestoreError> {
+    let Ok(names) = fs::read_to_string(staging.join(PLACING)) else { return Ok(()) };
+    for name in names.lines() {
+        let path = place.folder().join(name);
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("removing", &path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What was read and verified: databases in the staging folder, small files in memory.
@@ -225,15 +248,20 @@ fn put_in_place(file: &Path, unpacked: Unpacked, staging: &Path, place: &Place) 
     let custody: Vec<_> =
         custody.into_iter().map(|(path, bytes)| (path["custody/".len()..].to_owned(), bytes)).collect();
     let secrets = custody.iter().filter(|(path, _)| path.contains("/keys/")).count() as u64;
+    let mut placing: Vec<String> = databases.iter().filter(|name| *name != "ledger.db").cloned().collect();
     if !custody.is_empty() {
-        Custody::restore(&place.custody(), custody)?;
+        Custody::restore(&staging.join("custody"), custody)?;
+        placing.push("custody".into());
     }
     for (name, bytes) in plain {
-        let to = place.folder().join(&name);
-        if !to.exists() {
+        if !place.folder().join(&name).exists() {
+            let to = staging.join(&name);
             crate::files::write_durably(&to, &bytes, true).map_err(io("writing", &to))?;
+            placing.push(name);
         }
     }
+    let marker = staging.join(PLACING);
+    crate::files::write_durably(&marker, placing.join("\n").as_bytes(), true).map_err(io("writing", &marker))?;
     // What an earlier database left would be taken for this one's.
     for suffix in ["-wal", "-shm", "-journal"] {
         for database in [place.database(), place.restricted()] {
@@ -248,9 +276,8 @@ fn put_in_place(file: &Path, unpacked: Unpacked, staging: &Path, place: &Place) 
         }
     }
     // The ledger comes last: a folder with a ledger has everything else.
-    let mut databases = databases;
-    databases.sort_by_key(|name| name == "ledger.db");
-    for name in databases {
+    placing.push("ledger.db".into());
+    for name in placing {
         let to = place.folder().join(&name);
         fs::rename(staging.join(&name), &to).map_err(io("putting in place", &to))?;
     }

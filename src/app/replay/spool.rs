@@ -411,6 +411,69 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_goes_on_hands_out_what_is_not_recorded_yet_and_then_what_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool");
+        let mut spool = spilled(&path);
+        // Four are recorded, and the process dies.
+        assert_eq!(taken(&mut spool, 4), [1, 2, 3, 4]);
+        spool.keep().unwrap();
+        drop(spool);
+        for end in [4, 6, 8] {
+            let copy = folder.path().join(format!("from{end}"));
+            std::fs::copy(&path, &copy).unwrap();
+            let mut seen = Vec::new();
+            let resumed = Spool::resume(&copy, "made", end, |_| {}, |leaf| seen.push(leaf.position)).unwrap();
+            let mut resumed = resumed.unwrap();
+            assert_eq!((resumed.head(), &seen), (head(9), &(1..=9).collect::<Vec<_>>()));
+            resumed.push((10..=12).map(leaf).collect(), head(12)).unwrap();
+            assert_eq!(taken(&mut resumed, 11), (end + 1..=11).collect::<Vec<_>>());
+            // Again it dies; what is left is what was not handed out.
+            resumed.keep().unwrap();
+            drop(resumed);
+            let mut again = Spool::resume(&copy, "made", 11, |_| {}, |_| {}).unwrap().unwrap();
+            assert_eq!(taken(&mut again, 12), [12]);
+            assert!(!copy.exists());
+        }
+    }
+
+    #[test]
+    fn a_hole_is_a_hole_still_when_a_run_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool");
+        let mut spool = Spool::new(&path, "made", 0).unwrap();
+        spool.in_memory = 100;
+        let hole = Leaf { event: None, ..leaf(2) };
+        spool.push(vec![leaf(1), hole, leaf(3)], head(3)).unwrap();
+        assert_eq!(taken(&mut spool, 3), [1]);
+        spool.keep().unwrap();
+        drop(spool);
+        let mut resumed = Spool::resume(&path, "made", 1, |_| {}, |_| {}).unwrap().unwrap();
+        assert_eq!(taken(&mut resumed, 3), [0; 0]);
+        resumed.fill(leaf(2).event.unwrap());
+        assert_eq!(taken(&mut resumed, 3), [2, 3]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_spool_or_begins_behind_the_mirror_is_not_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool");
+        let resume = |end| Spool::resume(&path, "made", end, |_| {}, |_| {}).unwrap();
+        assert!(resume(0).is_none());
+        for bytes in [&b""[..], b"cimspl1\n", b"cimspl1\n\xff\xff\xff\xff", b"something else that is long enough"] {
+            std::fs::write(&path, bytes).unwrap();
+            assert!(resume(0).is_none());
+        }
+        let mut spool = Spool::new(&path, "made", 5).unwrap();
+        spool.in_memory = 100;
+        spool.push((6..=9).map(leaf).collect(), head(9)).unwrap();
+        spool.keep().unwrap();
+        drop(spool);
+        assert!(resume(3).is_none(), "positions 4 and 5 would be missing");
+        assert!(resume(5).is_some());
+    }
+
+    #[test]
     fn nothing_passes_a_hole_until_it_is_filled() {
         let folder = tempfile::tempdir().unwrap();
         let mut spool = Spool::new(&folder.path().join("spool"), "made", 0).unwrap();
