@@ -3,7 +3,7 @@
 mod import;
 mod verify;
 
-pub use import::{ImportError, Imported, import, recover};
+pub use import::{ImportError, Imported, import, recover, vouched};
 use verify::follow;
 pub use verify::{Held, Verified, VerifyError, open, verify};
 

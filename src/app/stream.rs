@@ -25,7 +25,7 @@ use crate::store::Store;
 use follower::{Fetch, Follower, fetch_object};
 use sources::{Sources, Trust};
 
-pub use verify::{StreamVerified, verify, verify_recorded};
+pub use verify::{StreamVerified, VouchError, verify, verify_recorded, vouched};
 
 /// How many chunks may wait between the thread that fetches and the one that verifies.
 const WAITING: usize = 16;

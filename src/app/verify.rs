@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::archive::{self, Held, Progress, VerifyError};
-use crate::archive::{ArchiveError, CarError};
+use super::archive::{self, Held, ImportError, Progress, VerifyError};
+use super::vouch::{Claims, Vouched};
+use crate::archive::{ArchiveError, CarError, Item};
 use crate::log::{Policy, SignedCheckpoint, VerifierKey};
 use crate::store::{DatabaseError, Demands, OpenError, Store};
 use crate::verify::{HeadToJudge, Layer, Report, judge_head};
@@ -111,13 +112,41 @@ pub struct ArchiveDemands<'a> {
     pub policy: Option<&'a Policy>,
 }
 
-/// Verifies an archive. Its damage is in the report; an error is only what keeps the file from being opened.
+/// What an archive was found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveVerified {
+    /// What was found.
+    pub report: Report,
+    /// What it is; absent where something is wrong.
+    pub archive: Option<archive::Verified>,
+    /// Who vouches for what; absent where something is wrong, and for a part, whose beginning would be needed.
+    pub acts: Option<Vouched>,
+}
+
+/// Verifies an archive. Its damage is in the report; an error is only what keeps the file from being opened, or the disk from
+/// holding a copy of it.
 pub fn archive(
     path: &Path,
     demands: &ArchiveDemands<'_>,
     progress: Progress<'_>,
-) -> Result<(Report, Option<archive::Verified>), VerifyError> {
-    Ok(archive_from(archive::open(path)?, demands, progress))
+) -> Result<ArchiveVerified, ImportError> {
+    let mut claims = Claims::default();
+    let visit = |item: &Item<'_>| {
+        if let Item::Event { envelope, .. } = item {
+            claims.see(envelope.event_type, envelope.actor);
+        }
+    };
+    let (mut report, archive) = examine(archive::open(path)?, demands, progress, visit);
+    let mut acts = None;
+    if let Some(verified) = archive.as_ref().filter(|verified| verified.first == 1 && report.ok()) {
+        let vouched = match claims.unsigned() {
+            Some(unsigned) => unsigned,
+            None => archive::vouched(path, &mut |done| progress(done, verified.last))?,
+        };
+        vouched.tell(&mut report);
+        acts = Some(vouched);
+    }
+    Ok(ArchiveVerified { report, archive, acts })
 }
 
 /// Verifies an archive that is read from anywhere. It ends at the first thing that is wrong.
@@ -126,6 +155,15 @@ pub fn archive_from(
     demands: &ArchiveDemands<'_>,
     progress: Progress<'_>,
 ) -> (Report, Option<archive::Verified>) {
+    examine(input, demands, progress, |_| {})
+}
+
+fn examine(
+    input: impl Read,
+    demands: &ArchiveDemands<'_>,
+    progress: Progress<'_>,
+    mut visit: impl FnMut(&Item<'_>),
+) -> (Report, Option<archive::Verified>) {
     let held = Held { key: demands.key, against: demands.against };
     let mut events = 0;
     let mut report = Report::new(1);
@@ -133,7 +171,11 @@ pub fn archive_from(
         events = done;
         progress(done, all);
     };
-    let verified = match archive::verify(input, held, &mut told, |_| Ok(())) {
+    let look = |item: &Item<'_>| {
+        visit(item);
+        Ok(())
+    };
+    let verified = match archive::verify(input, held, &mut told, look) {
         Ok(verified) => verified,
         Err(error) => {
             report.events = events;

@@ -1,15 +1,19 @@
 //! Who vouches for a whole history: which acts their actors signed, which they only claim, and whether what had to be
 //! signed is.
 
+mod passing;
+
 use std::collections::{BTreeSet, HashMap};
 
 use cid::Cid;
+
+pub use passing::{Claims, Passing, PassingError};
 
 use super::attest::{Signature, Verdict, signatures};
 use crate::events::{Actor, EventData};
 use crate::ledger::{Entity, EntityRef, Standing, ViewError, is_about_the_ledgers_key};
 use crate::store::{ReadError, Recorded, Store};
-use crate::verify::{Layer, Problem};
+use crate::verify::{Layer, Problem, Report};
 
 /// What one actor did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +47,13 @@ impl Vouched {
     #[must_use]
     pub fn signed(&self) -> u64 {
         self.actors.iter().map(|tally| tally.signed).sum()
+    }
+
+    /// Adds what is wrong to a report.
+    pub fn tell(&self, report: &mut Report) {
+        for it in &self.problems {
+            report.add(it.layer, it.position, it.cid, it.what.clone());
+        }
     }
 
     /// How many events only claim their actor.

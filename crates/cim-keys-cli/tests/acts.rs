@@ -86,6 +86,52 @@ fn an_act_is_signed_with_a_key_that_only_its_actor_opens() {
 }
 
 #[test]
+fn who_signed_what_is_said_of_an_archive_and_of_a_stream_too() {
+    let place = place();
+    let (_, issuing) = place.passphrase_flags();
+    let archive = |name: &str| {
+        place.run(&["export", "car", name]).json();
+        place.run(&["verify", name]).json().remove(0)
+    };
+    // Without a signature in it everybody only claims.
+    let unsigned = archive("unsigned.car")["acts"].clone();
+    assert_eq!((&unsigned["signed"], &unsigned["signatures"]), (&0.into(), &0.into()));
+    assert_eq!(unsigned["claimed"], verified(&place)["acts"]["claimed"]);
+
+    enroll(&place, ADA, "ada", &[]);
+    let acts = signed_by(&place, ADA, "ada", &["role", "add", "Officer"]).json();
+    let revoke = [
+        "key",
+        "revoke",
+        "Ada Lovelace (acts)",
+        "--reason",
+        "key-compromise",
+        "--invalid-since",
+        "2020-01-01",
+        "--yes",
+    ];
+    place.run(&revoke).json();
+    place.run(&["role", "add", "Auditor", "--actor", ADA]).json();
+    place.run(&["log", "checkpoint", "--sign", &issuing]).json();
+    let ours = verified(&place)["acts"].clone();
+    assert_eq!(
+        (&ours["signatures"], &ours["signed"], ours["void"].as_array().unwrap().len()),
+        (&1.into(), &0.into(), 1)
+    );
+    assert_eq!(archive("acme.car")["acts"], ours);
+    let part = place.run(&["export", "car", "part.car", "--since", &acts[0]["position"].to_string()]);
+    part.json();
+    assert_eq!(place.run(&["verify", "part.car"]).json()[0]["acts"], Value::Null);
+
+    let Some(server) = cim_keys_testkit::NatsServer::run() else { return };
+    let url = server.url();
+    place.run(&["sync", "--once", "--url", &url]).json();
+    let key = place.run(&["log", "public-key"]).json()[0]["key"].as_str().unwrap().to_owned();
+    let stream = place.run(&["verify", "--from", "nats", "--key", &key, "--url", &url]).json().remove(0);
+    assert_eq!((&stream["ok"], &stream["acts"]), (&true.into(), &ours));
+}
+
+#[test]
 fn a_key_in_a_shared_compartment_or_a_login_key_signs_nothing() {
     let place = place();
     let ada = format!("person:{ADA}");

@@ -9,6 +9,7 @@ use cid::Cid;
 use super::{Held, Progress, Verified, VerifyError, follow, open};
 use crate::app::log::{LogError, key_chain, own_keys};
 use crate::app::session::Place;
+use crate::app::vouch::{Passing, PassingError, Vouched};
 use crate::archive::{ArchiveReader, Contents, Item};
 use crate::events::KeyEvent;
 use crate::ipld_support::ContentAddressedEvent;
@@ -48,6 +49,9 @@ pub enum ImportError {
     /// A checkpoint could not be kept.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointStoreError),
+    /// The events could not be put aside, to be asked who signed them.
+    #[error(transparent)]
+    Passing(#[from] PassingError),
     /// A new mirror needs a key that its user got on another way.
     #[error(
         "there is no mirror yet, and a new one is pinned to the ledger's key: give it with --key, as `cim-keys log public-key` printed it"
@@ -237,6 +241,20 @@ fn take<'a>(
         follower.keep_checkpoint(checkpoint)?;
     }
     Ok((target, new))
+}
+
+/// Who signed what in an archive of a whole history that holds.
+///
+/// # Errors
+/// When it can't be read, or there is no room for a copy of it.
+pub fn vouched(file: &Path, progress: &mut dyn FnMut(u64)) -> Result<Vouched, ImportError> {
+    let mut reader = ArchiveReader::new(open(file)?).map_err(VerifyError::from)?;
+    let contents = reader.contents().clone();
+    let mut passing = Passing::new()?;
+    while let Some(Item::Event { position, cid, block, .. }) = reader.next_item().map_err(VerifyError::from)? {
+        passing.push(ready(position, cid, block, &contents)?)?;
+    }
+    Ok(passing.vouched(progress)?)
 }
 
 fn ready(position: u64, cid: Cid, block: &[u8], contents: &Contents) -> Result<ReadyEvent, ImportError> {

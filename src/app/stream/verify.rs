@@ -7,9 +7,11 @@ use super::sources::Sources;
 use super::{Flow, LedgerStream, Step};
 use crate::adapters::message::{MessageReader, StreamMessage};
 use crate::adapters::stream_reader::StreamReadError;
+use crate::app::vouch::{Claims, Passing, PassingError, Vouched};
 use crate::events::KeyEvent;
-use crate::ipld_support::decode_block;
-use crate::log::{KeyChain, PublishedEvent, PublishedHistory, SignedCheckpoint, VerifierKey};
+use crate::ipld_support::{ContentAddressedEvent, DecodeError, decode_block};
+use crate::log::{History, KeyChain, PublishedEvent, PublishedHistory, SignedCheckpoint, VerifierKey};
+use crate::store::ReadyEvent;
 use crate::verify::{Layer, Report};
 
 /// What a verified stream was found to hold.
@@ -33,6 +35,8 @@ pub struct StreamVerified {
     pub given_up: u64,
     /// The keys from the trusted one on, each with the smallest head that it signs.
     pub keys: Vec<(u64, VerifierKey)>,
+    /// Who claims to have acted; [`vouched`] says who signed.
+    pub claims: Claims,
 }
 
 /// Verifies the whole history that a stream has of a ledger: every message, content identifier, canonical form, order,
@@ -48,12 +52,12 @@ pub fn verify(
 ) -> Result<StreamVerified, StreamReadError> {
     let state = stream.state()?;
     let mut verifier = Verifier::new(stream.keys(), held);
-    let Verifier { history, report } = &mut verifier;
+    let Verifier { history, report, claims } = &mut verifier;
     stream.follow(1, history, &mut |_, step| {
         if let Step::Closed(closed) = &step {
             progress(closed.head.sequence.saturating_sub(state.first), state.messages);
         }
-        decode(step, report);
+        decode(step, report, claims);
         Ok::<_, StreamReadError>(Flow::On)
     })?;
     Ok(verifier.finish())
@@ -71,11 +75,11 @@ pub fn verify_recorded(
 ) -> Result<StreamVerified, StreamReadError> {
     let recording = Recording(recorded);
     let mut verifier = Verifier::new(KeyChain::new(key.clone()), held);
-    let Verifier { history, report } = &mut verifier;
+    let Verifier { history, report, claims } = &mut verifier;
     let sources = Sources::single(messages.clone());
     let mut follower = Follower { from: &recording, sources: &sources, history, late: None };
     follower.chunk(recorded, &mut |_, step| {
-        decode(step, report);
+        decode(step, report, claims);
         Ok::<_, StreamReadError>(Flow::On)
     })?;
     Ok(verifier.finish())
@@ -85,17 +89,18 @@ pub fn verify_recorded(
 struct Verifier {
     history: PublishedHistory,
     report: Report,
+    claims: Claims,
 }
 
 impl Verifier {
     fn new(keys: KeyChain, held: Vec<SignedCheckpoint>) -> Self {
         let mut history = PublishedHistory::new(Some(keys));
         held.into_iter().for_each(|checkpoint| history.hold_to(checkpoint));
-        Self { history, report: Report::new(1) }
+        Self { history, report: Report::new(1), claims: Claims::default() }
     }
 
     fn finish(self) -> StreamVerified {
-        let Self { mut history, mut report } = self;
+        let Self { mut history, mut report, claims } = self;
         history.finish();
         for problem in history.problems() {
             report.add(Layer::Stream, problem.position, problem.cid.as_deref().copied(), problem.to_string());
@@ -110,6 +115,7 @@ impl Verifier {
             parked: history.parked().collect(),
             signed: history.signed(),
             unreached: history.unreached().collect(),
+            claims,
             given_up: history.given_up(),
             keys: history.chain().map_or_else(Vec::new, |chain| chain.keys().to_vec()),
             report,
@@ -118,15 +124,68 @@ impl Verifier {
 }
 
 /// Whether what a step brings reads as the event that it says it is.
-fn decode(step: Step, report: &mut Report) {
+fn decode(step: Step, report: &mut Report, claims: &mut Claims) {
     let events: Vec<PublishedEvent> = match step {
         Step::Closed(closed) => closed.leaves.into_iter().filter_map(|leaf| leaf.event).collect(),
         Step::Late(event) => vec![event],
     };
     for event in events {
-        if let Err(error) = decode_block::<KeyEvent>(&event.block) {
-            let what = format!("the event does not decode: {error}");
-            report.add(Layer::Block, Some(event.position), Some(event.cid), what);
+        match decode_block::<KeyEvent>(&event.block) {
+            Ok(decoded) => claims.see(decoded.event_type(), &decoded.actor.to_string()),
+            Err(error) => {
+                let what = format!("the event does not decode: {error}");
+                report.add(Layer::Block, Some(event.position), Some(event.cid), what);
+            }
         }
     }
+}
+
+/// Who signed what in a stream that was verified and holds, as far as its beginning is there and nothing is parked. Where
+/// there are signatures the stream is read once more.
+///
+/// # Errors
+/// When the stream can't be read, or there is no room for a copy of its events.
+pub fn vouched(
+    stream: &LedgerStream,
+    verified: &StreamVerified,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Option<Vouched>, VouchError> {
+    if !verified.report.ok() || !verified.parked.is_empty() {
+        return Ok(None);
+    }
+    if let Some(unsigned) = verified.claims.unsigned() {
+        return Ok(Some(unsigned));
+    }
+    let mut passing = Passing::new()?;
+    let mut history = PublishedHistory::from_head(History::new().forgetful(), None, Some(stream.keys()));
+    stream.follow(1, &mut history, &mut |_, step| {
+        let Step::Closed(closed) = step else { return Ok(Flow::On) };
+        for PublishedEvent { cid, aggregate, block, .. } in closed.leaves.into_iter().filter_map(|leaf| leaf.event) {
+            let event = ContentAddressedEvent::decode(block)
+                .map_err(|source| VouchError::Event { cid: Box::new(cid), source })?;
+            passing.push(ReadyEvent { event, aggregate })?;
+        }
+        Ok::<_, VouchError>(Flow::On)
+    })?;
+    Ok(Some(passing.vouched(&mut |done| progress(done, verified.last))?))
+}
+
+/// Why nobody can say who signed what in a stream.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VouchError {
+    /// The stream could not be read again.
+    #[error(transparent)]
+    Stream(#[from] StreamReadError),
+    /// The events could not be put aside.
+    #[error(transparent)]
+    Passing(#[from] PassingError),
+    /// An event reads no more.
+    #[error("the event {cid} does not read: {source}")]
+    Event {
+        /// Which.
+        cid: Box<Cid>,
+        /// What is wrong.
+        source: DecodeError,
+    },
 }

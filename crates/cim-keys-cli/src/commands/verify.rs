@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
+use cim_keys::app::archive::{ImportError, VerifyError};
 use cim_keys::app::attest::Signature;
 use cim_keys::app::session::{Place, Session};
-use cim_keys::app::verify::{self, Anchor, ArchiveDemands, Verified};
+use cim_keys::app::verify::{self, Anchor, ArchiveDemands, ArchiveVerified, Verified};
 use cim_keys::app::vouch::{self, Tally, Vouched};
 use cim_keys::log::{Policy, SignedCheckpoint};
 use cim_keys::store::{Demands, Extent, Store};
@@ -150,9 +151,7 @@ fn verify_and_vouch(
     }
     let last = report.last;
     let vouched = vouch::vouched(store, &mut |done| progress(done, last))?;
-    for it in &vouched.problems {
-        report.add(it.layer, it.position, it.cid, it.what.clone());
-    }
+    vouched.tell(report);
     Ok((verified, Some(vouched)))
 }
 
@@ -181,7 +180,7 @@ fn report_json(report: &Report) -> Value {
     })
 }
 
-fn acts_json(vouched: &Vouched) -> Value {
+pub(super) fn acts_json(vouched: &Vouched) -> Value {
     let actor = |it: &Tally| json!({ "actor": it.actor, "name": it.name, "signed": it.signed, "claimed": it.claimed });
     let void = |it: &Signature| json!({ "position": it.position, "cid": it.cid.to_string(), "problem": signatures::problem(&it.verdict) });
     json!({
@@ -192,7 +191,7 @@ fn acts_json(vouched: &Vouched) -> Value {
 }
 
 /// Says who signed what, and who is only said to have acted.
-fn tell_acts(vouched: &Vouched, ui: Ui) -> Result {
+pub(super) fn tell_acts(vouched: &Vouched, ui: Ui) -> Result {
     let (signed, claimed) = (vouched.signed(), vouched.claimed());
     ui.line(format_args!(
         "Of {} acts their actors have signed {signed}; {claimed} only claim their actor.",
@@ -301,10 +300,14 @@ fn archive(file: &Path, args: &VerifyArgs, ui: Ui) -> Result {
     let against = args.against.as_deref().map(read_checkpoint).transpose()?;
     let policy = policy(args, None)?;
     let demands = ArchiveDemands { key: key.as_ref(), against: against.as_ref(), policy: policy.as_ref() };
-    let (report, verified) = with_bar(ui, |progress| verify::archive(file, &demands, progress))
-        .map_err(|error| CliError::usage(error.to_string()))?;
+    let verified = with_bar(ui, |progress| verify::archive(file, &demands, progress));
+    let ArchiveVerified { report, archive: verified, acts } = verified.map_err(|error| match error {
+        ImportError::Verify(VerifyError::Open { .. }) => CliError::usage(error.to_string()),
+        _ => CliError::failed("the archive could not be verified").because(&error),
+    })?;
     let mut object = report_json(&report);
     object["source"] = "archive".into();
+    object["acts"] = acts.as_ref().map(acts_json).into();
     object["policy"] = policy.is_some().then(|| policy_json(&report)).into();
     if let Some(verified) = &verified {
         object["head"] = verified.head.to_string().into();
@@ -319,6 +322,10 @@ fn archive(file: &Path, args: &VerifyArgs, ui: Ui) -> Result {
     ui.line(format_args!("head         {}", verified.head))?;
     ui.line(format_args!("checkpoints  {} agree with the events", verified.checkpoints.len()))?;
     tell_unknown(&report, ui)?;
+    match &acts {
+        Some(acts) => tell_acts(acts, ui)?,
+        None => ui.line("Who signed what is said for a whole history only: this is a part of one.")?,
+    }
     match verified.signed {
         Some(size) => ui.line(format_args!("signed       up to event {size}, with the key that was given")),
         None => ui.line("No key was given, so nothing says whose archive it is: add --key."),

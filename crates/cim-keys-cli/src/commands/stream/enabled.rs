@@ -8,7 +8,8 @@ use cim_keys::adapters::stream_reader::{StreamReadError, StreamReader};
 use cim_keys::app::reconcile::{Differences, ReconcileError, Reconciler};
 use cim_keys::app::replay::{ReplayError, Replayed, Replica};
 use cim_keys::app::session::Place;
-use cim_keys::app::stream::{self, LedgerStream, StreamVerified};
+use cim_keys::app::stream::{self, LedgerStream, StreamVerified, VouchError};
+use cim_keys::app::vouch::Vouched;
 use cim_keys::config::NatsConfig;
 use cim_keys::log::{SignedCheckpoint, VerifierKey};
 use cim_keys::store::Store;
@@ -19,6 +20,7 @@ use tokio::runtime::Runtime;
 pub(crate) use super::follow::run as follow;
 
 use super::super::log::{read_checkpoint, read_key, told as log_told};
+use super::super::verify::{acts_json, tell_acts};
 use super::{ReconcileArgs, ReplayArgs, StreamArgs};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
@@ -98,12 +100,29 @@ pub(crate) fn verify(args: &StreamArgs, key: Option<&str>, against: Option<&Path
         bar.set_length(all);
         bar.set_position(done);
     });
+    let mut verified = verified.map_err(|error| read_told(&error))?;
+    let acts = stream::vouched(&stream, &verified, &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
     bar.finish_and_clear();
-    let verified = verified.map_err(|error| read_told(&error))?;
-    tell_verified(&verified, &config, against.as_ref(), ui)
+    let acts = acts.map_err(|error| match &error {
+        VouchError::Stream(error) => read_told(error),
+        error => CliError::failed("who signed what could not be looked at").because(error),
+    })?;
+    if let Some(acts) = &acts {
+        acts.tell(&mut verified.report);
+    }
+    tell_verified(&verified, acts.as_ref(), &config, against.as_ref(), ui)
 }
 
-fn tell_verified(verified: &StreamVerified, config: &NatsConfig, against: Option<&SignedCheckpoint>, ui: Ui) -> Result {
+fn tell_verified(
+    verified: &StreamVerified,
+    acts: Option<&Vouched>,
+    config: &NatsConfig,
+    against: Option<&SignedCheckpoint>,
+    ui: Ui,
+) -> Result {
     let report = &verified.report;
     let unreached = verified.unreached.first();
     let ok = report.ok() && unreached.is_none();
@@ -117,6 +136,7 @@ fn tell_verified(verified: &StreamVerified, config: &NatsConfig, against: Option
     ui.object(&json!({
         "ok": ok, "events": report.events, "problems": problems, "stream": config.stream_name.as_str(),
         "heads": verified.heads, "last": verified.last, "signed": (verified.signed > 0).then_some(verified.signed),
+        "acts": acts.map(acts_json),
         "parked": parked, "unclosed": verified.unclosed, "given_up": verified.given_up,
         "keys": verified.keys.iter().map(|(from, key)| json!({ "from": from, "key": key.to_string() })).collect::<Vec<_>>(),
     }))?;
@@ -147,6 +167,9 @@ fn tell_verified(verified: &StreamVerified, config: &NatsConfig, against: Option
     }
     if let Some(against) = against {
         ui.line(format_args!("The history continues the checkpoint of {} events that was given.", against.size()))?;
+    }
+    if let Some(acts) = acts {
+        tell_acts(acts, ui)?;
     }
     for (from, key) in verified.keys.iter().skip(1) {
         ui.line(format_args!("From event {from} on it goes on under the key {key}."))?;

@@ -1,0 +1,130 @@
+//! Histories that are at hand only in passing, in an archive or a stream: the same is asked of them as of a ledger, in a
+//! mirror of them that lasts no longer than the question.
+
+use std::io;
+
+use super::{Tally, Vouched, vouched};
+use crate::app::session::Place;
+use crate::events::EventData;
+use crate::log::{InvalidKey, KeyChain};
+use crate::store::{AppendError, CreateError, Mirror, MirrorError, ReadError, ReadyEvent};
+
+/// Events recorded in one transaction.
+const BATCH: usize = 5_000;
+
+/// Why nobody can say who signed what.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassingError {
+    /// There is no room for the copy.
+    #[error("the events could not be put into a temporary file: {0}")]
+    Io(#[from] io::Error),
+    /// The ledger's first key does not read.
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
+    /// The copy could not be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The copy did not take the events.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// The copy could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Who claims to have acted, counted while a history passes by, and whether there is any signature to be judged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    vouched: Vouched,
+    index: std::collections::HashMap<String, usize>,
+    /// Whether something is signed, or had to be.
+    judged: bool,
+}
+
+impl Claims {
+    /// Counts an event.
+    pub fn see(&mut self, event_type: &str, actor: &str) {
+        match event_type {
+            "EventAttested" => {
+                self.judged = true;
+                return;
+            }
+            "SignaturesRequired" => self.judged = true,
+            _ => {}
+        }
+        let index = match self.index.get(actor) {
+            Some(&index) => index,
+            None => {
+                let index = self.vouched.actors.len();
+                self.vouched.actors.push(Tally { actor: actor.to_owned(), name: None, signed: 0, claimed: 0 });
+                self.index.insert(actor.to_owned(), index);
+                index
+            }
+        };
+        self.vouched.actors[index].claimed += 1;
+    }
+
+    /// What there is to say, where nothing is signed and nothing had to be: then nothing has to be judged.
+    #[must_use]
+    pub fn unsigned(&self) -> Option<Vouched> {
+        (!self.judged).then(|| self.vouched.clone())
+    }
+}
+
+/// A mirror of a history that passes by.
+pub struct Passing {
+    folder: tempfile::TempDir,
+    mirror: Option<Mirror>,
+    batch: Vec<ReadyEvent>,
+    next: u64,
+}
+
+impl Passing {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// When there is no room for temporary files.
+    pub fn new() -> Result<Self, PassingError> {
+        let folder = tempfile::Builder::new().prefix("cim-keys-verify-").tempdir()?;
+        Ok(Self { folder, mirror: None, batch: Vec::new(), next: 1 })
+    }
+
+    /// Adds the next event of a history that holds, from the first one on.
+    ///
+    /// # Errors
+    /// When the disk fails, or it is none.
+    pub fn push(&mut self, event: ReadyEvent) -> Result<(), PassingError> {
+        if self.mirror.is_none() {
+            let EventData::LedgerCreated(created) = &event.event.event.data else {
+                let error = AppendError::Encoding("the first event is no LedgerCreated".into());
+                return Err(CreateError::from(error).into());
+            };
+            let key = KeyChain::of_ledger(created)?.current().clone();
+            let place = Place::new(self.folder.path().join("mirror"), self.folder.path().join("tokens"));
+            std::fs::create_dir(place.folder())?;
+            self.mirror = Some(Mirror::create(place.options(), event, &key)?);
+            self.next = 2;
+            return Ok(());
+        }
+        self.batch.push(event);
+        if self.batch.len() == BATCH { self.record() } else { Ok(()) }
+    }
+
+    fn record(&mut self) -> Result<(), PassingError> {
+        let batch = std::mem::take(&mut self.batch);
+        if let Some(mirror) = &self.mirror {
+            self.next += mirror.record(self.next, batch, Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// Who vouches for what in it.
+    ///
+    /// # Errors
+    /// When the copy can't be written or read.
+    pub fn vouched(mut self, progress: &mut dyn FnMut(u64)) -> Result<Vouched, PassingError> {
+        self.record()?;
+        Ok(self.mirror.as_ref().map_or_else(|| Ok(Vouched::default()), |mirror| vouched(mirror.store(), progress))?)
+    }
+}
