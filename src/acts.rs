@@ -2,5 +2,6 @@
 
 pub mod keys;
 mod nkey;
+pub mod xkey;
 
 pub use nkey::{InvalidNkey, check_public as check_public_nkey};

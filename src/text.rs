@@ -210,8 +210,8 @@ texts! {
     /// A public key in its standard text form: an nkey (`UABC…`), or the base64 (RFC 4648) of a DER
     /// SubjectPublicKeyInfo (RFC 5280), which `base64 -d | openssl pkey -pubin -inform DER` reads. Algorithm and encoding stand beside it.
     PublicKey = "public key", parse_public_key;
-    /// An age recipient: `age1…`.
-    Recipient = "age recipient", parse_recipient;
+    /// Whom something is sealed to: an age recipient (`age1…`), or a curve key of NATS (`X…`).
+    Recipient = "recipient", parse_recipient;
     /// Lower-case hexadecimal, 2 to 128 digits, an even number: a fingerprint, a serial number.
     Hex = "hexadecimal text", parse_hex;
     /// A distinguished name in text (RFC 4514): 1 to 1,000 characters on one line.
@@ -231,6 +231,14 @@ impl Name {
     #[must_use]
     pub fn folded(&self) -> String {
         self.0.chars().flat_map(char::to_lowercase).nfc().collect()
+    }
+}
+
+impl Recipient {
+    /// Whether it is a curve key of NATS (`X…`) and no age recipient.
+    #[must_use]
+    pub fn is_curve_key(&self) -> bool {
+        self.0.starts_with('X')
     }
 }
 
@@ -373,10 +381,15 @@ fn parse_public_key(text: &str) -> Result<String, String> {
 
 fn parse_recipient(text: &str) -> Result<String, String> {
     let alphabet = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    if text.starts_with("age1") && (8..=4_096).contains(&text.len()) && text.bytes().all(alphabet) {
+    let age = text.starts_with("age1") && (8..=4_096).contains(&text.len()) && text.bytes().all(alphabet);
+    // Whether the checksum of a curve key holds is seen where something is sealed to it.
+    let curve = text.starts_with('X')
+        && text.len() == 56
+        && text.bytes().all(|b| b.is_ascii_uppercase() || matches!(b, b'2'..=b'7'));
+    if age || curve {
         Ok(text.to_owned())
     } else {
-        Err("a public age recipient, which begins with age1, is needed".into())
+        Err("a public age recipient, which begins with age1, or a public curve key of NATS (X…) is needed".into())
     }
 }
 

@@ -9,6 +9,7 @@ use cim_keys::delivery::{Head, ParkedEvent};
 use cim_keys::ipld_support::{ContentAddressedEvent, canonical_bytes, generate_cid, to_dag_json};
 use cim_keys::queue::FileQueue;
 use cim_keys_testkit::samples;
+use serde_json::json;
 
 #[test]
 fn every_sample_is_a_seed() {
@@ -24,6 +25,9 @@ fn every_sample_is_a_seed() {
     seeds.push(("config/example".to_owned(), cim_keys::config::Config::example().into_bytes()));
     seeds.push(("queue/samples".to_owned(), queue_lines()));
     seeds.push(("head/plain".to_owned(), head()));
+    seeds.extend(claims().map(|(kind, claims)| (format!("jwt/{kind}"), claims.into_bytes())));
+    seeds.push(("creds/whole".to_owned(), CREDS.into()));
+    seeds.push(("creds/windows".to_owned(), CREDS.replace('\n', "\r\n").into_bytes()));
     for (name, content) in seeds {
         let seed = folder.join(&name);
         std::fs::create_dir_all(seed.parent().unwrap()).unwrap();
@@ -35,6 +39,73 @@ fn every_sample_is_a_seed() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(targets.join(format!("{name}.rs")).exists(), "there is no fuzz target {name}");
     }
+}
+
+/// Credentials as the target takes them: it puts a token and a seed of its own where these words stand.
+const CREDS: &str = "-----BEGIN NATS USER JWT-----\n$JWT\n------END NATS USER JWT------\n\n\
+    ************************* IMPORTANT *************************\n\n\
+    -----BEGIN USER NKEY SEED-----\n$SEED\n------END USER NKEY SEED------\n";
+
+/// Claims of each kind of token, with most of what they can say; the target signs them.
+fn claims() -> impl Iterator<Item = (&'static str, String)> {
+    let key = |pair: nkeys::KeyPair| pair.public_key();
+    let (operator, account, user) =
+        (key(nkeys::KeyPair::new_operator()), key(nkeys::KeyPair::new_account()), key(nkeys::KeyPair::new_user()));
+    let permissions = json!({ "pub": { "allow": ["a.>"], "deny": ["a.b"] }, "sub": { "allow": ["q work"] }, "resp": { "max": 1, "ttl": 5 } });
+    let limits = json!({
+        "subs": -1, "data": -1, "payload": 1024, "imports": -1, "exports": -1, "wildcards": true, "conn": 10, "leaf": -1,
+        "mem_storage": 1, "disk_storage": -1, "streams": 3, "consumer": -1,
+        "tiered_limits": { "R3": { "disk_storage": 5, "streams": -1, "max_bytes_required": true } }
+    });
+    let bodies = [
+        (
+            "operator",
+            &operator,
+            &operator,
+            json!({
+                "signing_keys": [operator], "account_server_url": "nats://a", "operator_service_urls": ["nats://a:4222"],
+                "system_account": account, "assert_server_version": "2.10.0", "strict_signing_key_usage": true
+            }),
+        ),
+        (
+            "account",
+            &operator,
+            &account,
+            json!({
+                "imports": [{ "name": "i", "subject": "a.*", "account": account, "token": "t", "local_subject": "b.$1", "type": "stream" }],
+                "exports": [{
+                    "name": "e", "subject": "s.>", "type": "service", "token_req": true, "revocations": { "*": 9 },
+                    "response_type": "Stream", "service_latency": { "sampling": "headers", "results": "l" }, "account_token_position": 2
+                }],
+                "limits": limits, "default_permissions": permissions, "revocations": { user.clone(): 7 },
+                "signing_keys": [account, { "kind": "user_scope", "key": account, "role": "r", "template": permissions, "description": "d" }],
+                "mappings": { "m": [{ "subject": "n", "weight": 50, "cluster": "c" }] },
+                "authorization": { "auth_users": [user], "allowed_accounts": ["*"] },
+                "trace": { "dest": "t", "sampling": 10 }, "cluster_traffic": "owner", "description": "d", "info_url": "u"
+            }),
+        ),
+        (
+            "user",
+            &account,
+            &user,
+            json!({
+                "pub": permissions["pub"], "sub": permissions["sub"], "src": ["192.0.2.0/24"], "subs": -1, "data": -1, "payload": -1,
+                "times": [{ "start": "08:00:00", "end": "17:00:00" }], "times_location": "Europe/Zurich", "bearer_token": true,
+                "allowed_connection_types": ["MQTT"], "issuer_account": account, "tags": ["a:b"]
+            }),
+        ),
+        ("activation", &account, &account, json!({ "subject": "s.>", "kind": "service", "issuer_account": account })),
+        ("generic", &operator, &operator, json!({ "accounts": [account], "n": [1, true, null, "x"] })),
+    ];
+    let claims = bodies.map(|(kind, issuer, subject, mut nats)| {
+        nats["type"] = kind.into();
+        nats["version"] = 2.into();
+        let claims = json!({
+            "jti": "J", "iat": 1_700_000_000, "exp": 1_800_000_000, "iss": issuer, "name": kind, "sub": subject, "nats": nats
+        });
+        (kind, claims.to_string())
+    });
+    claims.into_iter()
 }
 
 /// The lines of a queue as the target takes them: without the header, and without their checksums.

@@ -299,6 +299,14 @@ impl PrivateKey {
         }
     }
 
+    /// The key as X25519, if it is a curve key.
+    pub(super) const fn as_x25519(&self) -> Option<&x25519_dalek::StaticSecret> {
+        match &self.0 {
+            Inner::Curve(key) => Some(key),
+            _ => None,
+        }
+    }
+
     /// Signs bytes. Ed25519 gives 64 bytes (RFC 8032); P-256 hashes with SHA-256 and gives a DER `ECDSA-Sig-Value`
     /// (RFC 3279), without randomness (RFC 6979).
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UseError> {

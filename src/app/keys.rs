@@ -10,7 +10,8 @@ use crate::acts::check_public_nkey;
 use crate::acts::keys::{
     GenerateError, KeyKind, ParseError, PrivateKey, PublicFacts, UseError, VerifyError, public_facts,
 };
-use crate::custody::{Custody, SealError, SecretBytes, Unlocked, seal_to};
+use crate::acts::xkey::{SealToError, seal_to};
+use crate::custody::{Custody, SealError, SecretBytes, Unlocked};
 use crate::events::{
     EndsBeforeItBegins, KeyEncoding, KeyGenerated, KeyImported, KeyPurpose, NkeyKind, Party, Validity,
 };
@@ -24,6 +25,9 @@ use crate::time::Timestamp;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
+    /// It could not be sealed to whom it was to go.
+    #[error(transparent)]
+    SealTo(#[from] SealToError),
     /// Something that was named is not there.
     #[error(transparent)]
     Lookup(#[from] LookupError),
@@ -375,7 +379,7 @@ pub fn revoke(
 /// Where a private key goes that leaves custody.
 #[derive(Debug, Clone)]
 pub enum Destination {
-    /// Sealed to an age recipient.
+    /// Sealed to an age recipient or a curve key of NATS.
     Sealed(Recipient),
     /// Unencrypted.
     Plain,
@@ -384,7 +388,7 @@ pub enum Destination {
 /// A private key that left custody.
 #[derive(Debug)]
 pub struct Exported {
-    /// The file: an age file, or the key in its standard format.
+    /// The file: a sealed one ([`seal_to`]), or the key in its standard format.
     pub content: SecretBytes,
     /// What was recorded.
     pub recorded: Vec<AppendedEvent>,

@@ -26,7 +26,7 @@
 //! | owner | the organisation, when there is exactly one | a key that belongs to nobody is nobody's duty |
 //! | rotation | the old key is retired at once | a time in which both are good has to be wanted: `--retire-at` |
 //! | reason for a revocation | none; it has to be given | consumers treat `key-compromise` and `superseded` quite differently |
-//! | export | sealed to an age recipient (`--to`) | a plain private key on a disk is what custody is there to prevent. `--plain` does it, and the record says so |
+//! | export | sealed to an age recipient or a NATS curve key (`--to`) | a plain private key on a disk is what custody is there to prevent. `--plain` does it, and the record says so |
 //!
 //! # The ledger
 //!

@@ -1,5 +1,6 @@
 //! From the library's errors to what the user is told: each with its exit code.
 
+use cim_keys::acts::xkey::SealToError;
 use cim_keys::app::apply::{ApplyError, InvalidPlan, PlanError};
 use cim_keys::app::attest::AttestError;
 use cim_keys::app::custody::CheckError;
@@ -198,6 +199,16 @@ impl From<custody::SealError> for CliError {
     }
 }
 
+impl From<SealToError> for CliError {
+    fn from(error: SealToError) -> Self {
+        match error {
+            SealToError::Seal(error) => error.into(),
+            SealToError::Key { .. } | SealToError::Weak(_) => told(Self::usage, &error.to_string()),
+            _ => told(Self::failed, &error.to_string()),
+        }
+    }
+}
+
 impl From<custody::UnlockError> for CliError {
     fn from(error: custody::UnlockError) -> Self {
         match error {
@@ -234,6 +245,7 @@ impl From<KeyError> for CliError {
             KeyError::Read(error) => error.into(),
             KeyError::Append(error) => error.into(),
             KeyError::Seal(error) => error.into(),
+            KeyError::SealTo(error) => error.into(),
             KeyError::Unfit { .. } | KeyError::Validity(_) | KeyError::Parse(_) | KeyError::Public(_) => {
                 told(Self::usage, &error.to_string())
             }

@@ -7,12 +7,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
 use cim_keys::adapters::nats_system::PUBLISHES;
 use cim_keys::nats::presets::Preset;
 use cim_keys_testkit::nats_server::{ServerOptions, free_port};
 use cim_keys_testkit::tools::{NATS, NATS_SERVER, tool};
 use futures_util::StreamExt as _;
-use serde_json::Value;
+use nkeys::XKey;
+use serde_json::{Value, json};
 use support::deployment::Deployment;
 use support::nats::{Nats, publishes};
 
@@ -51,6 +53,52 @@ fn several_credentials_go_into_a_folder_sealed_or_not() {
     nats.run(&["creds", "ORDERS/eve", "ORDERS/bob", "--out", folder]).fails(2, &["does not exist yet"]);
     assert_eq!(nats.place.run(&["event", "list", "--limit", "1"]).json()[0]["position"], recorded[0]["position"]);
     nats.run(&["creds", "ORDERS/eve", "ORDERS/bob", "--out", "-"]).fails(2, &["--out DIR"]);
+}
+
+#[test]
+fn what_is_sealed_to_a_curve_key_opens_with_its_seed_and_with_nkeys() {
+    let nats = Nats::new();
+    nats.ok(&["user", "add", "ORDERS/bob"]);
+    let pair = XKey::new();
+    let made = nats.ok(&["creds", "ORDERS/bob", "--to", &pair.public_key()]).remove(0);
+    assert_eq!(made["file"], "bob.creds.xkey");
+    let sealed = std::fs::read_to_string(nats.place.path("bob.creds.xkey")).unwrap();
+    assert!(!sealed.contains("SEED"), "{sealed}");
+    let event = nats.place.run(&["event", "list", "--limit", "1"]).json().remove(0);
+    assert_eq!((&event["type"], &event["data"]["recipient"]), (&json!("KeyExported"), &json!(pair.public_key())));
+
+    // With cim-keys, on a machine without a ledger.
+    nats.place.file("ops.xk", pair.seed().unwrap().as_bytes());
+    let open = |file: &str, key: &str, out: &str| {
+        let mut command = nats.place.command(&["nats", "open", file, "--key", key, "--file", out]);
+        command.env_remove("CIM_KEYS_LEDGER");
+        support::run(command, b"")
+    };
+    open("bob.creds.xkey", "ops.xk", "bob.creds").json();
+    let opened = std::fs::read_to_string(nats.place.path("bob.creds")).unwrap();
+    assert_eq!(std::fs::metadata(nats.place.path("bob.creds")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(opened.contains("BEGIN USER NKEY SEED"));
+
+    // With another library: two headers and base64.
+    let value = |name: &str| sealed.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert_eq!(value("Recipient:"), pair.public_key());
+    let (_, body) = sealed.split_once("\n\n").unwrap();
+    let base64: String = body.lines().filter(|line| !line.starts_with('-')).collect();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
+    let sender = XKey::from_public_key(&value("Sender:")).unwrap();
+    assert_eq!(pair.open(&bytes, &sender).unwrap(), opened.as_bytes());
+
+    nats.place.file("other.xk", XKey::new().seed().unwrap().as_bytes());
+    open("bob.creds.xkey", "other.xk", "x").fails(3, &["is sealed to", "--key"]);
+    nats.place.file("bob.xk", opened.as_bytes());
+    open("bob.creds.xkey", "bob.xk", "x").fails(3, &["no curve key"]);
+    open("bob.creds", "ops.xk", "x").fails(2, &["no file that was sealed"]);
+    let first = base64::engine::general_purpose::STANDARD.encode(&bytes[60..63]);
+    nats.place.file("cut.xkey", sealed.replacen(&first, "AAAA", 1).as_bytes());
+    open("cut.xkey", "ops.xk", "x").fails(4, &["was changed"]);
+    assert!(!nats.place.path("x").exists());
+    let weak = nats.run(&["creds", "ORDERS/bob", "--to", &"X".repeat(56), "--file", "weak"]);
+    weak.fails(2, &["no public curve key"]);
 }
 
 #[test]

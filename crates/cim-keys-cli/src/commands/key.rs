@@ -135,7 +135,7 @@ pub(crate) struct RotateArgs {
 pub(crate) struct ExportArgs {
     /// Which one: its name or identifier
     which: String,
-    /// Seal it to this age recipient (age1…)
+    /// Seal it to this age recipient (age1…) or NATS curve key (X…)
     #[arg(long, value_name = "RECIPIENT", required_unless_present = "plain", conflicts_with = "plain")]
     to: Option<Recipient>,
     /// Hand it out unencrypted, and record that

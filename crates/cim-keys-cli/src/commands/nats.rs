@@ -14,6 +14,7 @@ mod issuer;
 mod mapping;
 mod nsc;
 mod online;
+mod open;
 mod operator;
 mod request;
 mod revocation;
@@ -97,6 +98,8 @@ pub(crate) enum NatsCommand {
     Due(due::DueArgs),
     /// Write a user's credentials, as every NATS client reads them
     Creds(creds::CredsArgs),
+    /// Open what was sealed to a NATS curve key (X…) with `--to`; needs no ledger
+    Open(open::OpenArgs),
     /// Write what the `nats` command line needs to connect as a user
     Context(context::ContextArgs),
     /// Write the part of a server's configuration that trusts the operator
@@ -130,6 +133,7 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
         NatsCommand::AuthCallout(command) => auth_callout::run(command, global, ui),
         NatsCommand::Due(args) => due::run(&args, global, ui),
         NatsCommand::Creds(args) => creds::run(&args, global, ui),
+        NatsCommand::Open(args) => open::run(&args, ui),
         NatsCommand::Context(args) => context::run(&args, global, ui),
         NatsCommand::ServerConfig(args) => server_config::run(&args, global, ui),
         NatsCommand::Explain(args) => explain::run(&args, global, ui),

@@ -31,7 +31,7 @@ pub(crate) struct CredsArgs {
     /// [default: USER.creds]
     #[arg(long, short = 'f', visible_alias = "out", value_name = "FILE|DIR")]
     file: Option<PathBuf>,
-    /// Seal them to this age recipient (age1…); files get .age behind their names
+    /// Seal them to this age recipient (age1…) or NATS curve key (X…); files get .age or .xkey behind their names
     #[arg(long, value_name = "RECIPIENT")]
     to: Option<Recipient>,
     #[command(flatten)]

@@ -1,16 +1,17 @@
 //! Sealing what is handed out to whoever it is for.
 
-use cim_keys::custody::{SecretBytes, seal_to};
+use cim_keys::acts::xkey::seal_to;
+use cim_keys::custody::SecretBytes;
 use cim_keys::text::Recipient;
 
-use crate::error::{CliError, Result};
+use crate::error::Result;
 
 /// What a sealed file's name ends with.
-pub(super) const fn ending(_: &Recipient) -> &'static str {
-    "age"
+pub(super) fn ending(to: &Recipient) -> &'static str {
+    if to.is_curve_key() { "xkey" } else { "age" }
 }
 
 /// Seals to a recipient.
 pub(super) fn seal(to: &Recipient, plain: &SecretBytes) -> Result<SecretBytes> {
-    seal_to(to, plain).map_err(|error| CliError::failed(error.to_string()))
+    Ok(seal_to(to, plain)?)
 }
