@@ -13,7 +13,7 @@ use super::log::{LedgerSecret, LogError, check_against};
 use crate::acts::keys::{PublicFacts, UseError, verify};
 use crate::events::{KeyAlgorithm, KeyEncoding, LedgerRelation};
 use crate::ids::{CorrelationId, LedgerId};
-use crate::ledger::{Facts, Kind, ViewError};
+use crate::ledger::{Entity, Facts, Kind, LedgerFacts, ViewError};
 use crate::log::SignedCheckpoint;
 use crate::store::{ReadError, Store};
 use crate::text::{PublicKey, visible};
@@ -144,9 +144,9 @@ pub enum RefusedRequest {
     /// The ledger can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The entities can't be read.
+    /// The ledgers that are known can't be told.
     #[error(transparent)]
-    View(#[from] ViewError),
+    Peers(#[from] PeersError),
 }
 
 /// A request that may be carried out, with this ledger's own plan for it.
@@ -173,11 +173,7 @@ pub fn open(store: &Store, text: &str, now: Timestamp) -> Result<Opened, Refused
         return Err(format(&format_args!("its format is \"{}\", not \"{FORMAT}\"", visible(&signed.format))));
     }
     // Who signed, before anything in it is looked at.
-    let ledgers = store.view(|view| view.list(Kind::Ledger, None, 1_000))??;
-    let peer = ledgers.into_iter().find_map(|entity| match entity.facts {
-        Facts::Ledger(it) if it.public_key == signed.public_key && is_peer(it.relation) => Some(it),
-        _ => None,
-    });
+    let peer = peers(store)?.into_iter().find(|it| it.public_key == signed.public_key);
     let Some(peer) = peer else { return Err(RefusedRequest::Stranger { key: signed.public_key }) };
     let from = peer.name.to_string();
     let by = PublicFacts {
@@ -210,6 +206,31 @@ pub fn open(store: &Store, text: &str, now: Timestamp) -> Result<Opened, Refused
     let SavedPlan { manifest, name, options, .. } = payload.plan;
     let prepared = apply::prepare(store, apply::Request { manifest, name, options })?;
     Ok(Opened { id: payload.id, from, base: base.size(), prepared })
+}
+
+/// Why the ledgers that are known can't be told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeersError {
+    /// The ledger can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Entities can't be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+/// The ledgers whose requests a ledger takes.
+///
+/// # Errors
+/// When it can't be read.
+pub fn peers(store: &Store) -> Result<Vec<LedgerFacts>, PeersError> {
+    let ledgers = store.view(|view| view.list(Kind::Ledger, None, 1_000))??;
+    let peer = |entity: Entity| match entity.facts {
+        Facts::Ledger(it) if is_peer(it.relation) => Some(it),
+        _ => None,
+    };
+    Ok(ledgers.into_iter().filter_map(peer).collect())
 }
 
 const fn is_peer(relation: Option<LedgerRelation>) -> bool {

@@ -56,6 +56,24 @@ fn no_ledger_at(folder: &Path) -> CliError {
     }
 }
 
+/// The other ledgers in the folder that one is in, and in the working directory, by their names.
+pub(crate) fn nearby(ledger: &Path) -> Result<Vec<PathBuf>> {
+    let cannot = |error: std::io::Error| CliError::failed("cannot look for ledgers nearby").because(&error);
+    let own = fs::canonicalize(ledger).map_err(cannot)?;
+    let here = env::current_dir().and_then(fs::canonicalize).map_err(cannot)?;
+    let mut found = std::collections::BTreeSet::new();
+    for folder in own.parent().into_iter().chain([here.as_path()]) {
+        for entry in fs::read_dir(folder).map_err(cannot)?.flatten() {
+            let path = entry.path();
+            // Links are not followed: a ledger elsewhere is named.
+            if path != own && entry.file_type().is_ok_and(|kind| kind.is_dir()) && path.join(LEDGER_FILE).is_file() {
+                found.insert(path);
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
 /// Where this machine keeps what must not travel with a ledger's folder: the right to write it.
 pub(crate) fn state_folder() -> Result<PathBuf> {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

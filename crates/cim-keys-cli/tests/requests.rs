@@ -137,3 +137,33 @@ fn a_request_that_was_changed_or_is_late_or_anothers_is_refused() {
     other.place.run(&["nats", "sign", "r.req", "--yes"]).fails(3, &["the request is for ledger"]);
     assert_eq!(place.run(&["verify"]).json()[0]["events"], before);
 }
+
+#[test]
+fn the_one_ledger_nearby_that_the_authority_knows_signs_when_none_is_named() {
+    let world = World::new();
+    let place = &world.place;
+    place.file("today.toml", TODAY.as_bytes());
+    let passphrase = format!("--passphrase-file={}", place.file("own.pass", ISSUING.as_bytes()));
+    let init = |name: &str| {
+        let (root, issuing) = place.passphrase_flags();
+        let args = ["init", "--ledger", name, "--name", name, "--work-factor", "10", &root, &issuing];
+        place.run(&args).json();
+        place.run(&["log", "public-key", "--ledger", name]).json()[0]["key"].as_str().unwrap().to_owned()
+    };
+    let (ops, other) = (init("ops"), init("other"));
+    let request = |out: &str| {
+        let args = ["nats", "request", "today.toml", "--ledger", "mirror", "--out", out, "--prune", &passphrase];
+        place.run(&args)
+    };
+    request("none.req").fails(2, &["knows these: none", "--by DIR", "ledger link"]);
+    place.run(&["ledger", "link", "Operations", "--key", &ops, "--relation", "peer"]).json();
+    // The mirror does not know yet.
+    request("early.req").fails(2, &["knows these: none"]);
+    world.refresh();
+    request("r.req").json();
+    let shown = place.run(&["nats", "sign", "r.req", "--dry-run"]).json().remove(0);
+    assert_eq!(shown["from"], "Operations");
+    place.run(&["ledger", "link", "Other", "--key", &other, "--relation", "child"]).json();
+    world.refresh();
+    request("two.req").fails(2, &["several ledgers", "ops", "other", "--by DIR"]);
+}

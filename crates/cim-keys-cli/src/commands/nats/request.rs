@@ -1,7 +1,7 @@
 //! `nats request` and `nats sign`: what the connected side wants done, and the authority that does it.
 
 use std::io::{BufRead as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cim_keys::app::apply::{self, Options, Request};
 use cim_keys::app::requests::{self, RefusedRequest, RequestError};
@@ -29,9 +29,10 @@ pub(crate) struct RequestArgs {
     /// The apply file: what is to be so
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The ledger of this side's own, whose key signs the request; the authority knows it (`ledger link`)
+    /// The ledger of this side's own, whose key signs the request; the authority knows it (`ledger link`) [default: the one
+    /// beside the mirror, or in this folder, that the authority knows, when there is exactly one]
     #[arg(long, value_name = "DIR")]
-    by: PathBuf,
+    by: Option<PathBuf>,
     /// The request
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -67,7 +68,11 @@ pub(crate) fn request(args: &RequestArgs, global: &Global, ui: Ui) -> Result {
     let prepared = apply::prepare(session.store(), wanted)?;
     let week = Timestamp::from_unix_micros(Timestamp::now().unix_micros().saturating_add(WEEK * 1_000_000));
     let expires = args.expires.or(week).ok_or_else(|| CliError::usage("the clock is beyond the year 9999"))?;
-    let own = Session::open_read_only(Place::new(args.by.clone(), place::state_folder()?), ledger::system_actor())?;
+    let by = match &args.by {
+        Some(folder) => folder.clone(),
+        None => own_ledger(&session)?,
+    };
+    let own = open(&by)?;
     let (id, text) = log_command::with_ledger_key(&own, &global.passphrases, |secret| {
         let by = (&own.store().identity().public_key, secret);
         requests::make(session.store(), &prepared, by, expires).map_err(|error| request_told(&error))
@@ -78,6 +83,38 @@ pub(crate) fn request(args: &RequestArgs, global: &Global, ui: Ui) -> Result {
     apply_command::show_plan(&prepared.plan, ui)?;
     ui.done(format_args!("The request is in {}; it can be carried out until {expires}.", args.out.display()))?;
     ui.line("Carry it to the authority: `cim-keys nats sign FILE` shows what it comes to there.")
+}
+
+fn open(folder: &Path) -> Result<Session> {
+    Ok(Session::open_read_only(Place::new(folder, place::state_folder()?), ledger::system_actor())?)
+}
+
+/// The ledger that signs when none is named: the one nearby whose key the authority has registered.
+fn own_ledger(mirror: &Session) -> Result<PathBuf> {
+    let peers = requests::peers(mirror.store()).map_err(|error| CliError::failed(error.to_string()))?;
+    let mut found = Vec::new();
+    for folder in place::nearby(mirror.place().folder())? {
+        // What does not open is no ledger that could sign.
+        let Ok(session) = open(&folder) else { continue };
+        let key = &session.store().identity().public_key;
+        if peers.iter().any(|peer| peer.public_key == *key) {
+            found.push(folder);
+        }
+    }
+    let known = match peers.as_slice() {
+        [] => "none".to_owned(),
+        peers => peers.iter().map(|peer| format!("\"{}\"", visible(peer.name.as_str()))).collect::<Vec<_>>().join(", "),
+    };
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(CliError::usage("it is not said which ledger signs the request")
+            .detail(format!("the authority knows these: {known}; and none of them is beside the mirror or in this folder"))
+            .hint("name one with --by DIR; `cim-keys ledger link` at the authority makes one known, and a mirror that is updated shows it")),
+        several => Err(several.iter().fold(
+            CliError::usage("several ledgers could sign the request").hint("name one with --by DIR"),
+            |error, folder| error.detail(folder.display().to_string()),
+        )),
+    }
 }
 
 pub(crate) fn sign(args: &SignArgs, global: &Global, ui: Ui) -> Result {
