@@ -118,12 +118,12 @@ body!(GenericBody, "generic", &['O', 'A', 'U', 'N', 'C', 'X'], &['O', 'A', 'U', 
 /// A generic token's body: any fields. A signed request to delete accounts is one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GenericBody {
+    /// The common fields. They stand first, so that they are not among the others when a token is read.
+    #[serde(flatten)]
+    pub generic: Generic,
     /// The fields.
     #[serde(flatten)]
     pub fields: Extra,
-    /// The common fields.
-    #[serde(flatten)]
-    pub generic: Generic,
 }
 
 /// What people may know about an account or export.

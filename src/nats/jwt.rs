@@ -301,6 +301,20 @@ mod tests {
     }
 
     #[test]
+    fn a_generic_token_that_was_read_is_signed_again_as_it_was() {
+        use super::super::claims::GenericBody;
+        let operator = KeyPair::new_operator();
+        let mut nats = GenericBody::default();
+        nats.fields.insert("accounts".into(), serde_json::json!(["A"]));
+        let mut made = claims(&operator, "O", nats);
+        let token = sign(&mut made, &operator.public_key(), |bytes| operator.sign(bytes)).unwrap();
+        let mut read = decode::<GenericBody>(&token).unwrap();
+        assert_eq!(read, made);
+        let again = sign(&mut read, &operator.public_key(), |bytes| operator.sign(bytes)).unwrap();
+        assert_eq!(decode::<GenericBody>(&again).unwrap(), made);
+    }
+
+    #[test]
     fn unknown_fields_are_kept() {
         let mut nats = User { permissions: UserPermissions::unlimited(), ..User::default() };
         nats.extra.insert("of_tomorrow".into(), serde_json::json!({"a": 1}));
