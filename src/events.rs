@@ -300,6 +300,8 @@ aggregates! {
         NatsOperatorCreated @ 1,
         /// A NATS operator's attributes were replaced, all of them, by these.
         NatsOperatorUpdated @ 1,
+        /// An operator was given up.
+        NatsOperatorDeleted @ 1,
     }
     /// A NATS account.
     NatsAccount = "nats.account" {

@@ -244,6 +244,12 @@ fn accounts_go_last_and_the_system_account_never() {
     };
     world.refused(delete(&system), "never delete");
     world.refused(delete(&account), "bob");
+    let give_up = Command::Nats(NatsCommand::DeleteOperator(NatsOperatorDeleted {
+        operator_id: operator.operator_id,
+        public_key: operator.public_key.clone(),
+        reason: note("done"),
+    }));
+    world.refused(give_up, "ORDERS");
     let key = nkey(NkeyKind::Operator, &public('O', 8));
     world.ok(Command::Nats(NatsCommand::AddKey(key.clone())));
     let second = NatsOperatorCreated {

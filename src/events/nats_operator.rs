@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::Set;
 use crate::ids::{KeyId, NatsAccountId, NatsOperatorId};
-use crate::text::{Name, PublicKey, Url};
+use crate::text::{Name, Note, PublicKey, Url};
 
 /// A NATS operator was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,4 +50,15 @@ pub struct NatsOperatorUpdated {
     pub service_urls: Set<Url>,
     /// Whether only signing keys may sign.
     pub strict_signing_key_usage: bool,
+}
+
+/// A NATS operator was given up: this ledger signs for it no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatsOperatorDeleted {
+    /// The operator.
+    pub operator_id: NatsOperatorId,
+    /// O….
+    pub public_key: PublicKey,
+    /// Why.
+    pub reason: Note,
 }

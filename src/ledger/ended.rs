@@ -42,7 +42,7 @@ pub enum How {
     Revoked,
     /// A custody recipient was removed.
     Removed,
-    /// A NATS account was deleted.
+    /// A NATS operator or account was deleted.
     Deleted,
 }
 

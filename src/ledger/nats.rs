@@ -9,8 +9,8 @@ use super::cid_text;
 use super::entity::{EntityRef, Facts};
 use crate::events::{
     JwtClaimsCreated, JwtSigned, NKeyGenerated, NatsAccountCreated, NatsAccountDeleted, NatsAccountPushed,
-    NatsAccountUpdated, NatsHolder, NatsOperatorCreated, NatsOperatorUpdated, NatsParty, NatsSigningKeyGenerated,
-    NatsSigningKeyRetired, NatsUserCreated, NatsUserRevoked, NatsUserUpdated,
+    NatsAccountUpdated, NatsHolder, NatsOperatorCreated, NatsOperatorDeleted, NatsOperatorUpdated, NatsParty,
+    NatsSigningKeyGenerated, NatsSigningKeyRetired, NatsUserCreated, NatsUserRevoked, NatsUserUpdated,
 };
 use crate::ids::{KeyId, NatsAccountId, NatsOperatorId, NatsUserId};
 use crate::text::{Document, Label, Name, PublicKey};
@@ -30,11 +30,13 @@ pub enum NatsCommand {
     CreateOperator(NatsOperatorCreated),
     /// Replaces an operator's attributes.
     UpdateOperator(NatsOperatorUpdated),
+    /// Gives an operator up whose accounts are deleted, all but the system account.
+    DeleteOperator(NatsOperatorDeleted),
     /// Makes an account.
     CreateAccount(NatsAccountCreated),
     /// Replaces an account's attributes.
     UpdateAccount(NatsAccountUpdated),
-    /// Deletes an account whose users are all revoked.
+    /// Deletes an account whose users are all revoked; the system account only once its operator is given up.
     DeleteAccount(NatsAccountDeleted),
     /// Records that servers hold an account's token.
     RecordPush(NatsAccountPushed),

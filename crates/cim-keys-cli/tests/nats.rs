@@ -57,6 +57,61 @@ async fn keys_rotate_and_the_old_ones_are_refused() {
     nats.place.run(&["custody", "check"]).json();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_s_signing_keys_are_replaced_together_and_its_identity_key_never() {
+    let nats = Nats::new();
+    nats.ok(&["user", "add", "ORDERS/old"]);
+    let rotate = ["account", "rotate", "ORDERS", "--reason", "a backup was lost"];
+    nats.run(&rotate).fails(3, &["is the account itself", "signing-key add"]);
+    nats.ok(&["signing-key", "add", "ORDERS"]);
+    nats.ok(&["signing-key", "add", "ORDERS", "--role", "device", "--allow-pub", "devices.>"]);
+    nats.ok(&["user", "add", "ORDERS/bob"]);
+    nats.ok(&["user", "add", "ORDERS/d1", "--role", "device"]);
+    let before: Vec<_> = ["bob", "d1"].iter().map(|user| keep(&nats, user)).collect();
+    let old = nats.creds("ORDERS/old");
+    let run = nats.run(&rotate);
+    run.json();
+    assert!(run.stderr.contains("1 users are signed by the identity key"), "{run:?}");
+    let Some(server) = nats.server() else { return };
+    publishes(&server, &nats.creds("ORDERS/bob"), "anything").await.unwrap();
+    publishes(&server, &nats.creds("ORDERS/d1"), "devices.x").await.unwrap();
+    publishes(&server, &nats.creds("ORDERS/d1"), "anything").await.unwrap_err();
+    publishes(&server, &old, "anything").await.unwrap();
+    for old in before {
+        let refused = publishes(&server, &old, "devices.x").await.unwrap_err();
+        assert!(refused.to_lowercase().contains("authorization"), "{refused}");
+    }
+    nats.place.run(&["verify"]).json();
+}
+
+/// A user's credentials as they are now, under another name.
+fn keep(nats: &Nats, user: &str) -> String {
+    let before = nats.place.path(&format!("{user}.before"));
+    std::fs::copy(nats.creds(&format!("ORDERS/{user}")), &before).unwrap();
+    before.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_operator_is_given_up_with_what_it_has_or_not_at_all() {
+    let nats = Nats::new();
+    nats.ok(&["user", "add", "ORDERS/bob"]);
+    nats.ok(&["user", "add", "SYS/pusher"]);
+    let delete = ["operator", "delete", "--reason", "the test is over", "--yes"];
+    nats.run(&delete).fails(3, &["has 1 accounts: ORDERS", "--with-accounts", "operator rotate"]);
+    nats.run(&[&delete[..4], &["--with-accounts"]].concat()).fails(3, &["has to be confirmed"]);
+    let types = nats.types(&[&delete[..], &["--with-accounts"]].concat());
+    let count = |name: &str| types.iter().filter(|it| *it == name).count();
+    assert_eq!((count("NatsOperatorDeleted"), count("NatsAccountDeleted"), count("NatsUserRevoked")), (1, 2, 2));
+    nats.run(&["user", "add", "ORDERS/eve"]).fails(2, &["no NATS operator"]);
+    nats.run(&delete).fails(2, &["no NATS operator"]);
+    let listed = nats.ok(&["operator", "list", "--all"]);
+    assert_eq!(listed[0]["status"], "deleted", "{listed:?}");
+    // Another one may come, with the same name and accounts.
+    nats.ok(&["operator", "add", "ACME"]);
+    nats.ok(&["account", "add", "ORDERS"]);
+    nats.place.run(&["verify"]).json();
+}
+
 #[test]
 fn what_servers_would_break_is_refused_with_the_reason() {
     let nats = Nats::new();

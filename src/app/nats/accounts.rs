@@ -8,7 +8,8 @@ use crate::events::{NatsAccountCreated, NatsAccountDeleted, NatsAccountUpdated, 
 use crate::ids::NatsAccountId;
 use crate::ledger::{AccountFacts, Entity, Facts, Kind, NatsCommand};
 use crate::nats::claims::{Account, AccountLimits, Claims, Export, ExportType, Registered};
-use crate::text::{Name, Note};
+use crate::text::{Name, Note, PublicKey};
+use crate::time::Timestamp;
 
 /// An account to be made.
 #[derive(Debug, Clone)]
@@ -135,6 +136,12 @@ pub fn delete(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> R
     if !work.view().get(facts.account.account_id.into())?.is_some_and(|account| account.is_active()) {
         return deletion::request(work, facts);
     }
+    end(work, facts, reason)?;
+    deletion::request(work, facts)
+}
+
+/// The same without a request to servers: where the operator is given up, nobody is left who would sign one.
+pub(super) fn end(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
     for user in lookup::members(work.view(), facts.account.account_id.into(), Kind::User)? {
         if let (true, Facts::User(user)) = (user.is_active(), &user.facts) {
             users::record_revocation(work, user, reason)?;
@@ -147,8 +154,44 @@ pub fn delete(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> R
     }
     let (account_id, public_key) = (facts.account.account_id, facts.account.public_key.clone());
     work.forget_account(account_id);
-    work.run(NatsCommand::DeleteAccount(NatsAccountDeleted { account_id, public_key, reason: reason.clone() }))?;
-    deletion::request(work, facts)
+    work.run(NatsCommand::DeleteAccount(NatsAccountDeleted { account_id, public_key, reason: reason.clone() }))
+}
+
+/// Replaces all signing keys of an account, and signs the account and the keys' users anew. The old ones end at once, or
+/// stay good until `overlap_until`. Gives the keys that could not be replaced: their private halves are elsewhere.
+///
+/// The identity key is no part of it: it *is* the account, for servers, imports and permissions.
+///
+/// # Errors
+/// See [`NatsError`]; refused where nothing but the identity key signs.
+pub fn rotate(
+    work: &mut Work<'_, '_>,
+    facts: &AccountFacts,
+    overlap_until: Option<Timestamp>,
+    reason: &Note,
+) -> Result<Vec<PublicKey>, NatsError> {
+    let keys = lookup::members(work.view(), facts.account.account_id.into(), Kind::SigningKey)?;
+    let active = keys.into_iter().filter(Entity::is_active);
+    let keys: Vec<_> =
+        active.filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key) } else { None }).collect();
+    let mut elsewhere = Vec::new();
+    let mut rotated = 0;
+    for key in keys {
+        let on_its_way_out = match work.view().get(key.key_id.into())?.map(|key| key.facts) {
+            Some(Facts::Key(key)) => key.successor_id.is_some(),
+            _ => false,
+        };
+        if key.compartment.is_none() {
+            elsewhere.push(key.public_key);
+        } else if !on_its_way_out {
+            signing_keys::rotate(work, facts, &key, overlap_until, reason)?;
+            rotated += 1;
+        }
+    }
+    if rotated == 0 {
+        return Err(NatsError::IdentityKey(facts.account.name.to_string()));
+    }
+    Ok(elsewhere)
 }
 
 /// The recorded claims of an account.

@@ -5,7 +5,9 @@ use super::due;
 use super::lookup;
 use super::work::{NatsError, Work};
 use crate::custody::{ISSUING, ROOT};
-use crate::events::{NatsHolder, NatsOperatorCreated, NatsOperatorUpdated, NatsSigningKeyGenerated, NkeyKind, Set};
+use crate::events::{
+    NatsHolder, NatsOperatorCreated, NatsOperatorDeleted, NatsOperatorUpdated, NatsSigningKeyGenerated, NkeyKind, Set,
+};
 use crate::ids::{KeyId, NatsOperatorId};
 use crate::ledger::{Entity, Facts, Kind, NatsCommand, OperatorFacts, Refusal, View};
 use crate::nats::claims::{Claims, Operator, Registered};
@@ -166,6 +168,30 @@ pub fn rotate_signing_key(
         }
     }
     Ok(new)
+}
+
+/// Gives the operator up, its system account with it. Other accounts must be deleted before, or are now, with
+/// `with_accounts`: then all of their users are cut off. Servers learn of it by their configuration alone; those that are to
+/// forget single accounts are told before, while there is an operator who signs that.
+///
+/// # Errors
+/// See [`NatsError`].
+pub fn delete(work: &mut Work<'_, '_>, with_accounts: bool, reason: &Note) -> Result<(), NatsError> {
+    let operator = lookup::operator(work.view())?.operator;
+    let accounts = lookup::accounts(work.view(), None)?;
+    let (system, others): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| account.account.system);
+    if with_accounts {
+        others.iter().try_for_each(|account| accounts::end(work, account, reason))?;
+    }
+    for key in signing_keys(work.view(), &lookup::operator(work.view())?)? {
+        super::signing_keys::record_retirement(work, &key, None, reason)?;
+    }
+    work.run(NatsCommand::DeleteOperator(NatsOperatorDeleted {
+        operator_id: operator.operator_id,
+        public_key: operator.public_key,
+        reason: reason.clone(),
+    }))?;
+    system.iter().try_for_each(|account| accounts::end(work, account, reason))
 }
 
 fn is_active_key(work: &Work<'_, '_>, key: KeyId) -> Result<bool, NatsError> {

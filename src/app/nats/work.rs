@@ -97,6 +97,12 @@ pub enum NatsError {
         "no request to delete account {0} was signed; `cim-keys nats account delete` on the ledger's own machine signs one"
     )]
     NoDeletion(String),
+    /// Nothing but an identity key signs, and that one is never replaced.
+    #[error(
+        "account {} has no signing key to replace: its identity key signs its users, and that key is the account itself, by which servers, imports and permissions know it; give it a signing key with `cim-keys nats signing-key add` and let users be signed with that, or move them to a new account",
+        crate::text::visible(.0)
+    )]
+    IdentityKey(String),
     /// The role has no users to template for.
     #[error("{0}")]
     Usage(String),

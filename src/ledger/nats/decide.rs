@@ -23,12 +23,24 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
             create(view, event.clone().into())
         }
         NatsCommand::UpdateOperator(event) => update(view, event.clone().into()),
+        NatsCommand::DeleteOperator(event) => {
+            let operator = active(view, event.operator_id.into())?;
+            let account = each_referrer(view, event.operator_id.into(), Kind::Account, |account| {
+                let system = matches!(&account.facts, Facts::Account(facts) if facts.account.system);
+                Ok((account.is_active() && !system).then_some(account))
+            })?;
+            if let Some(account) = account {
+                return Err(Refusal::InUse { what: operator.label(), by: account.label() });
+            }
+            Ok(vec![draft(event.clone(), [operator.last])])
+        }
         NatsCommand::CreateAccount(event) => create(view, event.clone().into()),
         NatsCommand::UpdateAccount(event) => update(view, event.clone().into()),
         NatsCommand::DeleteAccount(event) => {
             let account = active(view, event.account_id.into())?;
             if let Facts::Account(facts) = &account.facts
                 && facts.account.system
+                && known(view, facts.account.operator_id.into())?.is_active()
             {
                 return Err(Refusal::SystemAccount(account.label()));
             }

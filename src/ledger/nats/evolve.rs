@@ -106,6 +106,7 @@ same_facts! {
 pub(in crate::ledger) fn concerns(data: &EventData) -> Vec<EntityRef> {
     match data {
         EventData::NatsSigningKeyRetired(event) => vec![EntityRef::signing_key(event.key_id)],
+        EventData::NatsOperatorDeleted(event) => vec![event.operator_id.into()],
         EventData::NatsAccountPushed(event) => vec![event.account_id.into()],
         EventData::NatsAccountDeleted(event) => vec![event.account_id.into()],
         EventData::NatsUserRevoked(event) => vec![event.user_id.into()],
@@ -145,6 +146,10 @@ pub(in crate::ledger) fn evolve(data: &EventData, at: Timestamp) -> Option<(Enti
         EventData::NatsSigningKeyRetired(event) => {
             let ended = ended(How::Retired, &event.reason);
             (EntityRef::signing_key(event.key_id), Box::new(move |entity| entity.ended = Some(ended)))
+        }
+        EventData::NatsOperatorDeleted(event) => {
+            let ended = ended(How::Deleted, &event.reason);
+            (event.operator_id.into(), Box::new(move |entity| entity.ended = Some(ended)))
         }
         EventData::NatsAccountDeleted(event) => {
             let ended = ended(How::Deleted, &event.reason);

@@ -201,6 +201,10 @@ impl From<NatsError> for CliError {
                 findings.iter().fold(base, |error, finding| error.detail(finding.to_string()))
             }
             NatsError::Refused(_) | NatsError::NotDeleted(_) | NatsError::NoDeletion(_) => Self::refused(text),
+            NatsError::IdentityKey(_) => match text.split_once("; ") {
+                Some((what, next)) => Self::refused(what).hint(next),
+                None => Self::refused(text),
+            },
             NatsError::Append(error) => error.into(),
             NatsError::Lookup(error) => error.into(),
             NatsError::Key(error) => match error.into_inner().downcast::<Carried>() {

@@ -1,16 +1,18 @@
 //! `nats account`: made, edited, deleted.
 
 use cim_keys::app::nats::accounts::{self, NewAccount};
-use cim_keys::app::nats::{lookup, revocations};
+use cim_keys::app::nats::{NatsError, Work, lookup, revocations};
 use cim_keys::ids::NatsAccountId;
 use cim_keys::ledger::{Entity, EntityRef, Facts, Kind};
 use cim_keys::text::{Name, Note};
 use clap::{Args, Subcommand};
 
-use super::flags::AccountArgs;
+use super::flags::{AccountArgs, OverlapArgs};
 use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
+use crate::commands::recorded;
 use crate::error::{CliError, Result};
+use crate::ledger;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -26,6 +28,8 @@ pub(crate) enum AccountCommand {
     Show(WhichArgs),
     /// Cut all of an account's users off as they are now: whoever is to go on needs a new token
     Revoke(EndArgs),
+    /// Replace all of an account's signing keys, and sign the account and their users anew; its identity key never changes
+    Rotate(RotateArgs),
     /// Cut all of an account's users off, and delete it
     Delete(EndArgs),
 }
@@ -75,6 +79,14 @@ pub(crate) struct EndArgs {
     reason: Note,
     #[command(flatten)]
     passphrases: PassphraseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    #[command(flatten)]
+    end: EndArgs,
+    #[command(flatten)]
+    overlap: OverlapArgs,
 }
 
 pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
@@ -128,6 +140,7 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
                 revocations::add(work, &facts, "*")
             })
         }
+        AccountCommand::Rotate(args) => rotate(&args, global, ui),
         AccountCommand::Delete(args) => {
             tell_cut_off(&args.which, global, ui)?;
             if !ui.confirm(&format!("Delete the account {} and cut all of its users off?", args.which))? {
@@ -139,6 +152,39 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
             })
         }
     }
+}
+
+fn rotate(args: &RotateArgs, global: &Global, ui: Ui) -> Result {
+    let RotateArgs { end, overlap } = args;
+    let act = |work: &mut Work<'_, '_>| {
+        let facts = lookup::account(work.view(), &end.which)?;
+        let elsewhere = accounts::rotate(work, &facts, overlap.until(), &end.reason)?;
+        Ok((facts, elsewhere))
+    };
+    let (session, events, (facts, elsewhere)) = super::act_in(ledger::write(global)?, &end.passphrases, ui, act)?;
+    recorded::tell(&events, session.place().folder(), ui)?;
+    let by_identity = session.store().view(|view| -> std::result::Result<usize, NatsError> {
+        let users = lookup::members(view, facts.account.account_id.into(), Kind::User)?;
+        let signed = |user: &Entity| {
+            matches!(&user.facts, Facts::User(it)
+            if it.token.as_ref().is_some_and(|token| token.issuer == facts.account.public_key))
+        };
+        Ok(users.iter().filter(|user| user.is_active() && signed(user)).count())
+    })??;
+    for key in elsewhere {
+        ui.warn(format_args!(
+            "{key} stays: its private half is elsewhere; its successor is made there, by `cim-keys nats issuer add`"
+        ));
+    }
+    if by_identity > 0 {
+        ui.warn(format_args!(
+            "{by_identity} users are signed by the identity key, which never changes; they keep their tokens"
+        ));
+    }
+    if !ui.is_json() {
+        ui.note("Push the account, and hand its users' credentials out anew: `cim-keys nats creds`.");
+    }
+    Ok(())
 }
 
 /// Says whose users an account's end would cut off.

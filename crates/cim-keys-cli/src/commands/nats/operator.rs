@@ -6,7 +6,7 @@ use cim_keys::custody::{ISSUING, ROOT};
 use cim_keys::events::Set;
 use cim_keys::ids::{NatsAccountId, NatsOperatorId};
 use cim_keys::ledger::{EntityRef, Kind};
-use cim_keys::text::{Label, Name, Note, Url};
+use cim_keys::text::{Label, Name, Note, Url, visible};
 use clap::{Args, Subcommand};
 
 use super::flags::{OverlapArgs, TagArgs};
@@ -28,6 +28,9 @@ pub(crate) enum OperatorCommand {
     List(ListArgs),
     /// Replace the operator's signing key, and sign every account anew
     Rotate(RotateArgs),
+    /// Give the operator up: this ledger signs for it no more. Refused while it has accounts, but with --with-accounts
+    #[command(visible_alias = "revoke")]
+    Delete(DeleteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +100,18 @@ pub(crate) struct RotateArgs {
     passphrases: PassphraseArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Why
+    #[arg(long, value_parser = Note::typed)]
+    reason: Note,
+    /// Delete all of its accounts with it, and cut their users off
+    #[arg(long)]
+    with_accounts: bool,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+}
+
 pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
     match command {
         OperatorCommand::Add(args) => add(&args, global, ui),
@@ -114,6 +129,7 @@ pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
                 vec![it.operator.name.to_string(), it.operator.public_key.to_string(), entity.status().into()]
             })
         }
+        OperatorCommand::Delete(args) => delete(&args, global, ui),
         OperatorCommand::Rotate(args) => {
             if !ui.confirm("Replace the operator's signing key, and sign every account anew?")? {
                 return Err(CliError::refused("nothing was rotated"));
@@ -152,6 +168,43 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
         })
         .map(|_| ())
     })
+}
+
+fn delete(args: &DeleteArgs, global: &Global, ui: Ui) -> Result {
+    let (_, (operator, accounts)) = super::look(global, |view| {
+        let operator = lookup::operator(view)?.operator;
+        let accounts = lookup::accounts(view, None)?.into_iter().map(|it| it.account).filter(|it| !it.system);
+        Ok((operator, accounts.map(|it| visible(it.name.as_str()).into_owned()).collect::<Vec<_>>()))
+    })?;
+    let name = visible(operator.name.as_str());
+    if !accounts.is_empty() && !args.with_accounts {
+        return Err(CliError::refused(format!(
+            "operator {name} has {} accounts: {}",
+            accounts.len(),
+            first(&accounts)
+        ))
+        .hint("delete each with `cim-keys nats account delete`, or all of them now with --with-accounts")
+        .hint("if its signing key may be in wrong hands, `cim-keys nats operator rotate` replaces that key"));
+    }
+    if !ui.is_json() {
+        ui.note("Servers do not learn of this: they trust the operator until its token is out of their configuration and they are restarted.");
+    }
+    let what = match accounts.len() {
+        0 => String::new(),
+        count => format!(" and its {count} accounts, {}", first(&accounts)),
+    };
+    if !ui.confirm(&format!("Give up operator {name}{what}? Nothing is signed for it here any more."))? {
+        return Err(CliError::refused("nothing was deleted"));
+    }
+    super::act(&args.passphrases, global, ui, |work| operators::delete(work, args.with_accounts, &args.reason))
+}
+
+/// The first of many names.
+fn first(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
 fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
