@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use cim_keys::app::archive::{self, Held, Since};
+use cim_keys::app::verify;
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::ledger::Command as Act;
@@ -86,7 +87,8 @@ fn measure(what: &str, place: &Path) {
             rounds,
             || {
                 let extent = if what == "deep" { Extent::Deep } else { Extent::Events };
-                let report = store.verify_against(&Demands { extent, ..Demands::default() }, &mut |_, _| {});
+                let demands = Demands { extent, ..Demands::default() };
+                let report = verify::ledger(&store, &demands, &mut |_, _| {}).unwrap().report;
                 assert!(report.ok() && report.events == end, "{report:?}");
             },
             before,

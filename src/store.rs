@@ -475,8 +475,19 @@ impl Store {
     /// that it follows from, and the tree's hashes; of each head: its root and its signatures; and what stands beside them.
     #[must_use]
     pub fn verify_against(&self, demands: &Demands<'_>, progress: &mut dyn FnMut(u64, u64)) -> Report {
+        self.verify_seeing(demands, progress, &mut |_, _| {})
+    }
+
+    /// The same, for whoever wants to know of each event that reads, in order, its type and its actor.
+    #[must_use]
+    pub fn verify_seeing(
+        &self,
+        demands: &Demands<'_>,
+        progress: &mut dyn FnMut(u64, u64),
+        see: &mut dyn FnMut(&str, &str),
+    ) -> Report {
         let memory = self.memory_to_verify();
-        self.reader.with(|log| verify::verify(log, &memory, demands, progress))
+        self.reader.with(|log| verify::verify(log, &memory, demands, progress, see))
     }
 
     /// What this machine remembers of this very file.

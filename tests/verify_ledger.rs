@@ -42,7 +42,7 @@ fn what_is_new_is_checked_alone_and_continues_what_was_checked() {
 #[test]
 fn what_an_insider_could_rewrite_is_told() {
     let ledger = Ledger::new();
-    let told = |ledger: &Ledger| verify::ledger(&ledger.store, &Demands::default(), &mut |_, _| {});
+    let told = |ledger: &Ledger| verify::ledger(&ledger.store, &Demands::default(), &mut |_, _| {}).unwrap();
     let nothing = told(&ledger);
     assert_eq!((nothing.anchor.signed, nothing.anchor.unsigned, nothing.anchor.witnessed()), (None, 2, 0));
     log::sign_head(&ledger.store, &ledger.secret).unwrap();

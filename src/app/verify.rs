@@ -4,10 +4,10 @@ use std::io::Read;
 use std::path::Path;
 
 use super::archive::{self, Held, ImportError, Progress, VerifyError};
-use super::vouch::{Claims, Vouched};
+use super::vouch::{self, Claims, Vouched};
 use crate::archive::{ArchiveError, CarError, Item};
 use crate::log::{Policy, SignedCheckpoint, VerifierKey};
-use crate::store::{DatabaseError, Demands, OpenError, Store};
+use crate::store::{DatabaseError, Demands, Extent, OpenError, ReadError, Store};
 use crate::verify::{HeadToJudge, Layer, Report, judge_head};
 
 /// What a history is anchored to: who besides the ledger itself would notice if it were rewritten.
@@ -55,14 +55,27 @@ pub struct Verified {
     pub report: Report,
     /// What the history is anchored to.
     pub anchor: Anchor,
+    /// Who vouches for what; absent where something is wrong, and where only a part was verified.
+    pub acts: Option<Vouched>,
 }
 
-/// Verifies a ledger.
-pub fn ledger(store: &Store, demands: &Demands<'_>, progress: Progress<'_>) -> Verified {
-    let report = store.verify_against(demands, progress);
+/// Verifies a ledger, and where nothing is wrong looks at who signed what. What is damaged is not asked, nor is a part.
+///
+/// # Errors
+/// When what was found to be whole can't be read a moment later.
+pub fn ledger(store: &Store, demands: &Demands<'_>, progress: Progress<'_>) -> Result<Verified, ReadError> {
+    let mut claims = Claims::default();
+    let mut report = store.verify_seeing(demands, progress, &mut |event_type, actor| claims.see(event_type, actor));
     // What is damaged may not tell what was published.
     let anchor = Anchor::of(&report, store.published().unwrap_or(0));
-    Verified { report, anchor }
+    let mut acts = None;
+    if report.ok() && !matches!(demands.extent, Extent::Since(_)) {
+        let last = report.last;
+        let vouched = vouch::vouched_among(store, &claims, &mut |done| progress(done, last))?;
+        vouched.tell(&mut report);
+        acts = Some(vouched);
+    }
+    Ok(Verified { report, anchor, acts })
 }
 
 /// A ledger that is too damaged to be opened, as a report; any other reason why it could not be opened is given back.
@@ -77,7 +90,7 @@ pub fn unreadable(error: OpenError) -> Result<Verified, OpenError> {
     }
     let mut report = Report::new(1);
     report.add(Layer::File, None, None, error.to_string());
-    Ok(Verified { report, anchor: Anchor::default() })
+    Ok(Verified { report, ..Verified::default() })
 }
 
 /// Whether it is about what the file holds, and not about the machine.

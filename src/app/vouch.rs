@@ -87,6 +87,17 @@ pub fn vouched(store: &Store, progress: &mut dyn FnMut(u64)) -> Result<Vouched, 
     Ok(vouched)
 }
 
+/// The same, where the history was followed already, and who claims what was counted: only if there is a signature, or there
+/// had to be one, it is followed once more.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn vouched_among(store: &Store, claims: &Claims, progress: &mut dyn FnMut(u64)) -> Result<Vouched, ReadError> {
+    let Some(mut vouched) = claims.unsigned() else { return vouched(store, progress) };
+    name(store, &mut vouched.actors)?;
+    Ok(vouched)
+}
+
 struct Walk<'s> {
     store: &'s Store,
     vouched: Vouched,

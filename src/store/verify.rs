@@ -53,7 +53,16 @@ pub(super) struct Memory {
 /// What is called now and then with how many events were checked, and how many there are.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-pub(super) fn verify(log: &Log<'_>, memory: &Memory, demands: &Demands<'_>, progress: Progress<'_>) -> Report {
+/// What is called with the type and the actor of each event that reads, in order.
+pub(super) type See<'a> = &'a mut dyn FnMut(&str, &str);
+
+pub(super) fn verify(
+    log: &Log<'_>,
+    memory: &Memory,
+    demands: &Demands<'_>,
+    progress: Progress<'_>,
+    see: See<'_>,
+) -> Report {
     let mut report = Report::new(1);
     // One moment for all that follows; without it each statement has its own, which only matters while others write.
     let _moment = log.connection.unchecked_transaction();
@@ -69,7 +78,7 @@ pub(super) fn verify(log: &Log<'_>, memory: &Memory, demands: &Demands<'_>, prog
         Extent::Deep => projection::scratch(&mut report),
         _ => None,
     };
-    let walked = walk::walk(log, demands, begin, scratch.as_ref(), &mut report, progress);
+    let walked = walk::walk(log, demands, begin, scratch.as_ref(), &mut report, progress, see);
     nodes::check_count(log, &mut report);
     if let (Extent::Since(since), Some(edge)) = (demands.extent, &walked.edge) {
         prove_consistency(log, since, edge, &mut report);

@@ -21,6 +21,8 @@ pub(crate) enum LedgerFact {
 pub(crate) struct Verdict {
     /// The event's time.
     pub(crate) time: Option<Timestamp>,
+    /// Who acted, as the event says it.
+    pub(crate) actor: Option<Box<str>>,
     /// The events that it follows from.
     pub(crate) causes: Vec<Cid>,
     /// The raw blocks that it needs beside it.
@@ -65,6 +67,7 @@ pub(crate) fn judge(
     match event {
         Ok(event) => {
             verdict.time = Some(event.occurred_at);
+            verdict.actor = Some(envelope.actor.into());
             data(event, keep, &mut verdict);
         }
         Err(error) => {

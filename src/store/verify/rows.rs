@@ -76,6 +76,14 @@ impl Batch {
         begin..self.bytes.len()
     }
 
+    /// The type of an entry's event.
+    pub(super) fn event_type(&self, at: usize) -> &str {
+        match &self.entries[at] {
+            Entry::Row(row) => std::str::from_utf8(&self.bytes[row.event_type.clone()]).unwrap_or_default(),
+            Entry::Unreadable { .. } => "",
+        }
+    }
+
     /// The aggregate of an entry.
     pub(super) fn aggregate(&self, at: usize) -> &[u8] {
         match &self.entries[at] {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::nodes::{Tree, stored_root};
 use super::rows::{Batch, Entry, RowReader, position_of};
-use super::{Demands, Extent, Progress};
+use super::{Demands, Extent, Progress, See};
 use crate::events::LedgerCreated;
 use crate::ipld_support::decode_block;
 use crate::log::{Edge, KeyChain, NodeHash, Policy, SignedCheckpoint};
@@ -37,6 +37,7 @@ pub(super) fn walk(
     scratch: Option<&Connection>,
     report: &mut Report,
     progress: Progress<'_>,
+    see: See<'_>,
 ) -> Walked {
     let connection = log.connection;
     let (after, end) = (begin.size(), report.last);
@@ -63,6 +64,7 @@ pub(super) fn walk(
         time: None,
         report,
         progress,
+        see,
     };
     walk.reach(after);
     let policy = demands.policy;
@@ -124,6 +126,7 @@ struct Walk<'a, 'b> {
     time: Option<Timestamp>,
     report: &'b mut Report,
     progress: Progress<'b>,
+    see: See<'b>,
 }
 
 enum Job {
@@ -180,6 +183,9 @@ impl Stages for Walk<'_, '_> {
         match done {
             Done::Events(batch, verdicts) => {
                 for (at, verdict) in verdicts.into_iter().enumerate() {
+                    if let Some(actor) = verdict.as_ref().and_then(|verdict| verdict.actor.as_deref()) {
+                        (self.see)(batch.event_type(at), actor);
+                    }
                     let aggregate = batch.aggregate(at);
                     self.entry(&batch.entries[at], verdict, aggregate);
                 }

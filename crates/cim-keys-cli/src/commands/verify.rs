@@ -7,9 +7,9 @@ use cim_keys::app::archive::{ImportError, VerifyError};
 use cim_keys::app::attest::Signature;
 use cim_keys::app::session::{Place, Session};
 use cim_keys::app::verify::{self, Anchor, ArchiveDemands, ArchiveVerified, Verified};
-use cim_keys::app::vouch::{self, Tally, Vouched};
+use cim_keys::app::vouch::{Tally, Vouched};
 use cim_keys::log::{Policy, SignedCheckpoint};
-use cim_keys::store::{Demands, Extent, Store};
+use cim_keys::store::{Demands, Extent};
 use cim_keys::verify::{Problem, Report};
 use clap::Args;
 use serde_json::{Value, json};
@@ -98,15 +98,15 @@ fn ledger(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
     };
     let demands = Demands { extent, against: against.as_ref(), policy: policy.as_ref() };
     let tokens = place::state_folder().unwrap_or_else(|_| folder.clone());
-    let (verified, vouched) = match Session::open_read_only(Place::new(&folder, tokens), ledger::system_actor()) {
-        Ok(session) => with_bar(ui, |progress| verify_and_vouch(session.store(), &demands, progress))?,
-        Err(error) => (verify::unreadable(error)?, None),
+    let verified = match Session::open_read_only(Place::new(&folder, tokens), ledger::system_actor()) {
+        Ok(session) => with_bar(ui, |progress| verify::ledger(session.store(), &demands, progress))?,
+        Err(error) => verify::unreadable(error)?,
     };
-    let Verified { report, anchor } = &verified;
+    let Verified { report, anchor, acts } = &verified;
     let mut object = report_json(report);
     object["source"] = "ledger".into();
     object["anchor"] = anchor_json(anchor);
-    object["acts"] = vouched.as_ref().map(acts_json).into();
+    object["acts"] = acts.as_ref().map(acts_json).into();
     object["policy"] = policy.is_some().then(|| policy_json(report)).into();
     object["since"] = since.as_ref().map(|since| since_json(report, since)).into();
     ui.object(&object)?;
@@ -132,27 +132,10 @@ fn ledger(args: &VerifyArgs, global: &Global, ui: Ui) -> Result {
         ui.line(format_args!("The history continues the checkpoint of {} events that was given.", against.size()))?;
     }
     tell_unknown(report, ui)?;
-    if let Some(vouched) = &vouched {
-        tell_acts(vouched, ui)?;
+    if let Some(acts) = acts {
+        tell_acts(acts, ui)?;
     }
     tell_anchor(anchor, ui)
-}
-
-/// Verifies, and where nothing is wrong looks at who signed what. What is damaged is not asked, nor is a part.
-fn verify_and_vouch(
-    store: &Store,
-    demands: &Demands<'_>,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<(Verified, Option<Vouched>)> {
-    let mut verified = verify::ledger(store, demands, progress);
-    let report = &mut verified.report;
-    if !report.ok() || matches!(demands.extent, Extent::Since(_)) {
-        return Ok((verified, None));
-    }
-    let last = report.last;
-    let vouched = vouch::vouched(store, &mut |done| progress(done, last))?;
-    vouched.tell(report);
-    Ok((verified, Some(vouched)))
 }
 
 fn with_bar<T>(ui: Ui, verify: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
