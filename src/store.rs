@@ -71,7 +71,6 @@ use crate::ledger::{Command, EventDraft, Refusal, View};
 use crate::log::NodeHash;
 use crate::text::{Name, Note, PublicKey};
 use crate::time::Timestamp;
-use crate::verify::Report;
 
 /// Where a ledger is and how it is opened.
 #[derive(Clone)]
@@ -460,49 +459,6 @@ impl Store {
         let writing = self.writing.as_ref().map_err(Clone::clone)?;
         let work = |session: &mut append::Session<'_>| session.rebuild().map(|()| Vec::new());
         writing.group.submit(&writing.writer, Box::new(work)).map(|_| ())
-    }
-
-    /// Checks everything that is recorded, and nothing that came on another way: [`Extent::Deep`]. `progress` is called now
-    /// and then with how many events were checked, and how many there are.
-    #[must_use]
-    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Report {
-        self.verify_against(&Demands { extent: Extent::Deep, ..Demands::default() }, progress)
-    }
-
-    /// Checks what is recorded, and that it is what is demanded.
-    ///
-    /// Of each event: its content identifier, its canonical form, its type and schema, its position, its time, the events
-    /// that it follows from, and the tree's hashes; of each head: its root and its signatures; and what stands beside them.
-    #[must_use]
-    pub fn verify_against(&self, demands: &Demands<'_>, progress: &mut dyn FnMut(u64, u64)) -> Report {
-        self.verify_seeing(demands, progress, &mut |_, _| {})
-    }
-
-    /// The same, for whoever wants to know of each event that reads, in order, its type and its actor.
-    #[must_use]
-    pub fn verify_seeing(
-        &self,
-        demands: &Demands<'_>,
-        progress: &mut dyn FnMut(u64, u64),
-        see: &mut dyn FnMut(&str, &str),
-    ) -> Report {
-        let memory = self.memory_to_verify();
-        self.reader.with(|log| verify::verify(log, &memory, demands, progress, see))
-    }
-
-    /// What this machine remembers of this very file.
-    fn memory_to_verify(&self) -> verify::Memory {
-        let mut memory = verify::Memory::default();
-        match self.memory().read() {
-            Ok(signed) => memory.signed = signed,
-            Err(error) => memory.problem = Some(error.to_string()),
-        }
-        let refused =
-            self.reader.with(|log| Self::right_to_write(log.connection, &self.options, self.identity.ledger_id));
-        if let Ok(Err(refused @ NotTheWriter::SetBack { .. })) = refused {
-            memory.problem = Some(refused.to_string());
-        }
-        memory
     }
 
     /// Writes a copy that is whole in one file and opens on read-only media. It can be read anywhere and written nowhere
