@@ -30,10 +30,12 @@ fn main() {
     // The same users, keys included, in a home of nsc's.
     let home = bench.path("nsc");
     let nsc = tool(NSC).inspect(|_| {
-        bench.ours(&["nats", "export", "--nsc", home.to_str().unwrap(), "--with-seeds"]);
+        bench.ours(&["nats", "export", "--nsc", home.to_str().unwrap(), "--with-seeds", "--yes"]);
     });
-    let explain =
-        median(|round| bench.ours(&["nats", "explain", "--user", &device(3 * round + 1), "--publish", "a.b"]));
+    let explain = median(|round| {
+        let subject = format!("devices.{}.up", name(3 * round + 1));
+        bench.ours(&["nats", "explain", "--user", &device(3 * round + 1), "--publish", &subject])
+    });
     println!("nats explain: {explain:.1} ms");
     let creds = median(|round| {
         let file = format!("{round}.creds");
