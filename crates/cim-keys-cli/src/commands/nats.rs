@@ -176,7 +176,10 @@ impl std::error::Error for Carried {}
 impl KeyAccess for Keys<'_> {
     fn private_key(&mut self, key: &KeyFacts) -> std::result::Result<PrivateKey, KeyAccessError> {
         let Some(compartment) = &key.compartment else {
-            return Err(KeyAccessError::new(format!("only the public half of key {} is known", key.key_id)));
+            return Err(KeyAccessError::new(format!(
+                "only the public half of key {} is known here: its private half is elsewhere, and what it signs is signed there",
+                key.public_key
+            )));
         };
         if !self.open.contains_key(compartment) {
             let unlocked = self.passphrases.unlock(self.custody, compartment);
