@@ -26,6 +26,12 @@ impl NewFile {
         Ok(Self { place: place.to_owned(), aside, out: Some(BufWriter::with_capacity(1 << 18, file)) })
     }
 
+    /// Where it will be.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// Gives the file another name than it was begun with, in the same folder: one that follows from its content.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {

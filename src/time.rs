@@ -12,10 +12,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A text that is no timestamp of the one form that events carry.
+/// A text that is no timestamp: of the one form that events carry, or of those that people type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{}\" is no timestamp: RFC 3339 in UTC with six decimals is needed, such as 2026-01-31T09:30:00.000000Z", crate::text::visible(.0))]
-pub struct InvalidTimestamp(pub String);
+#[error("\"{}\" is no timestamp: {wanted}", crate::text::visible(text))]
+pub struct InvalidTimestamp {
+    text: String,
+    wanted: &'static str,
+}
+
+impl InvalidTimestamp {
+    fn new(text: &str, wanted: &'static str) -> Self {
+        Self { text: text.chars().take(64).collect(), wanted }
+    }
+}
+
+/// What events carry.
+const CANONICAL: &str = "RFC 3339 in UTC with six decimals is needed, such as 2026-01-31T09:30:00.000000Z";
+/// What people type.
+const LENIENT: &str = "a date is needed, such as 2026-01-31, or an RFC 3339 time, such as 2026-01-31T09:30:00Z";
 
 const YEAR_0000: i64 = -62_167_219_200_000_000;
 const YEAR_9999_END: i64 = 253_402_300_799_999_999;
@@ -45,7 +59,7 @@ impl Timestamp {
     /// Reads any RFC 3339 time with an offset (`2026-01-31T10:30:00+01:00`), or a bare date, which is its midnight in
     /// UTC. For what people type; events take the one canonical form only ([`FromStr`]).
     pub fn parse_lenient(text: &str) -> Result<Self, InvalidTimestamp> {
-        let invalid = || InvalidTimestamp(text.chars().take(64).collect());
+        let invalid = || InvalidTimestamp::new(text, LENIENT);
         if let Ok(date) = text.parse::<jiff::civil::Date>()
             && text.len() == 10
         {
@@ -137,7 +151,7 @@ impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        let invalid = || InvalidTimestamp(text.chars().take(64).collect());
+        let invalid = || InvalidTimestamp::new(text, CANONICAL);
         let time = parse_canonical(text.as_bytes()).ok_or_else(invalid)?;
         // What is out of range, such as the 30th of February, comes back as another text.
         if time.to_text() == text.as_bytes() { Ok(time) } else { Err(invalid()) }

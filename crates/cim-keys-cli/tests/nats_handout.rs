@@ -53,6 +53,14 @@ fn several_credentials_go_into_a_folder_sealed_or_not() {
     nats.run(&["creds", "ORDERS/eve", "ORDERS/bob", "--out", folder]).fails(2, &["does not exist yet"]);
     assert_eq!(nats.place.run(&["event", "list", "--limit", "1"]).json()[0]["position"], recorded[0]["position"]);
     nats.run(&["creds", "ORDERS/eve", "ORDERS/bob", "--out", "-"]).fails(2, &["--out DIR"]);
+    nats.run(&["creds", "ORDERS/eve", "--out", "nowhere/eve.creds"]).fails(2, &["make its folder first"]);
+    // Named twice is one; who is cut off gets nothing.
+    let key = written[1]["public_key"].as_str().unwrap();
+    let twice = nats.place.path("twice");
+    assert_eq!(nats.ok(&["creds", "orders/BOB", key, "ORDERS/bob", "--out", twice.to_str().unwrap()]).len(), 1);
+    nats.ok(&["user", "revoke", "ORDERS/eve", "--reason", "left", "--yes"]);
+    nats.run(&["creds", "ORDERS/eve", "--out", "eve.creds"]).fails(3, &["user eve is revoked", "user add"]);
+    assert!(!nats.place.path("eve.creds").exists());
 }
 
 #[test]
@@ -130,6 +138,7 @@ fn the_nats_command_line_connects_by_a_context() {
     assert!(measured.status.success(), "{measured:?}");
     nats.run(&["context", "ORDERS/bob", "--dir", dir.to_str().unwrap()]).fails(2, &["does not exist yet"]);
     nats.run(&["context", "ORDERS/bob", "--name", "../up"]).fails(2, &["can't be a context's name"]);
+    nats.run(&["context", "ORDERS/bob", "--name", ""]).fails(2, &["can't be a context's name"]);
 }
 
 struct Running(Child);
@@ -156,6 +165,14 @@ async fn a_cluster_starts_from_its_configurations_as_they_are() {
     let config = ["server-config", "--resolver", "full", "--servers", &servers, "--store-dir", store, "--out", folder];
     assert_eq!(nats.ok(&config).len(), 3);
     nats.run(&config).fails(2, &["does not exist yet"]);
+    let (twice, half) = (nats.place.path("twice"), nats.place.path("half"));
+    nats.run(&["server-config", "--servers", "n1,N1", "--out", twice.to_str().unwrap()])
+        .fails(2, &["N1 is named twice"]);
+    assert!(!twice.exists());
+    // One file that is there already, and none is written.
+    std::fs::create_dir_all(half.join("n2/nats.conf")).unwrap();
+    nats.run(&["server-config", "--servers", "n1,n2", "--out", half.to_str().unwrap()]).fails(2, &["n2/nats.conf"]);
+    assert!(!half.join("n1/nats.conf").exists());
     let mut running = Vec::new();
     for number in 0..3 {
         let conf = out.join(format!("n{number}/nats.conf"));

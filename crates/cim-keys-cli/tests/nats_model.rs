@@ -320,6 +320,12 @@ fn refusals_name_the_reason_and_the_fix() {
     refuse(&["account", "edit", "ORDERS", "--disallow-bearer"], &["user ORDERS/app", "revoke it"]);
     refuse(&["operator", "edit", "--strict", "true"], &["identity key", "strict_signing_key_usage"]);
     nats.run(&["signing-key", "show", "ORDERS", "none"]).fails(2, &["signing-key list"]);
+    nats.run(&["auth-callout", "rotate-xkey", "ORDERS", "--reason", "yearly"])
+        .fails(2, &["no encryption key", "--xkey"]);
+    nats.run(&["signing-key", "add", "ORDERS", "--role", "r", "--compartment", "nope"]).fails(3, &["no compartment"]);
+    nats.run(&["user", "add", "ORDERS/x", "--expires", "yesterday"]).fails(2, &["30d, 12h"]);
+    nats.run(&["user", "rotate", "ORDERS/app", "--reason", "x", "--revoke-at", "2001-02-30"])
+        .fails(2, &["a date is needed"]);
     nats.run(&["user", "add", "SYS/p", "--preset", "root"]).fails(2, &["pusher, publisher, subscriber, auditor"]);
 }
 

@@ -26,6 +26,12 @@ async fn a_push_is_proved_recorded_and_cuts_off_who_was_revoked() {
     nats.sign(&["user", "revoke", "ORDERS/bob", "--reason", "left", "--yes"]);
     nats.diff(std::slice::from_ref(&server), 1).fails(4, &["differ"]);
 
+    // A receipt that can't be written is told before anything is sent.
+    for nowhere in ["nowhere/push.json", "."] {
+        let refused = nats.push(&server, &["--account", "ORDERS", "--receipt", nowhere]);
+        refused.fails(2, &["cannot write the receipt", "nothing was pushed"]);
+    }
+    nats.diff(std::slice::from_ref(&server), 1).fails(4, &["differ"]);
     let receipt = nats.place.path("push.json");
     let pushed = nats.push(&server, &["--account", "orders", "--receipt", receipt.to_str().unwrap()]).json();
     let orders = about(&pushed, "ORDERS");

@@ -211,7 +211,6 @@ fn what_our_commands_make_reads_in_nsc_as_the_same_claims() {
 /// changes.
 fn rewritten(before: &Value, after: &str, stranger: &str) -> Value {
     let mut after: Value = cim_keys::nats::jwt::payload(after).unwrap();
-    assert_ne!(before["jti"], after["jti"], "nsc has signed it anew");
     let body = after["nats"].as_object_mut().unwrap();
     if let Some(Value::Array(tags)) = body.get_mut("tags") {
         tags.retain(|tag| tag != MARK);
@@ -304,8 +303,10 @@ fn every_kind_of_token_with_every_field_survives_nsc() {
     }
     for (path, edit) in edits {
         let text = || std::fs::read_to_string(out.join(&path)).unwrap();
-        let before: Value = cim_keys::nats::jwt::payload(&text()).unwrap();
+        let ours = text();
+        let before: Value = cim_keys::nats::jwt::payload(&ours).unwrap();
         nsc.ok(&edit.split(' ').collect::<Vec<_>>());
+        assert_ne!(text(), ours, "{path}: nsc has signed it anew");
         let after = rewritten(&before, &text(), &stranger);
         assert_eq!(after, before, "{path}");
     }

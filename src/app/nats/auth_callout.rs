@@ -70,6 +70,12 @@ fn find(view: &dyn View, key: &str) -> Result<Option<crate::ledger::KeyFacts>, N
 /// See [`NatsError`].
 pub fn rotate_xkey(work: &mut Work<'_, '_>, account: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
     let mut claims = work.account_claims(account)?;
+    if claims.nats.authorization.xkey.is_empty() {
+        return Err(NatsError::Usage(format!(
+            "account {} has no encryption key to replace; `cim-keys nats auth-callout edit` with --xkey gives it one",
+            account.account.name
+        )));
+    }
     let old = find(work.view(), &claims.nats.authorization.xkey)?;
     claims.nats.authorization.xkey = work.make_key(NkeyKind::Curve, ISSUING)?.public_key.to_string();
     if let Some(old) = old {

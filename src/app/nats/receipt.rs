@@ -63,6 +63,14 @@ pub struct ReceiptAccount {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiptError {
+    /// The file can't be begun.
+    #[error("cannot write the receipt {path}: {source}; nothing was pushed")]
+    Begin {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The file can't be written.
     #[error("cannot write the receipt {path}: {source}; what was pushed is pushed, and pushing again writes it")]
     Io {
@@ -145,18 +153,30 @@ impl Receipt {
         Ok(receipt)
     }
 
-    /// Writes the receipt; it is there whole or not at all.
+    /// Writes the receipt into a file that was [begun](begin); it is there whole or not at all.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn write(&self, path: &Path) -> Result<(), ReceiptError> {
-        let io = |source| ReceiptError::Io { path: visible(&path.to_string_lossy()).into_owned(), source };
+    pub fn write(&self, mut file: NewFile) -> Result<(), ReceiptError> {
+        let path = visible(&file.place().to_string_lossy()).into_owned();
+        let io = |source| ReceiptError::Io { path: path.clone(), source };
         let mut text = serde_json::to_vec_pretty(self).map_err(|error| io(error.into()))?;
         text.push(b'\n');
-        let mut file = NewFile::create(path, false).map_err(io)?;
         file.write_all(&text).map_err(io)?;
         file.commit().map_err(io)
     }
+}
+
+/// Begins a receipt's file, so that one that can't be written is known before servers are sent anything.
+///
+/// # Errors
+/// When it can't be made.
+pub fn begin(path: &Path) -> Result<NewFile, ReceiptError> {
+    let shown = || visible(&path.to_string_lossy()).into_owned();
+    if path.is_dir() {
+        return Err(ReceiptError::Begin { path: shown(), source: std::io::ErrorKind::IsADirectory.into() });
+    }
+    NewFile::create(path, false).map_err(|source| ReceiptError::Begin { path: shown(), source })
 }
 
 /// Records what a receipt proves, in one transaction. What is recorded already, or has been overtaken by a later push, is

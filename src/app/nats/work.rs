@@ -70,6 +70,12 @@ pub enum NatsError {
     /// A user is named without its account.
     #[error("\"{}\" does not say whose user it is; write ACCOUNT/USER, or the user's public key", crate::text::visible(.0))]
     UserWithoutAccount(String),
+    /// A user that is cut off gets no credentials.
+    #[error(
+        "user {} is revoked: servers refuse its credentials; `cim-keys nats user add` makes another of that name",
+        crate::text::visible(.0)
+    )]
+    UserEnded(String),
     /// The claims would be refused by a server, or silently break.
     #[error("{}", findings(.0))]
     Claims(Vec<Finding>),

@@ -203,12 +203,15 @@ impl From<NatsError> for CliError {
                 let base = Self::refused("servers would refuse this, or silently break it; nothing was recorded");
                 findings.iter().fold(base, |error, finding| error.detail(finding.to_string()))
             }
-            NatsError::Refused(_) | NatsError::NotDeleted(_) | NatsError::NoDeletion(_) => Self::refused(text),
+            NatsError::Refused(_) | NatsError::UserEnded(_) | NatsError::NotDeleted(_) | NatsError::NoDeletion(_) => {
+                Self::refused(text)
+            }
             NatsError::IdentityKey(_) => match text.split_once("; ") {
                 Some((what, next)) => Self::refused(what).hint(next),
                 None => Self::refused(text),
             },
             NatsError::Append(error) => error.into(),
+            NatsError::Seal(error) => error.into(),
             NatsError::Lookup(error) => error.into(),
             NatsError::Key(error) => match error.into_inner().downcast::<Carried>() {
                 Ok(carried) => carried.0,

@@ -24,9 +24,14 @@ impl Out {
             return Ok(Self { path: None, file: None });
         }
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+            let hint = match error.kind() {
+                io::ErrorKind::AlreadyExists => "name one that does not exist yet",
+                io::ErrorKind::NotFound => "make its folder first, or name another",
+                _ => "name one in a folder that you may write to",
+            };
             CliError::usage(format!("cannot make the file {}", visible(&path.to_string_lossy())))
                 .because(&error)
-                .hint("name one that does not exist yet")
+                .hint(hint)
         })?;
         Ok(Self { path: Some(path.to_owned()), file: Some(file) })
     }

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, ui: Ui) -> Result {
         Ok::<_, cim_keys::app::nats::NatsError>((account, user, lookup::operator(view)?))
     })??;
     let name = match &args.name {
-        Some(name) if file_name(name) == *name => name.clone(),
+        Some(name) if file_name(name) == *name && !name.is_empty() => name.clone(),
         Some(name) => {
             return Err(CliError::usage(format!("\"{}\" can't be a context's name", visible(name)))
                 .hint("use letters, digits, hyphens and underscores"));

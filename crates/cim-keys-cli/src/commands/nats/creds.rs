@@ -3,7 +3,7 @@
 mod by_agent;
 mod sealed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::nats::{NatsError, creds, lookup};
@@ -85,10 +85,18 @@ fn make(
     let texts = session.store().view(|view| {
         let one = |text: &String| {
             let (account, user) = lookup::user(view, text)?;
+            let entity = view.get(user.user.user_id.into())?;
+            if entity.is_some_and(|entity| !entity.is_active()) {
+                return Err(NatsError::UserEnded(user.user.name.to_string()));
+            }
             let text = creds::creds(view, &restricted, &mut keys, &user)?.to_text();
             Ok::<_, NatsError>((account, user, text))
         };
-        which.iter().map(one).collect::<std::result::Result<Vec<_>, _>>()
+        let mut made = which.iter().map(one).collect::<std::result::Result<Vec<_>, _>>()?;
+        // Named twice, by name and by key, is one.
+        let mut seen = BTreeSet::new();
+        made.retain(|(_, user, _)| seen.insert(user.user.user_id));
+        Ok::<_, NatsError>(made)
     })??;
     let seal = |(account, user, text): (AccountFacts, UserFacts, zeroize::Zeroizing<String>)| {
         let plain = SecretBytes::new(Box::new(text.as_bytes().to_vec()));

@@ -1,9 +1,8 @@
 //! `nats server-config`: what servers need to trust the operator.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cim_keys::app::nats::server_config::{Deployment, Resolver, Server, server_config};
-use cim_keys::text::visible;
 use clap::{Args, ValueEnum};
 
 use crate::cli::Global;
@@ -75,8 +74,9 @@ pub(crate) fn run(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
     match (&args.out, args.servers.as_slice()) {
         (None, _) => ui.raw(text(None)?.as_bytes()),
         (Some(path), []) => {
-            write(path, &text(None)?, None, ui)?;
-            let shown = visible(&path.to_string_lossy()).into_owned();
+            let mut out = Out::create(path)?;
+            write(&mut out, &text(None)?, None, ui)?;
+            let shown = out.shown();
             ui.line(format_args!("{shown} is written; `nats-server -js -c {shown}` starts with it."))
         }
         (Some(folder), servers) => {
@@ -84,15 +84,23 @@ pub(crate) fn run(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
             let cluster =
                 args.cluster.clone().unwrap_or_else(|| super::creds::file_name(operator.operator.name.as_str()));
             let deployment = Deployment { cluster, servers: servers.to_vec(), store_dir: args.store_dir.clone() };
-            for (place, server) in servers.iter().enumerate() {
-                if servers[..place].iter().any(|other| other.name.eq_ignore_ascii_case(&server.name)) {
-                    return Err(CliError::usage(format!("{} is named twice", server.name)));
-                }
+            let twice = |(place, server): &(usize, &Server)| {
+                servers[..*place].iter().any(|other| other.name.eq_ignore_ascii_case(&server.name))
+            };
+            if let Some((_, server)) = servers.iter().enumerate().find(twice) {
+                return Err(CliError::usage(format!("server {} is named twice", server.name))
+                    .hint("give each server a name of its own"));
+            }
+            // The files are made first: all of them are written, or none.
+            let mut outs = Vec::new();
+            for server in servers {
                 let own = folder.join(&server.name);
                 out::folder(&own)?;
-                let path = own.join("nats.conf");
-                write(&path, &text(Some((&deployment, server)))?, Some(&server.name), ui)?;
-                let shown = visible(&path.to_string_lossy()).into_owned();
+                outs.push((server, Out::create(&own.join("nats.conf"))?));
+            }
+            for (server, out) in &mut outs {
+                write(out, &text(Some((&deployment, server)))?, Some(&server.name), ui)?;
+                let shown = out.shown();
                 ui.line(format_args!("{shown} is written; `nats-server -c {shown}` starts with it."))?;
             }
             Ok(())
@@ -100,9 +108,8 @@ pub(crate) fn run(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
     }
 }
 
-fn write(path: &Path, text: &str, server: Option<&str>, ui: Ui) -> Result {
-    // Tokens of accounts are in it: for servers, not for everybody.
-    let mut out = Out::create(path)?;
+/// Tokens of accounts are in it: for servers, not for everybody.
+fn write(out: &mut Out, text: &str, server: Option<&str>, ui: Ui) -> Result {
     out.write(text.as_bytes())?;
     ui.object(&serde_json::json!({ "file": out.shown(), "server": server }))
 }

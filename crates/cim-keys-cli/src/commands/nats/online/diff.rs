@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::DiffArgs;
 use super::asking::{block_on, connect, missing, standing, survey, table};
+use super::push::counted;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -52,15 +53,15 @@ impl Compared {
     }
 
     fn summary(&self) -> String {
-        let (servers, accounts) = (self.survey.members.len(), self.rows.len());
+        let (on, accounts) = (counted(self.survey.members.len(), "server"), self.rows.len());
         let differing = self.differing().count();
         let strangers = match self.strangers.len() {
             0 => String::new(),
             some => format!(", {some} held that should not be"),
         };
         match differing {
-            0 if self.strangers.is_empty() => format!("{accounts} accounts are the same on {servers} servers."),
-            _ => format!("{differing} of {accounts} accounts differ on {servers} servers{strangers}."),
+            0 if self.strangers.is_empty() => format!("The same on {on}: {}.", counted(accounts, "account")),
+            _ => format!("{differing} of {} differ on {on}{strangers}.", counted(accounts, "account")),
         }
     }
 

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::PullArgs;
 use super::asking::{block_on, connect, missing, survey};
+use super::push::counted;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -25,11 +26,11 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, ui: Ui) -> Result {
     let wanted = session.store().view(|view| servers::wanted(view, args.account.as_deref()))??;
     let folder = visible(&args.out.to_string_lossy()).into_owned();
     let cannot = |error: std::io::Error| CliError::failed(format!("cannot write into {folder}")).because(&error);
-    DirBuilder::new().recursive(true).mode(0o700).create(&args.out).map_err(cannot)?;
     let mut restricted = crate::commands::nats::restricted(&session)?;
     block_on(async {
         let client = connect(&args.system, &session).await?;
         let survey = survey(&client, &args.system, &session).await?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&args.out).map_err(cannot)?;
         if args.adopt {
             let operator = session.store().view(lookup::operator)??;
             if pull::adopt_operator(&mut restricted, &survey, &operator)? {
@@ -78,7 +79,7 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, ui: Ui) -> Result {
         if let Some(error) = missing(&survey) {
             return Err(error);
         }
-        ui.done(format_args!("{written} tokens are in {folder}."))
+        ui.done(format_args!("Pulled {} into {folder}.", counted(written, "token")))
     })
 }
 

@@ -7,6 +7,7 @@ use cim_keys::app::nats::receipt::{self, Receipt, ReceiptAccount, ReceiptError};
 use cim_keys::app::nats::servers::{self, State, Survey, Wanted};
 use cim_keys::app::nats::{NatsError, creds};
 use cim_keys::app::session::Session;
+use cim_keys::files::NewFile;
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use serde_json::json;
@@ -39,7 +40,7 @@ impl From<PushError> for CliError {
 impl From<ReceiptError> for CliError {
     fn from(error: ReceiptError) -> Self {
         match error {
-            ReceiptError::Form { .. } => Self::usage(error.to_string()),
+            ReceiptError::Form { .. } | ReceiptError::Begin { .. } => Self::usage(error.to_string()),
             ReceiptError::OtherLedger { .. } | ReceiptError::NotOurs { .. } => Self::refused(error.to_string()),
             ReceiptError::Nats(error) => error.into(),
             ReceiptError::Read(error) => error.into(),
@@ -55,6 +56,8 @@ pub(crate) fn push(args: &PushArgs, global: &Global, ui: Ui) -> Result {
     }
     let session = ledger::read(global)?;
     let accounts = accounts(args, &session)?;
+    // What can't be written is told before anything is sent.
+    let receipt = args.receipt.as_deref().map(receipt::begin).transpose()?;
     block_on(async {
         let client = connect(&args.system, &session).await?;
         let survey = survey(&client, &args.system, &session).await?;
@@ -65,14 +68,15 @@ pub(crate) fn push(args: &PushArgs, global: &Global, ui: Ui) -> Result {
         let pushed = pushed?;
         let rows: Vec<(&Wanted, &Pushed)> = accounts.iter().map(|(wanted, _)| wanted).zip(&pushed).collect();
         show(&survey, &rows, ui)?;
-        keep(args, &session, &survey, &rows, global, ui)?;
+        keep(receipt, &session, &survey, &rows, global, ui)?;
         judge(&survey, &rows)?;
         let servers = survey.members.len();
-        ui.done(format_args!("{} hold {}.", counted(servers, "server"), counted(rows.len(), "account")))
+        let hold = if servers == 1 { "holds" } else { "hold" };
+        ui.done(format_args!("{} {hold} {}.", counted(servers, "server"), counted(rows.len(), "account")))
     })
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
@@ -123,7 +127,7 @@ fn show(survey: &Survey, rows: &[(&Wanted, &Pushed)], ui: Ui) -> Result {
 
 /// Writes the receipt, and records what was proved where this is the ledger itself.
 fn keep(
-    args: &PushArgs,
+    file: Option<NewFile>,
     session: &Session,
     survey: &Survey,
     rows: &[(&Wanted, &Pushed)],
@@ -144,20 +148,23 @@ fn keep(
             servers: receipt::server_names(holds.map(|standing| standing.server.name.as_str())),
         });
     }
-    if let Some(path) = &args.receipt {
-        receipt.write(path)?;
-    }
+    let has_file = file.is_some();
+    let written = file.map_or(Ok(()), |file| receipt.write(file));
     if session.store().pinned_key()?.is_some() {
-        if args.receipt.is_none() {
+        written?;
+        if !has_file {
             ui.note("This is a mirror: what was proved is not recorded. With --receipt FILE, `carry` takes it to the ledger.");
         }
         return Ok(());
     }
     let recorded = ledger::write(global).and_then(|session| Ok(receipt::record(&session, &receipt)?));
     match recorded {
-        Ok(events) => ui.line(format_args!("Recorded: {}.", counted(events.len(), "event"))),
+        Ok(events) => {
+            ui.line(format_args!("Recorded: {}.", counted(events.len(), "event")))?;
+            Ok(written?)
+        }
         // The receipt has it; the ledger can take it in later.
-        Err(error) if args.receipt.is_some() => {
+        Err(error) if has_file && written.is_ok() => {
             ui.warn(format_args!("what was proved is in the receipt, and not recorded here: {error}"));
             Ok(())
         }
