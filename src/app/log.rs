@@ -1,5 +1,7 @@
 //! The transparency log: signing its head, proving what is in it, checking what others show.
 
+mod pushed;
+
 use std::path::{Path, PathBuf};
 
 use super::attest::ActSecret;
@@ -18,6 +20,9 @@ use crate::log::{
 use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
 use crate::text::{Label, PublicKey};
 use crate::time::Timestamp;
+
+use pushed::check_pushed;
+pub use pushed::{Pushed, prove_pushed};
 
 /// Why the head was not signed, or nothing could be proved.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,15 @@ pub enum LogError {
         crate::text::visible(.0)
     )]
     NotEd25519(String),
+    /// Only the revocation of a NATS user reaches servers by a push.
+    #[error(
+        "a push receipt says which servers hold the revocation of a NATS user, and this event is a {}; leave --with-push out",
+        crate::text::visible(event_type)
+    )]
+    NoPush {
+        /// The event's type.
+        event_type: String,
+    },
     /// There is nothing to sign.
     #[error("the ledger has no events yet, so there is no head to sign")]
     Empty,
@@ -321,8 +335,16 @@ pub enum Disclose {
 
 /// Proves that an event is in the log, under the newest signed head that covers it.
 pub fn prove(store: &Store, which: &Which, disclose: Disclose) -> Result<LogProof, LogError> {
+    prove_to(store, which, disclose, store.latest_checkpoint()?)
+}
+
+fn prove_to(
+    store: &Store,
+    which: &Which,
+    disclose: Disclose,
+    signed: Option<SignedCheckpoint>,
+) -> Result<LogProof, LogError> {
     let Recorded { position, cid, block, .. } = store.event(which)?;
-    let signed = store.latest_checkpoint()?;
     let unsigned = |signed| LogError::Unsigned { position, signed };
     let checkpoint = signed.ok_or_else(|| unsigned(0))?;
     if checkpoint.size() < position {
@@ -375,6 +397,17 @@ pub enum CheckError {
         "the proof names the event and does not hold it, so its time is not known; ask for one that `cim-keys event proof-of` made"
     )]
     NotDisclosed,
+    /// A further event in the file has nothing to do with the first.
+    #[error(
+        "the event at position {position} in the file says nothing about the first one: neither that a token carries that revocation nor that servers hold it; ask for the file again"
+    )]
+    Unrelated {
+        /// Its position.
+        position: u64,
+    },
+    /// The proofs in the file lead to different heads.
+    #[error("the proofs in the file lead to different heads; ask for the file again")]
+    OtherHead,
     /// The event is not of before the date.
     #[error("the event is of {at}, which is not before {before}")]
     Later {
@@ -438,6 +471,8 @@ pub struct Checked {
     pub cosigned: Vec<(String, Timestamp)>,
     /// The event that it proves.
     pub event: Option<CheckedEvent>,
+    /// The servers that were proved to hold the revocation that the event is.
+    pub pushed: Vec<Pushed>,
     /// The size of the earlier head that it continues.
     pub continues: Option<u64>,
 }
@@ -464,16 +499,16 @@ pub struct ProvedEvent {
 
 /// Checks a file that somebody shows: a proof (of an event, or of consistency) or a checkpoint. It needs no ledger.
 pub fn check(text: &str, requirements: &Requirements) -> Result<Checked, CheckError> {
+    let mut pushed = Vec::new();
     let (checkpoint, event, continues) = if text.starts_with("c2sp.org/") {
-        let proof: LogProof = text.parse()?;
-        proof.check()?;
-        let event = match &proof.subject {
-            Subject::Block(block) => {
-                Some(ProvedEvent { event: decode_block::<KeyEvent>(block)?, block: block.clone() })
-            }
-            Subject::Cid(_) => None,
-        };
-        let event = CheckedEvent { position: proof.index + 1, cid: proof.subject.cid(), event };
+        let mut proofs = LogProof::parse_all(text)?;
+        let mut events = proofs.iter().map(check_event).collect::<Result<Vec<_>, _>>()?;
+        let more = events.split_off(1);
+        let (proof, event) = (proofs.swap_remove(0), events.remove(0));
+        if proofs.iter().any(|other| other.checkpoint != proof.checkpoint) {
+            return Err(CheckError::OtherHead);
+        }
+        pushed = check_pushed(&event, &more)?;
         (proof.checkpoint, Some(event), None)
     } else if text.starts_with("old ") {
         let update: Update = text.parse()?;
@@ -506,7 +541,16 @@ pub fn check(text: &str, requirements: &Requirements) -> Result<Checked, CheckEr
     if let Some(before) = requirements.before {
         check_time(event.as_ref(), &cosigned, before)?;
     }
-    Ok(Checked { head: checkpoint.checkpoint().clone(), cosigned, event, continues })
+    Ok(Checked { head: checkpoint.checkpoint().clone(), cosigned, event, pushed, continues })
+}
+
+fn check_event(proof: &LogProof) -> Result<CheckedEvent, CheckError> {
+    proof.check()?;
+    let event = match &proof.subject {
+        Subject::Block(block) => Some(ProvedEvent { event: decode_block::<KeyEvent>(block)?, block: block.clone() }),
+        Subject::Cid(_) => None,
+    };
+    Ok(CheckedEvent { position: proof.index + 1, cid: proof.subject.cid(), event })
 }
 
 fn check_time(

@@ -68,7 +68,30 @@ pub struct LogProof {
     pub checkpoint: SignedCheckpoint,
 }
 
+/// The most proofs in one file.
+const MOST_PROOFS: usize = 1_000;
+
 impl LogProof {
+    /// Reads a file of one proof or several, one behind the other.
+    ///
+    /// # Errors
+    /// When one of them does not read, or there are too many.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, ProofFileError> {
+        let begin = format!("\n{HEADER}\n");
+        let (mut proofs, mut rest) = (Vec::new(), text);
+        while let Some(at) = rest.find(&begin) {
+            if proofs.len() + 2 > MOST_PROOFS {
+                let problem = "it holds too many proofs";
+                return Err(ProofFileError::Malformed { kind: "proof (C2SP tlog-proof)", problem });
+            }
+            let (one, more) = rest.split_at(at + 1);
+            proofs.push(one.parse()?);
+            rest = more;
+        }
+        proofs.push(rest.parse()?);
+        Ok(proofs)
+    }
+
     /// Checks that the checkpoint's tree has the event at its index. Whether the checkpoint is signed is another question:
     /// [`SignedCheckpoint::verify`].
     pub fn check(&self) -> Result<(), ProofError> {

@@ -421,6 +421,35 @@ async fn a_mirror_pushes_and_its_receipt_comes_home() {
     nats.place.run(&["carry", "in", &usb]).json();
     assert_eq!(last(), recorded, "the same receipt again records nothing");
 
+    // One file proves the revocation, and that the server holds it.
+    let proof = nats.place.path("bob.proof");
+    let proof = proof.to_str().unwrap();
+    let prove = ["event", "proof-of", "--revocation", "ORDERS/bob", "--with-push", "--out", proof];
+    nats.place.run(&["log", "checkpoint", "--sign", &nats.place.passphrase_flags().1]).json();
+    let made = nats.place.run(&prove).json()[0].clone();
+    assert_eq!(made["with"][1], recorded["position"]);
+    let key = nats.place.run(&["log", "public-key"]).json()[0]["key"].as_str().unwrap().to_owned();
+    let check = |file: &str| nats.place.run(&["log", "check", file, "--key", &key]);
+    let checked = check(proof).json()[0].clone();
+    assert_eq!(checked["event"]["type"], "NatsUserRevoked");
+    assert_eq!(
+        (&checked["pushed"][0]["position"], &checked["pushed"][0]["servers"][0]),
+        (&recorded["position"], &"one".into())
+    );
+    // What does not belong to it is told: a receipt without the token that carries the revocation, and another order.
+    let text_of_proof = std::fs::read_to_string(proof).unwrap();
+    let begin = "c2sp.org/tlog-proof@v1\n";
+    let proofs: Vec<String> = text_of_proof.split(begin).skip(1).map(|rest| format!("{begin}{rest}")).collect();
+    for order in [&[0, 2][..], &[0, 2, 1], &[1, 2], &[0, 1, 1, 2]] {
+        assert_eq!(proofs.len(), 3, "the revocation, the token that carries it, the receipt");
+        let file =
+            nats.place.file("wrong.proof", order.iter().map(|at| proofs[*at].as_str()).collect::<String>().as_bytes());
+        check(&file).fails(4, &["says nothing about the first one"]);
+    }
+    let first = nats.place.file("first.proof", proofs[0].as_bytes());
+    assert_eq!(check(&first).json()[0]["pushed"], serde_json::json!([]));
+    nats.place.run(&["event", "proof-of", "1", "--with-push"]).fails(2, &["leave --with-push out"]);
+
     // A receipt of a token that was never issued here is refused, and says what that means.
     let jti = about(&pushed, "ORDERS")["jti"].as_str().unwrap().to_owned();
     let forged = text.replace(&jti, &jti.replace(&jti[..4], "AAAA"));

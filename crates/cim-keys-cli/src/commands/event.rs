@@ -46,6 +46,9 @@ pub(crate) struct ProofOfArgs {
     /// The revocation of this: a key, a person with one revoked key, or a NATS user as ACCOUNT/USER
     #[arg(long, value_name = "WHAT", conflicts_with = "event")]
     revocation: Option<String>,
+    /// Add what proves which servers hold the revocation of a NATS user: the tokens that carry it, and the push receipts
+    #[arg(long)]
+    with_push: bool,
     /// Write to this file and not to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -101,7 +104,10 @@ pub(crate) fn run(command: EventCommand, global: &Global, ui: Ui) -> Result {
                     revocation(session.store(), what)?.to_string()
                 }
             };
-            super::log::write_proof(session.store(), &event, Disclose::Event, args.out.as_deref(), ui)
+            match args.with_push {
+                true => super::log::write_pushed(session.store(), &event, args.out.as_deref(), ui),
+                false => super::log::write_proof(session.store(), &event, Disclose::Event, args.out.as_deref(), ui),
+            }
         }
     }
 }

@@ -236,6 +236,24 @@ pub(crate) fn write_proof(store: &Store, event: &str, disclose: Disclose, out: O
     write(&proof.to_string(), out, &what, ui)
 }
 
+/// Proves a revocation and what servers hold of it, and writes the proofs.
+pub(crate) fn write_pushed(store: &Store, event: &str, out: Option<&Path>, ui: Ui) -> Result {
+    let which: Which = event.parse()?;
+    let proofs = log::prove_pushed(store, &which).map_err(|error| told(&error))?;
+    let text: String = proofs.iter().map(ToString::to_string).collect();
+    let Some((proof, more)) = proofs.split_first() else { return Ok(()) };
+    let what = json!({ "proof": text, "position": proof.index + 1, "cid": proof.subject.cid().to_string(),
+        "size": proof.checkpoint.size(), "with": more.iter().map(|proof| proof.index + 1).collect::<Vec<_>>() });
+    write(&text, out, &what, ui)?;
+    if more.is_empty() {
+        ui.warn(
+            "no push receipt of this revocation is recorded: nothing says that a server holds it; `cim-keys nats push` \
+             or `cim-keys carry in` records one",
+        );
+    }
+    Ok(())
+}
+
 fn consistency(args: &ConsistencyArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
     let from = args.from.as_deref().map(read_checkpoint).transpose()?;
@@ -302,6 +320,10 @@ fn report(checked: &Checked, requirements: &Requirements, ui: Ui) -> Result {
             facts.push(("data", event_json(event)?["data"].to_string()));
         }
     }
+    for pushed in &checked.pushed {
+        let servers: Vec<&str> = pushed.servers.iter().map(AsRef::as_ref).collect();
+        facts.push(("held by", format!("{} at {}, as event {} says", servers.join(", "), pushed.at, pushed.position)));
+    }
     facts.push(("ledger", checked.head.origin.to_string()));
     facts.push(("events", checked.head.size.to_string()));
     if let Some(size) = checked.continues {
@@ -326,8 +348,14 @@ fn checked_json(checked: &Checked, key: &VerifierKey) -> Result<Value> {
     let event = checked.event.as_ref().map(event_json).transpose()?;
     let cosigned: Vec<_> =
         checked.cosigned.iter().map(|(name, at)| json!({ "name": name, "at": at.to_string() })).collect();
+    let pushed: Vec<_> = checked
+        .pushed
+        .iter()
+        .map(|it| json!({ "position": it.position, "at": it.at.to_string(), "jti": it.jti, "servers": it.servers }))
+        .collect();
     Ok(json!({ "ok": true, "origin": checked.head.origin.as_str(), "size": checked.head.size,
-        "signed_by": key.to_string(), "cosigned_by": cosigned, "event": event, "continues": checked.continues }))
+        "signed_by": key.to_string(), "cosigned_by": cosigned, "event": event, "pushed": pushed,
+        "continues": checked.continues }))
 }
 
 /// The event, with the keys of every other command that shows one.
@@ -407,6 +435,7 @@ fn check_told(path: &Path, error: &CheckError) -> CliError {
 pub(crate) fn told(error: &LogError) -> CliError {
     match error {
         LogError::Empty | LogError::Unsigned { .. } | LogError::NotEd25519(_) => CliError::refused(error.to_string()),
+        LogError::NoPush { .. } => CliError::usage(error.to_string()),
         LogError::OtherHistory { .. } | LogError::Keep(_) => CliError::verification(error.to_string()),
         _ => CliError::failed("the log could not be read or signed").because(error),
     }
