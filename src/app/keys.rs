@@ -31,6 +31,11 @@ pub enum KeyError {
     /// Something that was named is not there.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// The ledger's own key is part of the ledger's identity, and is not rotated like another.
+    #[error(
+        "this is the ledger's own key: heads are signed and events are published under it, and whoever reads them trusts it, so it is not rotated like another. A new one, which the old one vouches for, comes with a recovery: `cim-keys backup`, `cim-keys restore` into a new folder, `cim-keys recover` there"
+    )]
+    LedgerKey,
     /// The purpose does not go with the algorithm.
     #[error("a key for {purpose} is not of the kind {kind}; {}", fitting(*purpose))]
     Unfit {
@@ -340,6 +345,9 @@ pub fn rotate(
     successor: Successor,
 ) -> Result<Vec<AppendedEvent>, KeyError> {
     let old = store.view(|view| facts(view, which))??;
+    if old.purpose == KeyPurpose::Ledger {
+        return Err(KeyError::LedgerKey);
+    }
     let public = PublicFacts { algorithm: old.algorithm, encoding: old.encoding, public_key: old.public_key };
     let kind = kind_of(&public).ok_or_else(|| KeyError::NoSuccessor(old.algorithm.to_string()))?;
     let compartment = match successor.compartment.or(old.compartment) {

@@ -77,6 +77,17 @@ pub fn read(place: &Place, store: &Store) -> Result<Option<LedgerSecret>, Online
     Ok(Some(LedgerSecret::new(key)))
 }
 
+/// Sets the file aside, since the ledger has another key now.
+pub(super) fn set_aside(place: &Place) -> std::io::Result<Option<PathBuf>> {
+    let path = place.online_key();
+    let aside = path.with_extension("key.before");
+    match std::fs::rename(&path, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Lays the key open. There must be no such file yet.
 pub(super) fn create(place: &Place, secret: &SecretBytes) -> Result<(), FileError> {
     lone::create(&place.online_key(), secret)

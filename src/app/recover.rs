@@ -6,6 +6,8 @@ mod stream;
 #[cfg(feature = "nats-client")]
 pub use stream::{BringError, Brought, bring};
 
+use std::path::PathBuf;
+
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::custody::{self, Custody, SealError};
 use crate::events::{Actor, EventAttested, KeyAlgorithm, KeyGenerated, LedgerKeyRotated, Link, Party, Validity};
@@ -16,6 +18,7 @@ use crate::store::{AppendContext, Attest, CreateError, OpenError, ReadError, Res
 use crate::text::{InvalidText, Label, Note};
 
 use super::log::{LedgerSecret, LogError, ledger_key, sign_head, verifier_key};
+use super::online_key;
 use super::session::{Place, Session};
 
 /// Why a restored ledger does not go on.
@@ -56,6 +59,11 @@ pub enum RecoverError {
     /// The tables of entities could not be read.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// The ledger goes on, and the old key that lies open could not be set aside.
+    #[error(
+        "the ledger goes on under its new key, and the file with the old one could not be set aside: {0}; remove it"
+    )]
+    OldKey(#[from] std::io::Error),
     /// A text of ours is not taken.
     #[error(transparent)]
     Text(#[from] InvalidText),
@@ -85,6 +93,8 @@ pub struct Recovered {
     pub previous: VerifierKey,
     /// The first head that the new key signed.
     pub head: SignedCheckpoint,
+    /// Where the file with the old key lies now, if that lay open in the folder.
+    pub set_aside: Option<PathBuf>,
 }
 
 /// Begins anew: makes a key, seals it where the old one lies, records it with the old key's signature, takes the right to
@@ -145,7 +155,8 @@ pub fn begin(place: Place, beginning: Beginning<'_>) -> Result<Recovered, Recove
     };
     let head = sign_head(&store, &LedgerSecret::new(key))?;
     let key = verifier_key(&store)?;
-    Ok(Recovered { session: Session::from_store(place, store, beginning.actor), key, previous, head })
+    let set_aside = online_key::set_aside(&place)?;
+    Ok(Recovered { session: Session::from_store(place, store, beginning.actor), key, previous, head, set_aside })
 }
 
 /// Whether a key is recorded; where that is not known, it may be.

@@ -249,7 +249,9 @@ impl From<KeyError> for CliError {
             KeyError::Unfit { .. } | KeyError::Validity(_) | KeyError::Parse(_) | KeyError::Public(_) => {
                 told(Self::usage, &error.to_string())
             }
-            KeyError::NoSuccessor(_) | KeyError::PublicOnly(_) => told(Self::refused, &error.to_string()),
+            KeyError::NoSuccessor(_) | KeyError::PublicOnly(_) | KeyError::LedgerKey => {
+                told(Self::refused, &error.to_string())
+            }
             _ => told(Self::failed, &error.to_string()),
         }
     }

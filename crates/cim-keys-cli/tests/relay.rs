@@ -89,7 +89,10 @@ impl Relay {
     /// Brings the backup back as the ledger `again`, which goes on from there under a new key.
     fn begin_again(&self, how: &[&str]) {
         self.on("again", &["restore", &self.at("vault"), &self.at("again")]).json();
+        // An old key that lay open in the folder must not be in the way of the new one.
+        let open = self.place.file("again/ledger.key", b"what was the key");
         self.on("again", &[&["recover", "--yes"], how].concat()).json();
+        assert!(!fs::exists(&open).unwrap() && fs::exists(format!("{open}.before")).unwrap());
     }
 
     /// Records and publishes under the new key; a new head is signed.
@@ -346,6 +349,7 @@ fn a_key_that_the_old_one_did_not_vouch_for_is_not_followed() {
     relay.begin_again(&["--accept-loss", "--without-old-key"]);
     let new = relay.key("again");
     relay.work_again("After");
+    relay.on("again", &["key", "rotate", "Ledger key"]).fails(3, &["not rotated like another", "cim-keys recover"]);
     relay.verify(&old).fails(4, &["did not vouch for"]);
     relay.follow("early").fails(4, &["did not vouch for"]);
     assert_eq!(exported(&relay, "early").len(), before, "nothing under the other key is taken");

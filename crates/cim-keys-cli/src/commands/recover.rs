@@ -113,6 +113,12 @@ pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
     if args.without_old_key {
         ui.warn("the old key did not vouch for the new one: whoever trusts the old one does not follow, and mirrors have to be made anew with the new key");
     }
+    if let Some(path) = &recovered.set_aside {
+        ui.warn(format_args!(
+            "the old key lay open in this folder; it is {} now, signs nothing any more, and can be removed. The new key lies in custody only",
+            path.display()
+        ));
+    }
     head_words::show(&recovered.head, ui)?;
     ui.line("Give the new key out on paper, and back the ledger up: `cim-keys backup DIR`.")
 }
