@@ -5,43 +5,20 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::custody::{Custody, WorkFactor};
 use cim_keys::ids::KeyId;
 use cim_keys::text::Label;
+use cim_keys_testkit::terminal::types_passphrase;
 use cim_keys_testkit::tools::{AGE, PYTHON, tool};
 use secrecy::ExposeSecret as _;
 
 const PASSPHRASE: &str = "typed at age's own prompt";
 
-/// Runs a program on a terminal of its own, types a line whenever it asks for a passphrase, and waits.
-const ON_A_TERMINAL: &str = r#"
-import os, pty, sys
-line, *command = sys.argv[1:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(command[0], command)
-shown = b""
-while True:
-    try:
-        chunk = os.read(terminal, 1024)
-    except OSError:
-        chunk = b""
-    if not chunk:
-        break
-    shown += chunk
-    if b"passphrase" in shown and b":" in shown.split(b"passphrase")[-1]:
-        os.write(terminal, line.encode() + b"\n")
-        shown = b""
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
-
 fn typed(python: &Path, line: &str, program: &Path, args: &[&str]) -> bool {
-    let mut command = Command::new(python);
-    command.args(["-c", ON_A_TERMINAL, line]).arg(program).args(args).stdin(Stdio::null()).stdout(Stdio::null());
-    command.status().unwrap().success()
+    types_passphrase(python, line, program, args, Path::new("."))
 }
 
 fn fixture(dir: &Path) -> (PathBuf, Custody, Label) {

@@ -304,28 +304,6 @@ fn a_full_disk_leaves_no_backup() {
     vault.place.run(&["backup", to]).json();
 }
 
-/// Types a line at a program's own prompt, on a terminal of its own.
-const ON_A_TERMINAL: &str = r#"
-import os, pty, sys
-line, *command = sys.argv[1:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(command[0], command)
-shown = b""
-while True:
-    try:
-        chunk = os.read(terminal, 1024)
-    except OSError:
-        chunk = b""
-    if not chunk:
-        break
-    shown += chunk
-    if b"passphrase" in shown and b":" in shown.split(b"passphrase")[-1]:
-        os.write(terminal, line.encode() + b"\n")
-        shown = b""
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
-
 #[test]
 fn everything_leaves_in_ordinary_formats() {
     use cim_keys_testkit::tools::{AGE, PYTHON, tool};
@@ -367,10 +345,8 @@ fn everything_leaves_in_ordinary_formats() {
     assert_eq!(run(&python, &["-c", csv]).trim(), "['Kim, \"K\" Lee']");
     let Some(age) = tool(AGE) else { return };
     let sealed = format!("custody/issuing/keys/{id}.age");
-    let age = age.to_str().unwrap();
-    let open =
-        ["-c", ON_A_TERMINAL, ISSUING, age, "-d", "-o", "key.pem", "-i", "custody/issuing/identity.age", &sealed];
-    run(&python, &open);
+    let open = ["-d", "-o", "key.pem", "-i", "custody/issuing/identity.age", &sealed];
+    assert!(cim_keys_testkit::terminal::types_passphrase(&python, ISSUING, &age, &open, &all));
     assert!(text("key.pem").contains("PRIVATE KEY"));
     let public = "from cryptography.hazmat.primitives import serialization as s; import sys
 key = s.load_pem_private_key(open('key.pem', 'rb').read(), None).public_key()

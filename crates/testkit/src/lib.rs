@@ -15,6 +15,7 @@ pub mod outbox_conformance;
 pub mod proxy;
 pub mod samples;
 pub mod simulator;
+pub mod terminal;
 pub mod tools;
 
 pub use auth_service::AuthService;
