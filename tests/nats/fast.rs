@@ -108,7 +108,8 @@ async fn a_lost_ack_doubles_nothing() {
     publisher.settle().await;
     for nth in [1, 2, 3] {
         proxy.when(Direction::ToClient, ACK, nth, Action::Cut);
-        publisher.publish(1_200).await;
+        // At least three batches: a fast one holds up to 2,997.
+        publisher.publish(7_000).await;
         publisher.settle().await;
     }
     assert_eq!(proxy.fired(), 3, "each cut met an ack");

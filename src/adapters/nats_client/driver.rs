@@ -85,6 +85,8 @@ pub(super) struct Driver {
     answered: Arc<Notify>,
     done: UnboundedSender<(u64, Done)>,
     events: UnboundedSender<Event>,
+    /// What the server will not let this connection hear, where it refused the subscription that answers come to.
+    unheard: Option<String>,
     /// Answers to older reads are not waited for.
     reads: u64,
     reading: Option<AbortHandle>,
@@ -141,6 +143,7 @@ impl Driver {
                 answered: Arc::new(Notify::new()),
                 done,
                 events,
+                unheard: None,
                 reads: 0,
                 reading: None,
                 plan: None,

@@ -76,6 +76,7 @@ impl Driver {
             status.server = server;
             status.last_error = None;
         });
+        self.unheard = None;
         for waiting in self.connecting.drain(..) {
             let _ = waiting.send(Ok(()));
         }
@@ -108,7 +109,9 @@ impl Driver {
                 Denied::Other(format!("publish to {subject}"))
             }
         } else if lower.contains("permissions violation for subscription") {
-            Denied::Other(format!("subscribe to {subject}, where answers come (or set nats.inbox_prefix)"))
+            let what = format!("subscribe to {subject}, where answers come (or set nats.inbox_prefix)");
+            self.unheard = Some(what.clone());
+            Denied::Other(what)
         } else {
             self.status.send_modify(|status| status.last_error = Some(text.to_owned()));
             return;

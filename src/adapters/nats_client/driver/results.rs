@@ -12,7 +12,7 @@ use super::super::send::Sent;
 use super::events::connects;
 use super::{Done, Driver};
 use crate::delivery::outbox::{OutboxError, StreamKey};
-use crate::delivery::{Attempt, EventSeen, HeadSeen, Input, Mode, Refusal, StreamSeen, classify};
+use crate::delivery::{Attempt, Denied, EventSeen, HeadSeen, Input, Mode, Refusal, StreamSeen, classify};
 
 impl Driver {
     pub(super) async fn task_done(&mut self, generation: u64, done: Done) {
@@ -81,6 +81,10 @@ impl Driver {
 
     pub(super) fn read_failed(&mut self, error: ReadError) -> Option<Input> {
         Some(match error {
+            // The client subscribes once a connection, so the server says once that no answer will ever come.
+            ReadError::Failed(_) if self.unheard.is_some() => {
+                Input::Denied(Denied::Other(self.unheard.clone().unwrap_or_default()))
+            }
             ReadError::Failed(reason) => {
                 self.problem(reason.clone(), true);
                 Input::ReadFailed { reason }
