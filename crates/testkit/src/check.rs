@@ -99,18 +99,20 @@ impl Contents {
                 _ => return Err(error.into()),
             },
         };
-        if stream.info().await?.state.messages == 0 {
+        let all = stream.info().await?.state.messages;
+        if all == 0 {
             return Ok(contents);
         }
         let consumer = stream.create_consumer(OrderedConfig::default()).await?;
         let mut messages = consumer.messages().await?;
-        while let Some(message) = messages.next().await {
+        // A member of a cluster that has just come back gets the last of them late, and may be the one that is read: so that
+        // nothing is pending there does not yet say that this was all.
+        while ((contents.events.len() + contents.heads.len()) as u64) < all
+            && let Some(message) = tokio::time::timeout(READ_WITHIN, messages.next()).await?
+        {
             let message = message?;
-            let info = message.info()?;
-            contents.take(&message.message, info.stream_sequence);
-            if info.pending == 0 {
-                break;
-            }
+            let sequence = message.info()?.stream_sequence;
+            contents.take(&message.message, sequence);
         }
         Ok(contents)
     }
