@@ -214,28 +214,44 @@ impl StreamReader {
         selection: &Selection,
         mut take: impl AsyncFnMut(Vec<StreamMessage>) -> bool,
     ) -> Result<(), StreamReadError> {
-        let created = self.state().await?.created;
+        let StreamState { created, last, .. } = self.state().await?;
         let mut next = selection.from.max(1);
         let mut since = Instant::now();
         let mut attempts = 0;
         loop {
             let before = next;
-            match self.read_on(selection, &mut next, &mut take).await {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    if next > before {
-                        (since, attempts) = (Instant::now(), 0);
-                    }
-                    attempts += 1;
-                    if since.elapsed() > self.patience {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(pause(attempts, Duration::from_millis(100), Duration::from_secs(2))).await;
-                    if self.state().await?.created != created {
-                        return Err(StreamReadError::MadeAnew(self.config.stream_name.to_string()));
-                    }
-                }
+            let error = match self.read_on(selection, &mut next, &mut take).await {
+                Ok(Read::Stopped) => return Ok(()),
+                Ok(Read::NothingPending) if next > last => return Ok(()),
+                // A consumer lives on one member of a cluster, which may be late: the leader knows.
+                Ok(Read::NothingPending) => match self.is_at_or_behind(selection, next, last).await {
+                    Ok(false) => return Ok(()),
+                    Ok(true) => self.failed_with("the member of the cluster that was read is behind".into()),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if next > before {
+                (since, attempts) = (Instant::now(), 0);
             }
+            attempts += 1;
+            if since.elapsed() > self.patience {
+                return Err(error);
+            }
+            tokio::time::sleep(pause(attempts, Duration::from_millis(100), Duration::from_secs(2))).await;
+            if self.state().await?.created != created {
+                return Err(StreamReadError::MadeAnew(self.config.stream_name.to_string()));
+            }
+        }
+    }
+
+    /// Whether the stream's leader has a selected message from a sequence on, up to another one.
+    async fn is_at_or_behind(&self, selection: &Selection, next: u64, last: u64) -> Result<bool, StreamReadError> {
+        let subject = if selection.subject.is_empty() { ">" } else { &selection.subject };
+        match self.handle().await?.get_first_raw_message_by_subject(subject, next).await {
+            Ok(message) => Ok(message.sequence <= last),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 
@@ -245,7 +261,7 @@ impl StreamReader {
         selection: &Selection,
         next: &mut u64,
         take: &mut impl AsyncFnMut(Vec<StreamMessage>) -> bool,
-    ) -> Result<(), StreamReadError> {
+    ) -> Result<Read, StreamReadError> {
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: *next },
             filter_subject: selection.subject.clone(),
@@ -255,7 +271,7 @@ impl StreamReader {
         };
         let consumer = self.handle().await?.create_consumer(config).await.map_err(|error| self.failed(&error))?;
         if consumer.cached_info().num_pending == 0 {
-            return Ok(());
+            return Ok(Read::NothingPending);
         }
         let mut messages = consumer.messages().await.map_err(|error| self.failed(&error))?;
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -278,8 +294,11 @@ impl StreamReader {
                 if let Some(last) = chunk.last() {
                     *next = last.sequence + 1;
                 }
-                if !take(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))).await || pending == 0 {
-                    return Ok(());
+                if !take(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))).await {
+                    return Ok(Read::Stopped);
+                }
+                if pending == 0 {
+                    return Ok(Read::NothingPending);
                 }
             }
         }
@@ -323,6 +342,14 @@ impl StreamReader {
         let problem = visible(&problem).into_owned();
         StreamReadError::Failed { stream: self.config.stream_name.to_string(), problem }
     }
+}
+
+/// How a consumer's life ended.
+enum Read {
+    /// Whoever took the messages wants no more.
+    Stopped,
+    /// The member of the cluster that has the consumer has no more.
+    NothingPending,
 }
 
 fn from_stored(message: jetstream::message::StreamMessage) -> StreamMessage {
