@@ -69,7 +69,7 @@ fn scenario(random: &mut Random, mutant: Option<Mutant>) -> Scenario {
     let mut logs = vec![length];
     let mut forks_at = None;
     let mut drainers = vec![0];
-    // What only shows where two drainers and a stranger meet is looked for there.
+    // What only shows where two drainers and a stranger meet is looked for there, among many small batches.
     let meeting = mutant == Some(Mutant::OpensWithoutHead);
     match if meeting { 0 } else { random.below(6) } {
         // A second drainer of the same log. An older server gets one drainer only.
@@ -125,7 +125,7 @@ fn scenario(random: &mut Random, mutant: Option<Mutant>) -> Scenario {
     let max_retries = 1 + random.below(3) as u32;
     let fast_from = 1 + random.below(2) as usize;
     let pace_us = if random.below(4) == 0 { 1_000 } else { 0 };
-    let fast_times = 1 + random.below(4) as usize;
+    let fast_times = if meeting { 1 } else { 1 + random.below(4) as usize };
     let rules = Rules { max_events, fast_from, fast_times, max_retries, ..Rules::default() };
     Scenario { mode, logs, forks_at, drainers, grow_to, poison, budget, rules, pace_us, mutant }
 }
