@@ -50,4 +50,5 @@ pub use tree::{Edge, NodeHash, ProofError, check_consistency, check_inclusion, l
 pub use witness::{DamagedMemory, Memory, WitnessError};
 pub use words::{InvalidWords, parse_words, words};
 
+#[cfg(all(feature = "nats-client", feature = "custody"))]
 pub(crate) use chain::vouches;
