@@ -117,13 +117,14 @@ pub struct BackedUp {
 /// When something can't be read or written; then there is no file.
 pub fn backup(session: &Session, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<BackedUp, BackupError> {
     let (store, place, at) = (session.store(), session.place(), Timestamp::now());
+    // It tidies up after one that was killed, whatever becomes of this one.
+    let staged = Staged::new(place.folder())?;
     let file = destination(store, to, at)?;
     let failed = |action, path: &Path| {
         let path = path.to_owned();
         move |source| BackupError::Io { action, path, source }
     };
     // The ledger first, custody after it: a key that is recorded has its secret in custody already.
-    let staged = Staged::new(place.folder())?;
     let database = staged.file("ledger.db")?;
     let events = store.back_up_to(&database, progress)?;
     let out = NewFile::create(&file, true).map_err(failed("writing", &file))?;
