@@ -208,6 +208,11 @@ impl Driver {
                     self.give(Input::Tick).await;
                 }
             }
+            if !self.flushes.is_empty() && self.machine.is_drained() {
+                // Whoever hears that all is published finds the outbox empty.
+                self.keep_cursor().await;
+                self.kept().await;
+            }
             self.answer_flushes();
         }
     }
