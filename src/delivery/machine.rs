@@ -144,11 +144,18 @@ struct Batch {
 type Outputs = Vec<Output>;
 
 impl Machine {
+    /// The limits that it keeps to.
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// A machine for an outbox that holds events up to `end` and has these parked, and of those these to be retried.
     #[must_use]
     pub fn new(mut rules: Rules, end: u64, parked: BTreeSet<u64>, retries: BTreeSet<u64>) -> Self {
         // With the head, a batch has one message more; the server takes 1,000.
         rules.max_events = rules.max_events.clamp(1, 999);
+        rules.fast_times = rules.fast_times.max(1);
         Self {
             phase: Phase::Offline,
             connected: false,

@@ -73,7 +73,6 @@ pub(super) struct Driver {
     keeper: Keeper,
     source: Source,
     machine: Machine,
-    rules: Rules,
     writer: Arc<MessageWriter>,
     status: watch::Sender<Status>,
     client: Option<Client>,
@@ -132,8 +131,7 @@ impl Driver {
             let rules =
                 Rules { max_events: config.publish_batch.into(), max_retries: config.max_retries, ..Rules::default() };
             let driver = Self {
-                machine: Machine::new(rules.clone(), 0, BTreeSet::new(), BTreeSet::new()),
-                rules,
+                machine: Machine::new(rules, 0, BTreeSet::new(), BTreeSet::new()),
                 writer: Arc::new(MessageWriter::new(&config, &source)),
                 client: None,
                 connects: 0,

@@ -31,7 +31,7 @@ impl Machine {
             } else if probing {
                 self.limit.min(self.rules.fast_from)
             } else if next && mode == Mode::Fast && self.limit == self.rules.max_events && self.suspect.is_none() {
-                self.limit.saturating_mul(self.rules.fast_times.max(1))
+                self.limit.saturating_mul(self.rules.fast_times)
             } else if next {
                 self.limit
             } else {

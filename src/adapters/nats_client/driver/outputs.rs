@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use futures_util::FutureExt as _;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinError};
 use tokio::time::Instant;
 
 use super::super::super::message::EventObject;
@@ -14,6 +14,7 @@ use super::super::keeper::Kept;
 use super::super::reads::{Info, Reader};
 use super::super::send::Sender;
 use super::{Done, Driver, core_stream};
+use crate::delivery::outbox::OutboxError;
 use crate::delivery::{Attempt, Input, Mode, Output, Plan};
 
 /// How often the cursor is written down while batches follow each other. The stream is the truth, and an older memory of it
@@ -140,27 +141,25 @@ impl Driver {
             (self.keeper.clone(), self.writer.clone(), self.limits(), self.done.clone());
         let (mut ahead, before) = (self.ahead.take(), self.before);
         self.plan = Some(plan.clone());
-        if let Some(made) = ahead.take_if(|ahead| ahead.is_finished())
-            && let Some(Ok(Some(Ok(Outcome::Ready(batch))))) = tokio::task::unconstrained(made).now_or_never()
-            && batch.fits(&plan)
-        {
-            let _ = done.send((0, Done::Composed(plan.attempt, Ok(Outcome::Ready(batch)))));
-            return;
+        let attempt = plan.attempt;
+        let composed = move |outcome| drop(done.send((0, Done::Composed(attempt, outcome))));
+        // One that is ready need not wait for another task's turn.
+        let ready = ahead.take_if(|ahead| ahead.is_finished());
+        let ready = ready.and_then(|ready| tokio::task::unconstrained(ready).now_or_never());
+        if let Some(batch) = ready.and_then(|made| fitting(made, &plan)) {
+            return composed(Ok(batch));
         }
         tokio::spawn(async move {
-            let attempt = plan.attempt;
             if let Some(ahead) = ahead
-                && let Ok(Some(Ok(Outcome::Ready(batch)))) = ahead.await
-                && batch.fits(&plan)
+                && let Some(batch) = fitting(ahead.await, &plan)
             {
-                let _ = done.send((0, Done::Composed(attempt, Ok(Outcome::Ready(batch)))));
-                return;
+                return composed(Ok(batch));
             }
             let made = tokio::task::spawn_blocking(move || {
                 keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &plan, limits, before))
             });
             if let Ok(Some(outcome)) = made.await {
-                let _ = done.send((0, Done::Composed(attempt, outcome)));
+                composed(outcome);
             }
         });
     }
@@ -171,8 +170,9 @@ impl Driver {
             return;
         }
         let (keeper, writer, limits, before) = (self.keeper.clone(), self.writer.clone(), self.limits(), self.before);
-        let times = if plan.mode == Mode::Fast { self.rules.fast_times } else { 1 };
-        let next = Plan { after: through, max_events: self.rules.max_events * times, ..plan.clone() };
+        let rules = self.machine.rules();
+        let times = if plan.mode == Mode::Fast { rules.fast_times } else { 1 };
+        let next = Plan { after: through, max_events: rules.max_events.saturating_mul(times), ..plan.clone() };
         self.ahead = Some(tokio::task::spawn_blocking(move || {
             keeper.lock().as_ref().map(|kept| compose(kept.outbox(), &writer, &next, limits, before))
         }));
@@ -217,5 +217,13 @@ impl Driver {
             let _ = done.send((0, Done::Sent(attempt, sent, pace_us)));
         });
         self.sending = Some(task.abort_handle());
+    }
+}
+
+/// The batch that was made ahead, if it is what a plan asks for.
+fn fitting(made: Result<Option<Result<Outcome, OutboxError>>, JoinError>, plan: &Plan) -> Option<Outcome> {
+    match made {
+        Ok(Some(Ok(Outcome::Ready(batch)))) if batch.fits(plan) => Some(Outcome::Ready(batch)),
+        _ => None,
     }
 }

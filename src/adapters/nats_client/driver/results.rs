@@ -80,17 +80,15 @@ impl Driver {
     }
 
     pub(super) fn read_failed(&mut self, error: ReadError) -> Option<Input> {
-        Some(match error {
+        Some(match (error, &self.unheard) {
             // The client subscribes once a connection, so the server says once that no answer will ever come.
-            ReadError::Failed(_) if self.unheard.is_some() => {
-                Input::Denied(Denied::Other(self.unheard.clone().unwrap_or_default()))
-            }
-            ReadError::Failed(reason) => {
+            (ReadError::Failed(_), Some(what)) => Input::Denied(Denied::Other(what.clone())),
+            (ReadError::Failed(reason), None) => {
                 self.problem(reason.clone(), true);
                 Input::ReadFailed { reason }
             }
-            ReadError::Refused(problem) => Input::StreamRefused { problem },
-            ReadError::NoHead { sequence, problem } => Input::HeadUnreadable { sequence, problem },
+            (ReadError::Refused(problem), _) => Input::StreamRefused { problem },
+            (ReadError::NoHead { sequence, problem }, _) => Input::HeadUnreadable { sequence, problem },
         })
     }
 
