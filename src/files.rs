@@ -16,7 +16,9 @@ pub struct NewFile {
 
 impl NewFile {
     /// Begins a file that will be at `place`, in a folder that exists. Only its owner may read and write it when `private`.
+    /// A link is followed, and what it points to is replaced; a folder, a device or a pipe is not.
     pub fn create(place: &Path, private: bool) -> io::Result<Self> {
+        let place = &target(place)?;
         let mut aside = place.as_os_str().to_owned();
         aside.push(".new");
         let aside = PathBuf::from(aside);
@@ -72,6 +74,17 @@ impl Drop for NewFile {
             // Whoever gave up has been told why.
             let _ = fs::remove_file(&self.aside);
         }
+    }
+}
+
+/// Where a file is that is to be replaced. What is there and is no file stays: replacing `/dev/null` would harm everybody.
+fn target(place: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(place) {
+        Ok(found) if !found.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "there is a folder, a device or a pipe of that name"))
+        }
+        Ok(_) if fs::symlink_metadata(place)?.is_symlink() => fs::canonicalize(place),
+        _ => Ok(place.to_owned()),
     }
 }
 

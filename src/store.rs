@@ -184,7 +184,7 @@ impl Store {
     /// When there is no ledger, when it is another kind of file or of a newer version, or when the disk fails.
     pub fn open(options: StoreOptions) -> Result<Self, OpenError> {
         schema::check_sqlite()?;
-        if !options.path.exists() {
+        if !options.path.is_file() {
             return Err(OpenError::Missing(options.path));
         }
         let connection = match schema::connect(&options.path, Access::Write, options.wait) {
@@ -225,7 +225,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_read_only(options: StoreOptions) -> Result<Self, OpenError> {
         schema::check_sqlite()?;
-        if !options.path.exists() {
+        if !options.path.is_file() {
             return Err(OpenError::Missing(options.path));
         }
         let connection = schema::connect(&options.path, Access::Read, options.wait)?;
@@ -239,7 +239,7 @@ impl Store {
     /// When the file can't be written.
     pub fn hand_over(options: StoreOptions, context: AppendContext, reason: Note) -> Result<Self, CreateError> {
         schema::check_sqlite()?;
-        if !options.path.exists() {
+        if !options.path.is_file() {
             return Err(OpenError::Missing(options.path).into());
         }
         let connection = schema::connect(&options.path, Access::Write, options.wait)?;

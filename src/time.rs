@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -38,10 +39,19 @@ impl Timestamp {
     /// The length of the text, in bytes.
     pub const TEXT_LEN: usize = 27;
 
-    /// Now, by this machine's clock.
+    /// Now, by this machine's clock; a clock that is beyond the years 0000 to 9999 is taken to show their end.
     #[must_use]
     pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_microsecond().clamp(YEAR_0000, YEAR_9999_END))
+        Self::of(SystemTime::now())
+    }
+
+    fn of(time: SystemTime) -> Self {
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let micros = match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => micros(since),
+            Err(error) => -micros(error.duration()),
+        };
+        Self(micros.clamp(YEAR_0000, YEAR_9999_END))
     }
 
     /// From microseconds since the Unix epoch; `None` outside the years 0000 to 9999.
@@ -176,6 +186,14 @@ impl<'de> Deserialize<'de> for Timestamp {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_far_off_still_shows_a_time() {
+        let second = |seconds| Duration::from_secs(seconds);
+        assert_eq!(Timestamp::of(UNIX_EPOCH + second(1)).to_string(), "1970-01-01T00:00:01.000000Z");
+        assert_eq!(Timestamp::of(UNIX_EPOCH - second(1)).to_string(), "1969-12-31T23:59:59.000000Z");
+        assert_eq!(Timestamp::of(UNIX_EPOCH + second(1 << 40)).to_string(), "9999-12-31T23:59:59.999999Z");
+    }
 
     #[test]
     fn one_form_only() {

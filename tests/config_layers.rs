@@ -157,7 +157,7 @@ fn unknown_keys_name_the_line_and_the_nearest_known_one() {
         ("[nast]\nurl = \"x\"\n", "config.toml:1: there is no key \"nast\"; did you mean \"nats\"?"),
         ("[nats.tls]\nca = \"x\"\n", "did you mean \"nats.tls.ca_cert\"?"),
         ("[nats]\nzzz = 1\n", "config.toml:2: there is no key \"nats.zzz\""),
-        ("nats = 1\n", "there is no key \"nats\""),
+        ("nats = 1\n", "config.toml:1: nats must be a table: write its keys under [nats]"),
     ] {
         let problems = problems(text);
         assert!(problems.contains(expected), "{problems}");

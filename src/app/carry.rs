@@ -13,12 +13,14 @@ use sha2::{Digest as _, Sha256};
 use super::archive::{self, ExportError, Held, Progress, Since, VerifyError};
 use super::medium::{self, Listed, Manifest, MediumError, Writing, io};
 use super::nats::receipt::{self, Receipt};
+use super::requests::{self, RefusedRequest};
 use super::session::Session;
 use super::tokens::{self, TokensError};
 use crate::files::write_durably;
 use crate::ledger::ViewError;
 use crate::log::SignedCheckpoint;
 use crate::store::{ReadError, RestrictedBlocks, RestrictedError, Store};
+use crate::time::Timestamp;
 
 /// The longest parcel that is taken.
 const LONGEST: u64 = 32 << 20;
@@ -157,14 +159,18 @@ pub struct Kind {
 
 /// The kinds of parcels: the one place where a new kind is registered.
 pub static KINDS: &[Kind] = &[
-    Kind {
-        extension: "req",
-        is: |bytes| !bytes.is_empty(),
-        noun: "request",
-        take: |_, _| Ok(Taken::Waits("`cim-keys nats sign` shows what it asks for, and signs it")),
-    },
+    Kind { extension: "req", is: |bytes| !bytes.is_empty(), noun: "request", take: take_request },
     Kind { extension: "json", is: Receipt::is, noun: "push receipt", take: take_receipt },
 ];
+
+/// What a request asks for is shown and carried out by whoever reads it; it is only told whether that was done already.
+fn take_request(session: &Session, bytes: &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
+    let text = String::from_utf8_lossy(bytes);
+    Ok(match requests::open(session.store(), &text, Timestamp::now()) {
+        Err(RefusedRequest::Used(_)) => Taken::Known,
+        _ => Taken::Waits("`cim-keys nats sign` shows what it asks for, and signs it"),
+    })
+}
 
 fn take_receipt(session: &Session, bytes: &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
     Ok(match receipt::record(session, &Receipt::parse(bytes)?)?.len() as u64 {

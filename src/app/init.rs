@@ -1,6 +1,6 @@
 //! `init`: makes a ledger, with custody and a key of its own.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,9 @@ pub enum InitError {
     /// There is a ledger already.
     #[error("there is a ledger in {} already; use it, or choose another folder", .0.display())]
     Exists(PathBuf),
+    /// Somebody else is making one.
+    #[error("another process is making a ledger in {} at this moment; use that one, or choose another folder", .0.display())]
+    Busy(PathBuf),
     /// Custody is there without a ledger.
     #[error(
         "{} is there without a ledger: a backup that was brought back in part, or an init that was cut short; bring the rest back, or remove it if it holds nothing that is needed",
@@ -81,28 +84,30 @@ pub enum InitError {
 /// # Errors
 /// When there is a ledger already, or the disk fails.
 pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
-    if place.database().exists() {
-        return Err(InitError::Exists(place.folder().to_owned()));
-    }
-    if place.custody().exists() {
-        return Err(InitError::CustodyExists(place.custody()));
-    }
-    if new.online_key && place.online_key().exists() {
-        return Err(custody::FileError::Exists { path: place.online_key() }.into());
-    }
+    is_free(&place, &new)?;
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| InitError::Io { path, source }
     };
     let folder_is_new = !place.folder().exists();
     make_folder(place.folder()).map_err(failed(place.folder()))?;
+    // Whoever fails removes what was made, so there must be nobody else who makes something here at the same time.
+    // Not every system locks folders.
+    let alone = File::open(place.folder());
+    if let Ok(folder) = &alone
+        && let Err(TryLockError::WouldBlock) = folder.try_lock()
+    {
+        return Err(InitError::Busy(place.folder().to_owned()));
+    }
+    is_free(&place, &new)?;
     let config_is_new = !place.config().exists();
     let made = make(&place, &new).and_then(|store| {
         if new.online_key {
             online_key::sign_first(&place, &store)?;
         }
         if config_is_new {
-            fs::write(place.config(), &new.config).map_err(failed(&place.config()))?;
+            crate::files::write_durably(&place.config(), new.config.as_bytes(), true)
+                .map_err(failed(&place.config()))?;
         }
         Ok(store)
     });
@@ -123,6 +128,20 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
             Err(error)
         }
     }
+}
+
+/// Refuses a folder that has something of a ledger already.
+fn is_free(place: &Place, new: &NewLedger) -> Result<(), InitError> {
+    if place.database().exists() {
+        return Err(InitError::Exists(place.folder().to_owned()));
+    }
+    if place.custody().exists() {
+        return Err(InitError::CustodyExists(place.custody()));
+    }
+    if new.online_key && place.online_key().exists() {
+        return Err(custody::FileError::Exists { path: place.online_key() }.into());
+    }
+    Ok(())
 }
 
 fn make(place: &Place, new: &NewLedger) -> Result<Store, InitError> {

@@ -255,10 +255,14 @@ fn file_value(key: &Key, value: &DeValue<'_>, folder: &Path) -> Option<Value> {
     })
 }
 
+/// The tables that keys stand in.
+const SECTIONS: [&str; 3] = ["nats", "nats.tls", "verify"];
+
 fn unknown_key(name: &str) -> String {
-    let tables = ["nats", "nats.tls", "verify"]
-        .into_iter()
-        .filter(|table| table.matches('.').count() == name.matches('.').count());
+    if SECTIONS.contains(&name) {
+        return format!("{name} must be a table: write its keys under [{name}]");
+    }
+    let tables = SECTIONS.into_iter().filter(|table| table.matches('.').count() == name.matches('.').count());
     let names = KEYS.iter().map(|key| key.name).chain(tables);
     format!("there is no key \"{}\"{}", visible(&name.chars().take(80).collect::<String>()), nearest(name, names))
 }

@@ -107,7 +107,7 @@ pub(super) fn take(path: PathBuf, mut medium: Box<dyn Medium>, lock: Option<Lock
 
 /// The whole content of a queue that holds nothing yet, with a source of its own.
 pub(super) fn new_file() -> Vec<u8> {
-    let source = Source::new(&format!("queue-{}", uuid::Uuid::now_v7().as_hyphenated()));
+    let source = Source::new(&format!("queue-{}", crate::ids::mint_uuid().as_hyphenated()));
     let source = source.expect("a UUID is of letters, digits and hyphens, and 42 characters fit a token");
     let mut bytes = Vec::new();
     Header { version: VERSION, source, base: Base::default() }.write(&mut bytes);

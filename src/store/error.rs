@@ -47,7 +47,7 @@ pub enum DatabaseError {
         detail: String,
     },
     /// Anything else that SQLite or the system said.
-    #[error("{action}: {}: {source}", path.display())]
+    #[error("{action}: {}: {source}{}", path.display(), next(source))]
     Sqlite {
         /// What was being done.
         action: &'static str,
@@ -56,6 +56,17 @@ pub enum DatabaseError {
         /// What SQLite said.
         source: Arc<rusqlite::Error>,
     },
+}
+
+/// What to do next, where the system did not let SQLite have its files.
+fn next(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(Code::CannotOpen | Code::ReadOnly | Code::SystemIoFailure | Code::PermissionDenied) => {
+            "; even reading needs a folder that can be written to and has room: see to that, or copy the whole folder to such a place"
+        }
+        _ => "",
+    }
 }
 
 impl DatabaseError {

@@ -61,7 +61,7 @@ impl Token {
     /// A new right to write to a file, which ends every earlier one.
     pub(super) fn mint(ledger: LedgerId, database: &Path) -> Result<Self, OpenError> {
         let file = identify(database).map_err(|source| failed("making", database, source))?;
-        let nonce = uuid::Uuid::now_v7().simple().to_string();
+        let nonce = crate::ids::mint_uuid().simple().to_string();
         Ok(Self { ledger, nonce, file, position: 0, cid: String::new() })
     }
 
@@ -86,7 +86,7 @@ impl Token {
         let write = || -> io::Result<()> {
             make_folder(tokens)?;
             // Two processes may write at once: each beside the place under a name of its own.
-            let aside = path.with_extension(format!("new-{}", uuid::Uuid::now_v7().simple()));
+            let aside = path.with_extension(format!("new-{}", crate::ids::mint_uuid().simple()));
             let mut file = new_file(&aside)?;
             file.write_all(&serde_json::to_vec(self)?)?;
             file.sync_all()?;

@@ -120,7 +120,7 @@ pub(crate) fn end(question: &str, global: &Global, ui: Ui, look: &Look<'_>) -> R
     // What is meant must be there before anybody is asked about it.
     session.store().view(|view| look(view).map(|_| ()))??;
     if !ui.confirm(question)? {
-        return ui.line("Nothing was recorded.");
+        return Err(CliError::refused("nothing was recorded"));
     }
     let (session, events) = ledger::record(session, ui, look)?;
     recorded::tell(&events, session.place().folder(), ui)?;
@@ -173,7 +173,11 @@ pub(crate) fn read_text(path: &Path, most: u64) -> Result<String> {
         File::open(path).map_err(cannot)?.take(most + 1).read_to_end(&mut bytes).map_err(cannot)?;
     }
     if bytes.len() as u64 > most {
-        return Err(CliError::usage(format!("{} is larger than {most} bytes", path.display())));
+        return Err(CliError::usage(format!("{} is larger than {most} bytes", path.display()))
+            .hint("nothing of it was read; name another file, or split it"));
     }
-    String::from_utf8(bytes).map_err(|_| CliError::usage(format!("{} is not text in UTF-8", path.display())))
+    String::from_utf8(bytes).map_err(|_| {
+        CliError::usage(format!("{} is not text in UTF-8", path.display()))
+            .hint("save it as UTF-8, or name another file")
+    })
 }

@@ -86,6 +86,12 @@ impl CliError {
         self
     }
 
+    /// What went wrong and why, for a warning: something else went well.
+    pub(crate) fn in_one_line(&self) -> String {
+        let lines = std::iter::once(&self.message).chain(&self.causes);
+        visible(&lines.map(String::as_str).collect::<Vec<_>>().join(": ")).into_owned()
+    }
+
     /// Whether nobody reads our output any more.
     pub(crate) const fn is_broken_pipe(&self) -> bool {
         self.broken_pipe

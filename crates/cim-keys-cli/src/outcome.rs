@@ -105,7 +105,9 @@ impl From<InitError> for CliError {
     fn from(error: InitError) -> Self {
         match error {
             InitError::Create(error) => error.into(),
-            InitError::Exists(_) | InitError::CustodyExists(_) => told(Self::usage, &error.to_string()),
+            InitError::Exists(_) | InitError::CustodyExists(_) | InitError::Busy(_) => {
+                told(Self::usage, &error.to_string())
+            }
             _ => told(Self::failed, &error.to_string()),
         }
     }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use cim_keys::config::{Layers, Resolved};
@@ -19,7 +20,7 @@ pub(crate) const CONFIG_FILE: &str = "config.toml";
 /// The folder of an existing ledger: the one that was named, or the nearest one upward.
 pub(crate) fn ledger(global: &Global) -> Result<PathBuf> {
     if let Some(folder) = named(global) {
-        return if folder.join(LEDGER_FILE).exists() { Ok(folder.clone()) } else { Err(no_ledger_at(folder)) };
+        return if folder.join(LEDGER_FILE).is_file() { Ok(folder.clone()) } else { Err(no_ledger_at(folder)) };
     }
     nearest()?.ok_or_else(|| {
         CliError::usage("no ledger was named, and there is none in this folder or above it")
@@ -48,6 +49,14 @@ fn nearest() -> Result<Option<PathBuf>> {
 
 fn no_ledger_at(folder: &Path) -> CliError {
     let error = CliError::usage(format!("there is no ledger in {}", folder.display()));
+    if folder.is_file() {
+        return error
+            .detail("that is a file")
+            .hint("name the folder that `cim-keys init` made: the one that holds ledger.db");
+    }
+    if folder.join(LEDGER_FILE).exists() {
+        return error.detail("what is called ledger.db there is no file").hint("name another folder with --ledger");
+    }
     match folder.exists() {
         true => {
             error.hint(format!("make one with `cim-keys init {}`, or name another with --ledger", folder.display()))
@@ -101,10 +110,14 @@ pub(crate) fn config(ledger: Option<&Path>) -> Result<Resolved> {
 pub(crate) fn config_with(ledger: Option<&Path>, flags: &[(&str, &str, String)]) -> Result<Resolved> {
     let mut layers = Layers::new();
     if let Some(path) = ledger.map(|folder| folder.join(CONFIG_FILE)) {
-        match fs::read_to_string(&path) {
+        match read_config(&path) {
             Ok(text) => layers.file(&path, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(CliError::usage(format!("cannot read {}", path.display())).because(&error)),
+            Err(error) => {
+                return Err(CliError::usage(format!("cannot read {}", path.display()))
+                    .because(&error)
+                    .hint("`cim-keys config example` writes one that says nothing but the defaults"));
+            }
         }
     }
     let pairs: Vec<(OsString, OsString)> = env::vars_os().collect();
@@ -113,6 +126,17 @@ pub(crate) fn config_with(ledger: Option<&Path>, flags: &[(&str, &str, String)])
         layers.flag(flag, key, value);
     }
     layers.resolve().map_err(|error| invalid_config(&error))
+}
+
+/// Reads a configuration that is a file: a pipe or a device would never end. What is too large is told so by whoever parses it.
+fn read_config(path: &Path) -> std::io::Result<String> {
+    const MOST: u64 = 1 << 20;
+    if !fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(MOST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// A wrong configuration, as it is told: every problem on a line.

@@ -46,6 +46,14 @@ fn a_stranger_checks_what_a_ledger_signed() {
     ok(dir, &["organization", "add", "Acme Instruments", "--ledger", "acme"]);
     let unsigned = refused(dir, &["log", "prove", "5", "--ledger", "acme"], 3);
     assert!(unsigned.contains("--sign"), "{unsigned}");
+    // For the proof of what an event says the head is signed, where somebody can.
+    let closed = refused(dir, &["event", "proof-of", "5", "--ledger", "acme", "--passphrase-file", "first"], 3);
+    assert!(closed.contains("no signed head covers"), "{closed}");
+    ok(dir, &["event", "proof-of", "5", "--ledger", "acme", "--out", "early.tlog-proof"]);
+    assert_eq!(
+        ok(dir, &["log", "prove", "5", "--with-event", "--ledger", "acme"]).lines().next(),
+        Some("c2sp.org/tlog-proof@v1")
+    );
     ok(dir, &["log", "checkpoint", "--sign", "--ledger", "acme"]);
 
     // A proof, checked without a ledger, by the key or by a file that holds it.

@@ -108,6 +108,10 @@ fn a_request_is_carried_out_once_by_the_authority() {
     let names: Vec<_> = people.iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Ada", "Carol"]);
     place.run(&sign).fails(3, &["carried out already", "good once"]);
+    // A medium that still has it is told so.
+    std::fs::create_dir(place.path("usb")).unwrap();
+    std::fs::copy(place.path("r1.req"), place.path("usb/r1.req")).unwrap();
+    assert_eq!(place.run(&["carry", "in", "usb"]).json()[0]["parcels"][0]["state"], "known");
     // The mirror takes it from the authority, as everything else.
     world.refresh();
     assert_eq!(place.run(&["person", "list", "--ledger", "mirror"]).json().len(), 2);

@@ -26,7 +26,7 @@ pub enum ConnectError {
     #[error("nats.enabled is false: events are queued and not published; set it to true to publish")]
     Disabled,
     /// Nothing listens there, or the name is unknown.
-    #[error("no NATS server answers at {servers} ({problem}): start one there, or set nats.url")]
+    #[error("no NATS server answers at {servers} ({problem}): start one there, or name another with --url or nats.url")]
     NoServer {
         /// The addresses that were tried.
         servers: String,

@@ -16,7 +16,7 @@ use super::find::find;
 use super::manifest::Manifest;
 use super::nats::{self, NatsStep};
 use super::steps::Act;
-use crate::ids::KeyId;
+use crate::ids::{KeyId, mint_uuid};
 use crate::ledger::{Entity, EntityRef, How, Kind, View, ViewError};
 use crate::text::{Name, Note, visible};
 
@@ -214,7 +214,7 @@ impl Planner<'_> {
         let mut entity = match &known {
             Some(id) => self.view.get(EntityRef::new(kind, *id))?,
             None => {
-                self.bind(path, Uuid::now_v7());
+                self.bind(path, mint_uuid());
                 find(self.view, &Resolve { manifest, ids: &self.ids }, kind, path)?
             }
         };
@@ -269,7 +269,7 @@ impl Planner<'_> {
                 self.conflict(entry, text);
             }
             Kind::Assignment | Kind::Relationship => {
-                let act = Act::Replace { kind: entry.kind, id, successor: Uuid::now_v7(), fields: target };
+                let act = Act::Replace { kind: entry.kind, id, successor: mint_uuid(), fields: target };
                 self.bind(&entry.path, act.new_id());
                 self.step(Action::Change, entry, changes, None, act);
             }
@@ -286,7 +286,7 @@ impl Planner<'_> {
     }
 
     fn add(&mut self, entry: &Entry, manifest: &Manifest) {
-        let id = self.ids.get(&entry.path).copied().unwrap_or_else(Uuid::now_v7);
+        let id = self.ids.get(&entry.path).copied().unwrap_or_else(mint_uuid);
         let act = if nats::is_ours(entry.kind) {
             let (path, fields) = (entry.path.clone(), entry.fields.clone());
             Act::Nats(NatsStep { kind: entry.kind, id, path, make: true, fields })
@@ -326,7 +326,7 @@ impl Planner<'_> {
                 }
             }
             _ => {
-                self.bind(&entry.path, Uuid::now_v7());
+                self.bind(&entry.path, mint_uuid());
                 let resolve = Resolve { manifest, ids: &self.ids };
                 if let Some(entry) = resolve.entry(entry.kind, &entry.path) {
                     self.add(&entry, manifest);

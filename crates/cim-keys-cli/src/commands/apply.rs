@@ -1,5 +1,6 @@
 //! `apply`: brings a ledger to what a file declares.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use cim_keys::acts::keys::PrivateKey;
@@ -10,6 +11,7 @@ use cim_keys::app::describe;
 use cim_keys::app::nats::{KeyAccess, KeyAccessError};
 use cim_keys::app::session::Session;
 use cim_keys::custody::Custody;
+use cim_keys::files::write_durably;
 use cim_keys::ledger::KeyFacts;
 use cim_keys::store::AppendError;
 use cim_keys::text::{Name, visible};
@@ -152,7 +154,7 @@ fn carry_out(
         show_plan(&prepared.plan, ui)?;
         let what = if ends == 1 { "1 entry ends".to_owned() } else { format!("{ends} entries end") };
         if !ui.confirm(&format!("{what}. Apply this?"))? {
-            return ui.line("Nothing was applied.");
+            return Err(CliError::refused("nothing was applied"));
         }
     }
     let request = prepared.request().clone();
@@ -205,10 +207,8 @@ fn plan_only(args: &ApplyArgs, prepared: &Prepared, exists: bool, ui: Ui) -> Res
     let mut object = json!({ "position": prepared.position, "plan": prepared.plan });
     if let Some(path) = &args.save_plan {
         let text = prepared.save().map(|saved| saved.to_text()).unwrap_or_default();
-        std::fs::write(path, text).map_err(|error| {
-            CliError::failed(format!("cannot write the plan into {}", path.display())).because(&error)
-        })?;
-        object["saved"] = json!(path);
+        save_plan(path, &text)?;
+        object["saved"] = path.to_string_lossy().into();
     }
     ui.object(&object)?;
     if !exists {
@@ -228,6 +228,27 @@ fn plan_only(args: &ApplyArgs, prepared: &Prepared, exists: bool, ui: Ui) -> Res
         None if prepared.plan.is_empty() => ui.line("Nothing would change: all is so already."),
         None => ui.line("Nothing was changed: this was a dry run."),
     }
+}
+
+/// Writes a plan whole, or leaves what was there. Only a plan is replaced: the apply file itself is soon named by mistake.
+fn save_plan(path: &Path, text: &str) -> Result {
+    let cannot = |error: std::io::Error| {
+        CliError::failed(format!("cannot write the plan into {}", path.display()))
+            .because(&error)
+            .hint("name a file in a folder that you may write to")
+    };
+    if path.is_file() {
+        let mut there = Vec::new();
+        std::fs::File::open(path).and_then(|file| file.take(4_096).read_to_end(&mut there)).map_err(cannot)?;
+        if !there.is_empty() && !SavedPlan::looks_like_one(&there) {
+            return Err(CliError::usage(format!(
+                "{} is there, and is no saved plan; it stays as it is",
+                path.display()
+            ))
+            .hint("name another file with --save-plan"));
+        }
+    }
+    write_durably(path, text.as_bytes(), false).map_err(cannot)
 }
 
 /// A plan as people read it.

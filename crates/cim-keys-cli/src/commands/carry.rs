@@ -127,6 +127,7 @@ fn take_in(args: &InArgs, global: &Global, ui: Ui) -> Result {
     for parcel in &carried.parcels {
         let file = cim_keys::text::visible(&parcel.path.to_string_lossy()).into_owned();
         ui.line(match &parcel.taken {
+            Taken::Recorded(1) => format!("{file}: {} recorded as 1 event", parcel.noun),
             Taken::Recorded(events) => format!("{file}: {} recorded as {events} events", parcel.noun),
             Taken::Known => format!("{file}: {} taken before", parcel.noun),
             Taken::Waits(next) => format!("{file}: {}; {next}", parcel.noun),

@@ -105,8 +105,10 @@ pub(crate) fn run(command: EventCommand, global: &Global, ui: Ui) -> Result {
                 }
             };
             match args.with_push {
-                true => super::log::write_pushed(session.store(), &event, args.out.as_deref(), ui),
-                false => super::log::write_proof(session.store(), &event, Disclose::Event, args.out.as_deref(), ui),
+                true => super::log::write_pushed(&session, &event, args.out.as_deref(), Some(global), ui),
+                false => {
+                    super::log::write_proof(&session, &event, Disclose::Event, args.out.as_deref(), Some(global), ui)
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::Global;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::ledger;
 use crate::place;
 use crate::ui::Ui;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &HandoverArgs, global: &Global, ui: Ui) -> Result {
     let place = Place::new(place::ledger(global)?, place::state_folder()?);
     let question = "Take over the right to write? Nothing may write to any other copy of this ledger from then on.";
     if !ui.confirm(question)? {
-        return ui.line("Nothing was changed.");
+        return Err(CliError::refused("nothing was changed"));
     }
     let mut context = AppendContext::new(ledger::system_actor());
     context.allow_time_jump = global.accept_clock;

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
     let session = make(&dir, args.name.clone(), manner, &args.custody, ui)?;
     let identity = session.store().identity();
     ui.object(&json!({
-        "ledger": dir,
+        "ledger": dir.to_string_lossy(),
         "ledger_id": identity.ledger_id,
         "name": identity.name,
         "public_key": identity.public_key,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cim_keys::app::attest;
 use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogError, Requirements, Witness};
 use cim_keys::app::online_key;
+use cim_keys::app::session::Session;
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
 use cim_keys::log::{Policy, SignedCheckpoint, Update, VerifierKey};
@@ -178,17 +179,14 @@ fn show(signed: &SignedCheckpoint, unsigned: u64, ui: Ui) -> Result {
 }
 
 /// Unlocks the ledger's key and signs the head.
-pub(crate) fn sign(
-    session: &cim_keys::app::session::Session,
-    passphrases: &PassphraseArgs,
-) -> Result<SignedCheckpoint> {
+pub(crate) fn sign(session: &Session, passphrases: &PassphraseArgs) -> Result<SignedCheckpoint> {
     with_ledger_key(session, passphrases, |secret| {
         log::sign_head(session.store(), secret).map_err(|error| told(&error))
     })
 }
 
 pub(crate) fn with_ledger_key<T>(
-    session: &cim_keys::app::session::Session,
+    session: &Session,
     passphrases: &PassphraseArgs,
     act: impl FnOnce(&log::LedgerSecret) -> Result<T>,
 ) -> Result<T> {
@@ -224,22 +222,55 @@ fn public_key(args: &PublicKeyArgs, global: &Global, ui: Ui) -> Result {
 fn prove(args: &ProveArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
     let disclose = if args.with_event { Disclose::Event } else { Disclose::Cid };
-    write_proof(session.store(), &args.event, disclose, args.out.as_deref(), ui)
+    write_proof(&session, &args.event, disclose, args.out.as_deref(), None, ui)
+}
+
+/// Proves something. Where the newest signed head does not reach that far, and this is where the ledger is written, the head is
+/// signed first when `signing` says so, as far as whoever asks can open the ledger's key.
+fn covered<T>(
+    session: &Session,
+    signing: Option<&Global>,
+    prove: impl Fn(&Store) -> std::result::Result<T, LogError>,
+) -> Result<T> {
+    match (prove(session.store()), signing) {
+        (Err(unsigned @ LogError::Unsigned { .. }), Some(global)) => {
+            let writing = Session::open(session.place().clone(), ledger::system_actor())?;
+            if writing.store().writable().is_err() {
+                return Err(told(&unsigned));
+            }
+            sign(&writing, &global.passphrases).map_err(|error| told(&unsigned).detail(error.in_one_line()))?;
+            prove(session.store()).map_err(|error| told(&error))
+        }
+        (answer, _) => answer.map_err(|error| told(&error)),
+    }
 }
 
 /// Proves that an event is in the ledger, and writes the proof.
-pub(crate) fn write_proof(store: &Store, event: &str, disclose: Disclose, out: Option<&Path>, ui: Ui) -> Result {
+pub(crate) fn write_proof(
+    session: &Session,
+    event: &str,
+    disclose: Disclose,
+    out: Option<&Path>,
+    signing: Option<&Global>,
+    ui: Ui,
+) -> Result {
     let which: Which = event.parse()?;
-    let proof = log::prove(store, &which, disclose).map_err(|error| told(&error))?;
+    let proof = covered(session, signing, |store| log::prove(store, &which, disclose))?;
     let what = json!({ "proof": proof.to_string(), "position": proof.index + 1,
         "cid": proof.subject.cid().to_string(), "size": proof.checkpoint.size() });
     write(&proof.to_string(), out, &what, ui)
 }
 
 /// Proves a revocation and what servers hold of it, and writes the proofs.
-pub(crate) fn write_pushed(store: &Store, event: &str, out: Option<&Path>, ui: Ui) -> Result {
+pub(crate) fn write_pushed(
+    session: &Session,
+    event: &str,
+    out: Option<&Path>,
+    signing: Option<&Global>,
+    ui: Ui,
+) -> Result {
     let which: Which = event.parse()?;
-    let proofs = log::prove_pushed(store, &which).map_err(|error| told(&error))?;
+    let proofs = covered(session, signing, |store| log::prove_pushed(store, &which))?;
     let text: String = proofs.iter().map(ToString::to_string).collect();
     let Some((proof, more)) = proofs.split_first() else { return Ok(()) };
     let what = json!({ "proof": text, "position": proof.index + 1, "cid": proof.subject.cid().to_string(),

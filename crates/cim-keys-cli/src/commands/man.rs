@@ -32,6 +32,6 @@ pub(crate) fn run(args: &ManArgs, ui: Ui) -> Result {
     };
     fs::create_dir_all(folder).map_err(cannot)?;
     clap_mangen::generate_to(command, folder).map_err(cannot)?;
-    ui.object(&serde_json::json!({ "folder": folder }))?;
+    ui.object(&serde_json::json!({ "folder": folder.to_string_lossy() }))?;
     ui.line(format_args!("The manual pages are in {}; the first is cim-keys.1", folder.display()))
 }

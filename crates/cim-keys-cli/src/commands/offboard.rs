@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{nats, recorded};
 use crate::cli::Global;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::ledger;
 use crate::ui::Ui;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &OffboardArgs, global: &Global, ui: Ui) -> Result {
         "Offboard {}? Keys that are revoked and users that are cut off don't come back.",
         plan.person.name
     ))? {
-        return ui.line("Nothing was recorded.");
+        return Err(CliError::refused("nothing was recorded"));
     }
     let (session, events, done) = nats::act_in(ledger::write(global)?, &global.passphrases, ui, |work| {
         // What came in between the look and the act is part of it.

@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
+use cim_keys::app::session::Session;
+use cim_keys::config::NatsConfig;
 use clap::Args;
+
+use crate::place;
+use crate::ui::Ui;
 
 #[cfg(not(feature = "nats-client"))]
 #[path = "publish/disabled.rs"]
@@ -14,6 +19,22 @@ mod way;
 #[cfg(feature = "nats-client")]
 pub(crate) use way::interrupted;
 pub(crate) use way::{after, flush, log_in, sync};
+
+/// The configuration, for what is said and done after something was recorded. A wrong one is a warning then: what was
+/// recorded is recorded, and whoever is told of a failure would record it again.
+pub(super) fn config_after(session: &Session, ui: Ui) -> Option<NatsConfig> {
+    match place::config(Some(session.place().folder())) {
+        Ok(resolved) => Some(resolved.config.nats),
+        Err(error) => {
+            ui.warn(format_args!(
+                "what is recorded waits in the ledger, and is not published: {}",
+                error.in_one_line()
+            ));
+            ui.note("`cim-keys config validate` checks the configuration; then `cim-keys sync` publishes");
+            None
+        }
+    }
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct SyncArgs {

@@ -97,7 +97,7 @@ pub(crate) fn standing(session: &Session) -> Result<queue::Standing> {
 
 /// Says how many events wait, and how they get out; nothing when none does.
 pub(crate) fn tell_waiting(session: &Session, ui: Ui) -> Result {
-    let config = place::config(Some(session.place().folder()))?.config.nats;
+    let Some(config) = super::publish::config_after(session, ui) else { return Ok(()) };
     let standing = queue::standing(session.store(), queue::stream(&config))?;
     let waiting = match standing.queued {
         0 => return Ok(()),
@@ -105,6 +105,9 @@ pub(crate) fn tell_waiting(session: &Session, ui: Ui) -> Result {
         queued => format!("{queued} events wait"),
     };
     match config.enabled {
+        true if config.air_gapped => ui.line(format_args!(
+            "{waiting} for publication; `cim-keys carry out` takes them to a mirror, whose `cim-keys sync` publishes them."
+        )),
         true => ui.line(format_args!(
             "{waiting} for publication; `cim-keys sync` publishes, in order, whenever a server can be reached."
         )),

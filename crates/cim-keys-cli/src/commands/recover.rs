@@ -95,7 +95,7 @@ pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
         let question =
             "Give up whatever was recorded after the backup? Mirrors and subscribers that have it will not follow.";
         if !ui.confirm(question)? {
-            return ui.line("Nothing was changed.");
+            return Err(CliError::refused("nothing was changed"));
         }
     }
     let recovered = begin(args, place, global)?;

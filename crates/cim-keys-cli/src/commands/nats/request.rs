@@ -79,7 +79,7 @@ pub(crate) fn request(args: &RequestArgs, global: &Global, ui: Ui) -> Result {
     })?;
     write_durably(&args.out, text.as_bytes(), false)
         .map_err(|error| CliError::failed(format!("cannot write {}", args.out.display())).because(&error))?;
-    ui.object(&json!({ "id": id, "expires_at": expires.to_string(), "file": args.out, "plan": prepared.plan }))?;
+    ui.object(&json!({ "id": id, "expires_at": expires.to_string(), "file": args.out.to_string_lossy(), "plan": prepared.plan }))?;
     apply_command::show_plan(&prepared.plan, ui)?;
     ui.done(format_args!("The request is in {}; it can be carried out until {expires}.", args.out.display()))?;
     ui.line("Carry it to the authority: `cim-keys nats sign FILE` shows what it comes to there.")
@@ -146,7 +146,7 @@ pub(crate) fn sign(args: &SignArgs, global: &Global, ui: Ui) -> Result {
         }
     }
     if !ui.confirm("Carry this out?")? {
-        return ui.line("Nothing was recorded.");
+        return Err(CliError::refused("nothing was recorded"));
     }
     session.correlate(opened.id);
     apply_command::carry_out_reviewed(session, opened.prepared, &global.passphrases, ui)

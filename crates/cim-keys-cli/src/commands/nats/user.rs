@@ -140,6 +140,8 @@ pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
             entity.map_or(Ok(()), |entity| entities::print(&session, &entity, &[], ui))
         }
         UserCommand::Revoke(args) => {
+            // What is meant must be there before anybody is asked about it.
+            super::look(global, |view| lookup::user(view, &args.which))?;
             if !ui.confirm(&format!("Cut the user {} off? It can't be taken back.", args.which))? {
                 return Err(CliError::refused("nothing was revoked"));
             }

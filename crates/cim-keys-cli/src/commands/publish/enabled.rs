@@ -62,7 +62,7 @@ pub(crate) fn log_in(config: &NatsConfig) -> Result {
 
 /// Publishes what was recorded, when a server answers at once; else says how many events wait.
 pub(crate) fn after(session: &Session, ui: Ui) -> Result {
-    let config = place::config(Some(session.place().folder()))?.config.nats;
+    let Some(config) = super::config_after(session, ui) else { return Ok(()) };
     if config.enabled && probe::server(&config).is_some() {
         let published: Result<Option<Status>> = runtime()?.block_on(async {
             let adapter = adapter(session, config)?;
@@ -89,7 +89,7 @@ pub(crate) fn after(session: &Session, ui: Ui) -> Result {
             }
             Ok(None) => {}
             // What was recorded is recorded: that the rest did not work is a remark.
-            Err(error) => ui.warn(format_args!("not published: {error}")),
+            Err(error) => ui.warn(format_args!("not published: {}", error.in_one_line())),
         }
     }
     super::super::queue::tell_waiting(session, ui)
@@ -134,7 +134,8 @@ async fn once(adapter: &NatsClientAdapter, server: &ServerArgs, ui: Ui) -> Resul
         answer = adapter.flush_queue() => answer,
         () = interrupted() => {
             spinner.finish_and_clear();
-            return ui.line("Interrupted: what is not published yet waits in the ledger.");
+            return Err(CliError::failed("interrupted before everything was published")
+                .hint("what is not published yet waits in the ledger; `cim-keys sync` goes on with it"));
         }
     };
     spinner.finish_and_clear();
