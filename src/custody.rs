@@ -10,6 +10,10 @@
 //!     identity.age              0600  the identity, sealed with the compartment's passphrase (scrypt)
 //!     keys/                     0700
 //!       <key id>.age            0600  one secret each, sealed to the recipient
+//!     bundles/                  0700
+//!       <least key id>/         0700  secrets that were sealed together
+//!         index                 0600  whose they are, public
+//!         secrets.age           0600  all of them, sealed to the recipient
 //! ```
 //!
 //! So sealing a secret asks for no passphrase, and using one does ([`Custody::unlock`]). Each file is what the ordinary
@@ -43,6 +47,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::ids::KeyId;
 use crate::text::Label;
 
+mod bundle;
+mod bundles;
 mod compartment;
 mod copy;
 mod error;
@@ -91,13 +97,15 @@ pub struct Findings {
     pub orphans: Vec<(Label, KeyId)>,
     /// Files and folders that custody did not put there, or did not finish.
     pub strays: Vec<PathBuf>,
+    /// Bundles that are not what was written, in words.
+    pub damaged: Vec<String>,
 }
 
 impl Findings {
     /// Whether there is nothing to report.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.missing.is_empty() && self.orphans.is_empty() && self.strays.is_empty()
+        self.missing.is_empty() && self.orphans.is_empty() && self.strays.is_empty() && self.damaged.is_empty()
     }
 }
 
@@ -167,38 +175,40 @@ impl Custody {
     /// Seals a key's secret; it is on the disk when this returns. Needs no passphrase. A secret that is there already is
     /// not overwritten.
     pub fn seal(&self, compartment: &Label, key: KeyId, secret: &SecretBytes) -> Result<(), SealError> {
-        let place = self.compartment(compartment)?;
-        let sealed = place.seal(compartment, secret)?;
-        Ok(place.keys().create(&file_name(key), &sealed)?)
+        self.seal_all(compartment, [(key, secret)])
     }
 
-    /// Seals many secrets, all or none, with one wait for the disk where the system allows it.
+    /// Seals many secrets, all or none, with few waits for the disk: those of 16 keys or more go into bundles.
     pub fn seal_all<'a>(
         &self,
         compartment: &Label,
         secrets: impl IntoIterator<Item = (KeyId, &'a SecretBytes)>,
     ) -> Result<(), SealError> {
-        let place = self.compartment(compartment)?;
-        let secrets: Vec<_> = secrets.into_iter().collect();
-        place
-            .keys()
-            .create_all(&secrets, |(key, secret)| Ok((file_name(*key), place.seal(compartment, secret)?.into())))
+        self.compartment(compartment)?.seal(compartment, secrets.into_iter().collect())
     }
 
     /// Whether a compartment has a secret of this key.
     pub fn holds(&self, compartment: &Label, key: KeyId) -> Result<bool, SealError> {
-        Ok(self.compartment(compartment)?.keys().has(&file_name(key))?)
+        Ok(self.compartment(compartment)?.holds(key)?)
     }
 
     /// The keys whose secrets a compartment has.
     pub fn keys(&self, compartment: &Label) -> Result<Vec<KeyId>, SealError> {
-        let names = self.compartment(compartment)?.keys().names()?;
-        Ok(names.iter().filter_map(|name| name.strip_suffix(".age")?.parse().ok()).collect())
+        Ok(self.compartment(compartment)?.key_ids()?)
     }
 
-    /// Removes a key's secret for good; false when it was not there. What a disk or a backup keeps of it stays sealed.
-    pub fn remove(&self, compartment: &Label, key: KeyId) -> Result<bool, SealError> {
-        Ok(self.compartment(compartment)?.keys().remove(&file_name(key))?)
+    /// How many secrets there are in all compartments, without those of bundles that are damaged.
+    pub fn secrets(&self) -> Result<u64, FileError> {
+        self.compartments.values().try_fold(0, |all, compartment| Ok(all + compartment.count()? as u64))
+    }
+
+    /// Removes secrets for good; gives how many were there. What a disk or a backup keeps of them stays sealed.
+    ///
+    /// # Errors
+    /// When the disk fails, and when one of them was sealed together with those of other keys, which stay: then it stays too
+    /// ([`SealError::Shared`]), and the others are gone.
+    pub fn remove_all(&self, compartment: &Label, keys: impl IntoIterator<Item = KeyId>) -> Result<usize, SealError> {
+        self.compartment(compartment)?.remove_all(&keys.into_iter().collect())
     }
 
     /// Opens a compartment with its passphrase. Takes about a second, by design ([`WorkFactor`]).
@@ -244,13 +254,7 @@ impl Custody {
             findings.strays.push(self.folder.path().join(name));
         }
         for (label, compartment) in &self.compartments {
-            compartment.strays(&mut findings.strays)?;
-            for name in compartment.keys().names()? {
-                match name.strip_suffix(".age").and_then(|id| id.parse::<KeyId>().ok()) {
-                    Some(key) => drop(there.insert((label.clone(), key))),
-                    None => findings.strays.push(compartment.keys().path().join(name)),
-                }
-            }
+            there.extend(compartment.check(&mut findings)?.into_iter().map(|key| (label.clone(), key)));
         }
         let expected: BTreeSet<_> = expected.into_iter().collect();
         findings.missing.extend(expected.difference(&there).cloned());
@@ -281,8 +285,4 @@ fn bounded(secret: &SecretBytes) -> Result<&[u8], SealError> {
         return Err(SealError::TooLong { length: bytes.len(), limit: LONGEST_SECRET });
     }
     Ok(bytes)
-}
-
-fn file_name(key: KeyId) -> String {
-    format!("{key}.age")
 }

@@ -81,3 +81,24 @@ fn custody_opens_what_age_sealed() {
     fs::rename(&new, &identity).unwrap();
     assert!(Custody::open(&path).unwrap().unlock(&root, "another passphrase".into()).is_ok());
 }
+
+#[test]
+fn age_opens_a_bundle_and_the_recipe_takes_a_key_out_of_it() {
+    let (Some(age), Some(python)) = (tool(AGE), tool(PYTHON)) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (path, custody, root) = fixture(dir.path());
+    let kinds = KeyKind::ALL.into_iter().cycle().take(40);
+    let made: Vec<_> = kinds.map(|kind| (KeyId::mint(), PrivateKey::generate(kind).unwrap().secret())).collect();
+    custody.seal_all(&root, made.iter().map(|(key, secret)| (*key, secret))).unwrap();
+    let bundle = fs::read_dir(path.join("root/bundles")).unwrap().next().unwrap().unwrap().path();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (out, identity) = (dir.path().join("out"), text(&path.join("root/identity.age")));
+    let sealed = text(&bundle.join("secrets.age"));
+    assert!(typed(&python, PASSPHRASE, &age, &["-d", "-o", &text(&out), "-i", &identity, &sealed]));
+    assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 40);
+    for (key, secret) in &made {
+        let recipe = format!(r"grep ^{key} '{}' | cut -d' ' -f2- | sed 's/\\n/\n/g'", text(&out));
+        let found = Command::new("sh").args(["-c", &recipe]).output().unwrap();
+        assert_eq!(found.stdout, *secret.expose_secret());
+    }
+}

@@ -246,8 +246,8 @@ fn the_check_names_what_is_missing_orphaned_or_strange() {
     assert_eq!(found.missing, [(root.clone(), lost)]);
     assert_eq!(found.orphans, [(root.clone(), orphan)]);
     assert_eq!(found.strays.len(), 2);
-    assert!(f.custody.remove(&root, orphan).unwrap());
-    assert!(!f.custody.remove(&root, orphan).unwrap());
+    assert_eq!(f.custody.remove_all(&root, [orphan]).unwrap(), 1);
+    assert_eq!(f.custody.remove_all(&root, [orphan]).unwrap(), 0);
     assert!(!f.custody.holds(&root, orphan).unwrap());
 }
 

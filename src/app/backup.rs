@@ -143,10 +143,8 @@ pub fn backup(session: &Session, to: &Path, progress: &mut dyn FnMut(u64, u64)) 
     }
     let mut secrets = 0;
     if place.custody().exists() {
-        Custody::open(&place.custody())?.each_file(|(path, bytes)| {
-            secrets += u64::from(path.contains("/keys/"));
-            tar.bytes(&format!("custody/{path}"), &bytes)
-        })?;
+        secrets = Custody::open(&place.custody())?
+            .each_file(|(path, bytes)| tar.bytes(&format!("custody/{path}"), &bytes))?;
     }
     let identity = store.identity();
     let manifest = Manifest {

@@ -77,8 +77,11 @@ pub fn record_sealed<T, E: std::error::Error + 'static>(
         Ok(done) => return Ok(done),
         Err(error) => error,
     };
-    let absent = |key: KeyId| matches!(store.view(|view| view.get(key.into())), Ok(Ok(None)));
-    let orphans: Vec<_> = sealed.iter().copied().filter(|(_, key)| absent(*key)).collect();
+    let absent = |view: &dyn View| {
+        let absent = |key: KeyId| matches!(view.get(key.into()), Ok(None));
+        sealed.iter().copied().filter(|(_, key)| absent(*key)).collect()
+    };
+    let orphans: Vec<_> = store.view(absent).unwrap_or_default();
     match sealed.len() - remove(custody, &orphans) {
         0 => Err(SealedError::Record(error)),
         left => Err(SealedError::Left { error, left }),
@@ -104,8 +107,18 @@ fn seal<'s>(
     (sealed, None)
 }
 
+/// Removes secrets; gives how many are gone.
 fn remove(custody: &Custody, sealed: &[(&Label, KeyId)]) -> usize {
-    sealed.iter().filter(|(compartment, key)| custody.remove(compartment, *key).is_ok()).count()
+    let gone = |(compartment, keys)| custody.remove_all(compartment, keys).unwrap_or(0);
+    by_compartment(sealed.iter().copied()).into_iter().map(gone).sum()
+}
+
+fn by_compartment<'l>(keys: impl IntoIterator<Item = (&'l Label, KeyId)>) -> BTreeMap<&'l Label, Vec<KeyId>> {
+    let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (compartment, key) in keys {
+        places.entry(compartment).or_default().push(key);
+    }
+    places
 }
 
 /// The commands that make a custody's compartments known to the ledger: one a compartment.
@@ -211,8 +224,8 @@ fn each(view: &dyn View, kind: Kind, mut visit: impl FnMut(Facts)) -> Result<(),
 /// When custody can't be changed.
 pub fn remove_orphans(custody: &Custody, findings: &Findings) -> Result<usize, SealError> {
     let mut removed = 0;
-    for (compartment, key) in &findings.orphans {
-        removed += usize::from(custody.remove(compartment, *key)?);
+    for (compartment, keys) in by_compartment(findings.orphans.iter().map(|(compartment, key)| (compartment, *key))) {
+        removed += custody.remove_all(compartment, keys)?;
     }
     Ok(removed)
 }

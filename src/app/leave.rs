@@ -135,10 +135,7 @@ fn write(session: &Session, to: &Folder, prefix: &SubjectPrefix, left: &mut Left
     entities(session, to, left)?;
     if place.custody().exists() {
         let sealed = to.folder("custody")?;
-        Custody::open(&place.custody())?.each_file(|(path, bytes)| {
-            left.secrets += u64::from(path.contains("/keys/"));
-            sealed.whole(&path, &bytes)
-        })?;
+        left.secrets = Custody::open(&place.custody())?.each_file(|(path, bytes)| sealed.whole(&path, &bytes))?;
     }
     if place.config().is_file() {
         let config = fs::read(place.config()).map_err(failed(&place.config()))?;

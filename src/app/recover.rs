@@ -148,7 +148,7 @@ pub fn begin(place: Place, beginning: Beginning<'_>) -> Result<Recovered, Recove
         Err(error) => {
             if !is_recorded(&place, key_id) {
                 // Nothing names it; what can't be removed is an orphan that `custody check` tells.
-                let _ = custody.remove(&old.compartment, key_id);
+                let _ = custody.remove_all(&old.compartment, [key_id]);
             }
             return Err(error.into());
         }

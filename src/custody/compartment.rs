@@ -1,15 +1,19 @@
-//! One compartment: its three files and what they mean.
+//! One compartment: its files and what they mean. A secret has a file of its own, or is in a [bundle](super::bundle).
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use age::x25519;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use sha2::{Digest as _, Sha256};
 
+use super::bundle::{self, Bundle, Opened};
+use super::bundles::{self, Bundles, Found};
 use super::error::{ChangeError, CreateError, FileError, OpenError, RevealError, SealError, UnlockError};
 use super::folder::Folder;
 use super::sealed::{self, Closed, SecretBytes, WorkFactor};
-use super::{LONGEST_SECRET, file_name};
+use super::{Findings, LONGEST_SECRET};
 use crate::ids::KeyId;
 use crate::text::Label;
 
@@ -21,7 +25,13 @@ const KEYS: &str = "keys";
 const SMALL_FILE: u64 = 16 * 1024;
 
 /// The most bytes of a sealed secret: the secret, age's header, and 16 bytes a chunk.
-const SEALED_FILE: u64 = LONGEST_SECRET as u64 + 4 * 1024;
+pub(super) const SEALED_FILE: u64 = LONGEST_SECRET as u64 + 4 * 1024;
+
+/// How many secrets are worth a bundle. Fewer get a file each, which can be brought back, copied and removed alone.
+const MANY: usize = 16;
+
+/// How many bytes of opened bundles are kept for the next key: some 600,000 nkeys.
+const MOST_OPEN: usize = 64 * 1024 * 1024;
 
 /// Begins the comment in the recipient file that says what the identity file's bytes are. It only tells damage from a wrong
 /// passphrase: an identity that opens is good whatever stands here.
@@ -32,6 +42,7 @@ const SUM: &str = "# identity.age sha256 ";
 pub(super) struct Compartment {
     folder: Folder,
     keys: Folder,
+    bundles: Bundles,
     recipient: x25519::Recipient,
 }
 
@@ -40,6 +51,8 @@ pub struct Unlocked<'a> {
     label: Label,
     compartment: &'a Compartment,
     identity: x25519::Identity,
+    /// The bundles that were opened, the latest last: many of their keys are asked for, one after the other.
+    open: Mutex<Vec<Arc<Opened>>>,
 }
 
 /// The files of a compartment that is not written yet.
@@ -68,7 +81,7 @@ impl Prepared {
 
     /// The compartment that these files are, in the folder where they now stand.
     pub(super) fn opened(self, folder: Folder) -> Result<Compartment, FileError> {
-        Ok(Compartment { keys: folder.folder(KEYS)?, folder, recipient: self.recipient })
+        Ok(Compartment { keys: folder.folder(KEYS)?, folder, bundles: Bundles::default(), recipient: self.recipient })
     }
 }
 
@@ -81,21 +94,143 @@ impl Compartment {
         let (Some(line), None) = (lines.next(), lines.next()) else { return Err(invalid()) };
         let recipient = line.parse().map_err(|_| invalid())?;
         let keys = folder.folder(KEYS)?;
-        Ok(Self { folder, keys, recipient })
+        Ok(Self { folder, keys, bundles: Bundles::default(), recipient })
     }
 
     pub(super) fn recipient(&self) -> &x25519::Recipient {
         &self.recipient
     }
 
-    /// The folder of sealed secrets.
-    pub(super) fn keys(&self) -> &Folder {
+    /// The folder of secrets with a file each.
+    pub(super) fn lone(&self) -> &Folder {
         &self.keys
     }
 
-    pub(super) fn seal(&self, label: &Label, secret: &SecretBytes) -> Result<Vec<u8>, SealError> {
-        sealed::to_recipient(super::bounded(secret)?, &self.recipient)
+    /// The bundles that are there.
+    pub(super) fn bundles(&self) -> Result<Option<Found>, FileError> {
+        self.bundles.look(&self.folder)
+    }
+
+    fn encrypt(&self, label: &Label, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        sealed::to_recipient(plain, &self.recipient)
             .map_err(|reason| SealError::Encrypt { compartment: label.clone(), reason })
+    }
+
+    /// Seals secrets, all or none: many into bundles, those that are few or no lines of text into a file each.
+    pub(super) fn seal(&self, label: &Label, mut secrets: Vec<(KeyId, &SecretBytes)>) -> Result<(), SealError> {
+        for (_, secret) in &secrets {
+            super::bounded(secret)?;
+        }
+        secrets.sort_by_key(|(key, _)| *key);
+        self.refuse_existing(&secrets)?;
+        let (mut bundled, mut lone) = secrets.into_iter().partition::<Vec<_>, _>(|(_, secret)| bundle::fits(secret));
+        if bundled.len() < MANY {
+            lone.append(&mut bundled);
+        }
+        self.keys.create_all(&lone, |(key, secret)| {
+            Ok::<_, SealError>((file_name(*key), self.encrypt(label, secret.expose_secret())?.into()))
+        })?;
+        self.seal_bundles(label, &bundled).inspect_err(|_| {
+            let _ = self.keys.remove_all(lone.iter().map(|(key, _)| file_name(*key)));
+        })
+    }
+
+    fn seal_bundles(&self, label: &Label, secrets: &[(KeyId, &SecretBytes)]) -> Result<(), SealError> {
+        if secrets.is_empty() {
+            return Ok(());
+        }
+        let mut new = Vec::new();
+        for portion in bundle::portions(secrets) {
+            let sealed = self.encrypt(label, bundle::encode(portion).expose_secret())?;
+            let keys = portion.iter().map(|(key, _)| *key).collect();
+            new.extend(Bundle::new(keys, &sealed).map(|bundle| (bundle, sealed)));
+        }
+        Ok(self.bundles.write(&self.folder, new)?)
+    }
+
+    /// Refuses secrets of keys, in order, of which there are secrets already, and keys that come twice.
+    fn refuse_existing(&self, secrets: &[(KeyId, &SecretBytes)]) -> Result<(), FileError> {
+        let exists = |key: KeyId| FileError::Exists { path: self.keys.path().join(file_name(key)) };
+        if let Some(twice) = secrets.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(exists(twice[0].0));
+        }
+        let sealed = |key: KeyId| secrets.binary_search_by_key(&key, |(key, _)| *key).is_ok();
+        if let Some(found) = self.bundles()? {
+            // One whose index is damaged is no reason to seal nothing more: identifiers are minted.
+            for bundle in found.bundles {
+                if secrets.iter().any(|(key, _)| bundle.has(*key)) {
+                    return Err(FileError::Exists { path: bundle.path(found.folder.path()) });
+                }
+            }
+        }
+        if secrets.len() < MANY {
+            return Ok(()); // each is looked for when it is written
+        }
+        match self.keys.names()?.iter().filter_map(|name| key_of(name)).find(|key| sealed(*key)) {
+            Some(key) => Err(exists(key)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is a secret of a key.
+    pub(super) fn holds(&self, key: KeyId) -> Result<bool, FileError> {
+        Ok(self.keys.has(&file_name(key))? || self.bundles.find(&self.folder, key)?.is_some())
+    }
+
+    /// The keys of which there are secrets, in order.
+    pub(super) fn key_ids(&self) -> Result<Vec<KeyId>, FileError> {
+        let mut keys: BTreeSet<KeyId> = self.keys.names()?.iter().filter_map(|name| key_of(name)).collect();
+        if let Some(mut found) = self.bundles()? {
+            if let Some((_, error)) = found.damaged.pop() {
+                return Err(error);
+            }
+            keys.extend(found.bundles.iter().flat_map(|bundle| bundle.keys()));
+        }
+        Ok(keys.into_iter().collect())
+    }
+
+    /// How many secrets there are, as far as indexes can be read.
+    pub(super) fn count(&self) -> Result<usize, FileError> {
+        let lone = self.keys.names()?.iter().filter(|name| key_of(name).is_some()).count();
+        let bundles = self.bundles()?.map(|found| found.bundles).unwrap_or_default();
+        Ok(lone + bundles.iter().map(|bundle| bundle.keys().len()).sum::<usize>())
+    }
+
+    /// Removes secrets, those that are there; gives how many. Bundles go as a whole or not at all.
+    pub(super) fn remove_all(&self, keys: &BTreeSet<KeyId>) -> Result<usize, SealError> {
+        let lone = self.keys.remove_all(keys.iter().map(|key| file_name(*key)))?;
+        match self.bundles.remove_all(&self.folder, keys)? {
+            (_, Some((key, path))) => Err(SealError::Shared { path, key }),
+            (bundled, None) => Ok(lone + bundled),
+        }
+    }
+
+    /// Looks through all files. Gives the keys of which there are secrets.
+    pub(super) fn check(&self, findings: &mut Findings) -> Result<BTreeSet<KeyId>, FileError> {
+        let known = |name: &String| [RECIPIENT, IDENTITY, KEYS, bundles::FOLDER].contains(&name.as_str());
+        let strays = |folder: &Folder, known: &dyn Fn(&String) -> bool| {
+            let names = folder.names()?.into_iter().filter(|name| !known(name));
+            Ok::<_, FileError>(names.map(|name| folder.path().join(name)).collect::<Vec<_>>())
+        };
+        findings.strays.extend(strays(&self.folder, &known)?);
+        let mut keys = BTreeSet::new();
+        for name in self.keys.names()? {
+            match key_of(&name) {
+                Some(key) => drop(keys.insert(key)),
+                None => findings.strays.push(self.keys.path().join(name)),
+            }
+        }
+        if let Some(found) = self.bundles()? {
+            findings.damaged.extend(found.damaged.iter().map(|(_, error)| error.to_string()));
+            findings.strays.extend(found.strays);
+            for bundle in found.bundles {
+                keys.extend(bundle.keys());
+                findings.damaged.extend(bundle.check(&found.folder).err().map(|error| error.to_string()));
+                let folder = found.folder.folder(bundle.name())?;
+                findings.strays.extend(strays(&folder, &|name| bundle::FILES.contains(&name.as_str()))?);
+            }
+        }
+        Ok(keys)
     }
 
     /// Opens the identity with a passphrase.
@@ -116,7 +251,7 @@ impl Compartment {
             let path = self.folder.path().join(RECIPIENT);
             return Err(UnlockError::ForeignRecipient { compartment: label.clone(), path });
         }
-        Ok(Unlocked { label: label.clone(), compartment: self, identity })
+        Ok(Unlocked { label: label.clone(), compartment: self, identity, open: Mutex::default() })
     }
 
     /// Seals the identity with another passphrase. At every moment either the old or the new file stands there, and its
@@ -133,13 +268,6 @@ impl Compartment {
         self.folder.replace(RECIPIENT, recipient_text(label, &self.recipient, &[&old, &new]).as_bytes())?;
         self.folder.replace(IDENTITY, &new)?;
         Ok(self.folder.replace(RECIPIENT, recipient_text(label, &self.recipient, &[&new]).as_bytes())?)
-    }
-
-    /// Adds what does not belong into the compartment's own folder.
-    pub(super) fn strays(&self, strays: &mut Vec<PathBuf>) -> Result<(), FileError> {
-        let known = |name: &String| [RECIPIENT, IDENTITY, KEYS].contains(&name.as_str());
-        strays.extend(self.folder.names()?.into_iter().filter(|n| !known(n)).map(|n| self.folder.path().join(n)));
-        Ok(())
     }
 
     /// Whether the recipient file names sums of the identity file, and none is that of these bytes.
@@ -159,15 +287,48 @@ impl Unlocked<'_> {
         &self.label
     }
 
-    /// Opens a key's secret.
+    /// Opens a key's secret. Of many in one bundle, the first opens it.
     pub fn reveal(&self, key: KeyId) -> Result<SecretBytes, RevealError> {
-        let name = file_name(key);
-        let file = self.compartment.keys.read(&name, SEALED_FILE).map_err(|e| match e {
-            FileError::Missing { .. } => RevealError::Absent { compartment: self.label.clone(), key },
-            e => RevealError::File(e),
-        })?;
-        sealed::by_identity(&file, &self.identity).map_err(|closed| RevealError::Damaged {
-            path: self.compartment.keys.path().join(name),
+        let (compartment, name) = (self.compartment, file_name(key));
+        match compartment.keys.read(&name, SEALED_FILE) {
+            Ok(file) => self.decrypt(&file, || compartment.keys.path().join(name)),
+            Err(FileError::Missing { .. }) => self.reveal_bundled(key),
+            Err(error) => Err(RevealError::File(error)),
+        }
+    }
+
+    fn reveal_bundled(&self, key: KeyId) -> Result<SecretBytes, RevealError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match open.iter().find(|opened| opened.has(key)) {
+            Some(opened) => Arc::clone(opened),
+            None => {
+                let opened = Arc::new(self.open_bundle(key)?);
+                while open.iter().map(|opened| opened.length()).sum::<usize>() + opened.length() > MOST_OPEN {
+                    open.remove(0);
+                }
+                open.push(Arc::clone(&opened));
+                opened
+            }
+        };
+        opened.secret(key).map_err(|reason| {
+            let folder = self.compartment.folder.path().join(bundles::FOLDER);
+            RevealError::Damaged { path: opened.path(&folder), reason }
+        })
+    }
+
+    fn open_bundle(&self, key: KeyId) -> Result<Opened, RevealError> {
+        let compartment = self.compartment;
+        let absent = || RevealError::Absent { compartment: self.label.clone(), key };
+        let bundle = compartment.bundles.find(&compartment.folder, key)?.ok_or_else(absent)?;
+        let folder = Bundles::folder(&compartment.folder)?.ok_or_else(absent)?;
+        let path = || bundle.path(folder.path());
+        let plain = self.decrypt(&bundle.sealed(&folder)?, path)?;
+        Arc::clone(&bundle).opened(plain).map_err(|reason| RevealError::Damaged { path: path(), reason })
+    }
+
+    fn decrypt(&self, file: &[u8], path: impl FnOnce() -> PathBuf) -> Result<SecretBytes, RevealError> {
+        sealed::by_identity(file, &self.identity).map_err(|closed| RevealError::Damaged {
+            path: path(),
             reason: match closed {
                 Closed::Damaged(reason) => reason,
                 Closed::WrongKey | Closed::TooMuchWork(_) => "this compartment's identity does not open it",
@@ -210,6 +371,15 @@ fn recipient_text(label: &Label, recipient: &x25519::Recipient, identity_files: 
     format!("# cim-keys compartment {label}\n{sums}{recipient}\n")
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn file_name(key: KeyId) -> String {
+    format!("{key}.age")
+}
+
+/// The key whose secret is in a file of its own, by the file's name.
+pub(super) fn key_of(name: &str) -> Option<KeyId> {
+    name.strip_suffix(".age")?.parse().ok()
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

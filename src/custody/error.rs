@@ -74,6 +74,14 @@ pub enum FileError {
         /// The most that is read.
         limit: u64,
     },
+    /// It is not what was written.
+    #[error("{} is damaged ({reason}); bring its folder back from a backup", Shown(path))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        reason: &'static str,
+    },
     /// The system gave no random bytes.
     #[error("the system gave no random bytes, so {} was not written; try again", Shown(path))]
     NoRandomness {
@@ -168,6 +176,17 @@ pub enum SealError {
         compartment: Label,
         /// What the library said.
         reason: String,
+    },
+    /// The secret is in a bundle with others that stay.
+    #[error(
+        "{} holds the secret of key {key} together with those of keys that stay, so it is not removed; it stays sealed, and nothing needs to be done",
+        Shown(path)
+    )]
+    Shared {
+        /// The bundle's sealed file.
+        path: PathBuf,
+        /// The key.
+        key: KeyId,
     },
     /// The recipient is none that can be sealed to.
     #[error(

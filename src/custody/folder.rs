@@ -100,6 +100,11 @@ impl Folder {
         self.sync()
     }
 
+    /// Writes a file into a folder that does not have its own name yet. The caller waits for the folder.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        self.make(name, &self.path.join(name), bytes, Durability::Now)
+    }
+
     /// Writes many files that must not be there yet, at the price of one wait for the disk where the system can, and with as
     /// many threads as the machine has processors. When it fails, what it wrote is removed again.
     pub(super) fn create_all<'i, T: Sync, E: From<FileError> + Send>(
@@ -155,19 +160,44 @@ impl Folder {
         (staged, failed)
     }
 
-    /// Removes a file; false when it was not there.
-    pub(super) fn remove(&self, name: &str) -> Result<bool, FileError> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Ok(()) => self.sync().map(|()| true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(e) => Err(refused("remove", &self.path.join(name), e)),
+    /// Removes files, those that are there; gives how many.
+    pub(super) fn remove_all(&self, names: impl IntoIterator<Item = String>) -> Result<usize, FileError> {
+        let (mut removed, mut failed) = (0, None);
+        for name in names {
+            match rustix::fs::unlinkat(&self.fd, name.as_str(), AtFlags::empty()) {
+                Ok(()) => removed += 1,
+                Err(Errno::NOENT) => {}
+                Err(e) => failed = Some(refused("remove", &self.path.join(name), e)),
+            }
         }
+        if removed > 0 {
+            self.sync()?;
+        }
+        failed.map_or(Ok(removed), Err)
     }
 
     /// Gives a folder that was made under a temporary name its own, which must be free.
     pub(super) fn rename_folder(&self, from: &str, to: &str) -> Result<(), FileError> {
         self.refuse_existing(to)?;
         rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|e| refused("rename to", &self.path.join(to), e))?;
+        self.sync()
+    }
+
+    /// Removes a folder with these files in it. It loses its name first, so that nobody finds half of it.
+    pub(super) fn remove_folder(&self, name: &str, files: &[&str]) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        let temporary = unfinished_name(&path)?;
+        rustix::fs::renameat(&self.fd, name, &self.fd, temporary.as_str()).map_err(|e| refused("remove", &path, e))?;
+        self.sync()?;
+        let folder = self.folder(&temporary)?;
+        for file in files {
+            match rustix::fs::unlinkat(&folder.fd, *file, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(refused("remove", &folder.path.join(file), e)),
+            }
+        }
+        rustix::fs::unlinkat(&self.fd, temporary.as_str(), AtFlags::REMOVEDIR)
+            .map_err(|e| refused("remove", &folder.path, e))?;
         self.sync()
     }
 
@@ -195,17 +225,23 @@ impl Folder {
     fn stage(&self, name: &str, bytes: &[u8], durability: Durability) -> Result<String, FileError> {
         let path = self.path.join(name);
         let temporary = unfinished_name(&path)?;
+        self.make(&temporary, &path, bytes, durability)?;
+        Ok(temporary)
+    }
+
+    /// Makes a file, which messages call `path`.
+    fn make(&self, name: &str, path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FileError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, temporary.as_str(), flags, Mode::from_raw_mode(FILE_MODE as _))
-            .map_err(|e| refused("make", &path, e))?;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(FILE_MODE as _))
+            .map_err(|e| refused("make", path, e))?;
         let mut file = File::from(fd);
         let written = file.write_all(bytes).and_then(|()| match durability {
             Durability::Now => file.sync_all(),
             Durability::WithTheFolder => Ok(()),
         });
-        written.map(|()| temporary.clone()).map_err(|source| {
-            let _ = rustix::fs::unlinkat(&self.fd, temporary.as_str(), AtFlags::empty());
-            FileError::Io { act: "write", path, source }
+        written.map_err(|source| {
+            let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
+            FileError::Io { act: "write", path: path.to_owned(), source }
         })
     }
 

@@ -44,7 +44,7 @@
 //!
 //! The error names the file. Bring that one file back from a copy, with mode 0600. An identity (`identity.age`) fits as
 //! long as it is of the same compartment, with the passphrase that it had when the copy was made; a secret
-//! (`keys/….age`) fits always. Whether it is the right key is checked at each use, against the public key that is
+//! (`keys/….age`) fits always, and so does the folder of a bundle (`bundles/…/`), where keys lie that were made together. Whether it is the right key is checked at each use, against the public key that is
 //! recorded.
 //!
 //! The recipient file is one line. If the identity opens, `age-keygen -y` gives it back.
@@ -58,8 +58,8 @@
 //! # A command was killed in the middle
 //!
 //! Run it again. A key's secret is sealed and on the disk before the key is recorded, so there is never a recorded key
-//! without its secret. What can be left behind is a sealed secret of a key that was never recorded: an orphan, useless and
-//! harmless. `cim-keys custody check` names orphans, and `--remove-orphans` removes them.
+//! without its secret. What can be left behind is a sealed secret of a key that was never recorded, or a bundle of them: an orphan,
+//! useless and harmless. `cim-keys custody check` names orphans, and `--remove-orphans` removes them.
 //!
 //! # `ledger.db` is damaged
 //!
@@ -74,5 +74,6 @@
 //! ```console
 //! $ age -d -i custody/issuing/identity.age custody/issuing/keys/KEY.age > key.pem   # asks for the passphrase
 //! $ openssl pkey -in key.pem -noout -text                                            # Ed25519 and P-256
+//! $ age -d -i custody/issuing/identity.age custody/issuing/bundles/ID/secrets.age    # keys that were made together, a line each
 //! $ sqlite3 ledger.db "SELECT position, type, hex(block) FROM log"                   # DAG-CBOR blocks
 //! ```

@@ -353,3 +353,63 @@ key = s.load_pem_private_key(open('key.pem', 'rb').read(), None).public_key()
 print(key.public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo).decode(), end='')";
     assert_eq!(run(&python, &["-c", public]), text(&format!("keys/{id}.pub")));
 }
+
+#[test]
+fn keys_that_were_made_together_are_copied_restored_exported_and_opened_by_age() {
+    use cim_keys_testkit::tools::{AGE, PYTHON, tool};
+    let vault = Vault::new();
+    let (root, issuing) = vault.place.passphrase_flags();
+    let file = "format = \"cim-keys/1\"\n[organization]\nname = \"Acme\"\n[nats.operator]\nname = \"ACME\"\n
+[nats.accounts.orders]\nname = \"ORDERS\"\n[nats.accounts.orders.fleets.devices]\ncount = 40\nname = \"d-{n:02}\"\n";
+    let file = vault.place.file("acme.toml", file.as_bytes());
+    vault.place.run(&["apply", &file, "--yes", &root, &issuing]).json();
+    let custody = vault.place.ledger().join("custody/issuing");
+    let bundle = fs::read_dir(custody.join("bundles")).unwrap().next().unwrap().unwrap().path();
+    vault.place.run(&["custody", "check"]).json();
+    let secrets = vault.place.run(&["custody", "list"]).json();
+    let issuing_has = secrets.iter().find(|it| it["compartment"] == "issuing").unwrap()["secrets"].as_u64().unwrap();
+    assert!(issuing_has > 40, "{secrets:?}");
+    let creds = |run: &dyn Fn(&[&str]) -> Run| {
+        let done = run(&["nats", "creds", "ORDERS/d-17", "--file", &vault.at("d-17.creds"), &issuing]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let text = fs::read_to_string(vault.place.path("d-17.creds")).unwrap();
+        fs::remove_file(vault.place.path("d-17.creds")).unwrap();
+        text
+    };
+    let before = creds(&|args| vault.place.run(args));
+    assert!(before.contains("BEGIN USER NKEY SEED"));
+
+    // Torn: the check says so without a passphrase, and use names the file. A backup takes it as it is.
+    let sealed = bundle.join("secrets.age");
+    let whole = fs::read(&sealed).unwrap();
+    fs::write(&sealed, &whole[..whole.len() - 7]).unwrap();
+    vault.place.run(&["custody", "check"]).fails(4, &["secrets.age", "is damaged", "backup"]);
+    let use_it = ["nats", "creds", "ORDERS/d-17", "--file", &vault.at("torn.creds"), &issuing];
+    vault.place.run(&use_it).fails(1, &["secrets.age", "backup"]);
+    fs::write(&sealed, &whole).unwrap();
+
+    vault.backup();
+    assert_eq!(
+        vault.restore("again").json()[0]["secrets"],
+        secrets.iter().filter_map(|it| it["secrets"].as_u64()).sum::<u64>()
+    );
+    vault.elsewhere("again", &["custody", "check"]).json();
+    vault.elsewhere("again", &["recover", "--accept-loss", "--yes", &issuing]).json();
+    assert_eq!(creds(&|args| vault.elsewhere("again", args)), before);
+
+    // The recipe of the README, with the real age.
+    let all = vault.place.path("all");
+    let left = vault.place.run(&["export", "all", all.to_str().unwrap()]).json()[0].clone();
+    assert!(left["secrets"].as_u64().unwrap() > issuing_has);
+    let (Some(age), Some(python)) = (tool(AGE), tool(PYTHON)) else { return };
+    let name = bundle.file_name().unwrap().to_str().unwrap();
+    let sealed = format!("custody/issuing/bundles/{name}/secrets.age");
+    let open = ["-d", "-o", "secrets", "-i", "custody/issuing/identity.age", &sealed];
+    assert!(cim_keys_testkit::terminal::types_passphrase(&python, ISSUING, &age, &open, &all));
+    let lines = fs::read_to_string(all.join("secrets")).unwrap();
+    let seeds: Vec<_> = lines.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(seeds.iter().filter(|seed| before.contains(**seed)).count(), 1);
+    let index = fs::read_to_string(bundle.join("index")).unwrap();
+    let ids: Vec<_> = index.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines.lines().map(|line| line.split_once(' ').unwrap().0).collect::<Vec<_>>(), ids);
+}

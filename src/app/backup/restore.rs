@@ -247,10 +247,10 @@ fn put_in_place(file: &Path, unpacked: Unpacked, staging: &Path, place: &Place) 
     let (custody, plain): (Vec<_>, Vec<_>) = small.into_iter().partition(|(path, _)| path.starts_with("custody/"));
     let custody: Vec<_> =
         custody.into_iter().map(|(path, bytes)| (path["custody/".len()..].to_owned(), bytes)).collect();
-    let secrets = custody.iter().filter(|(path, _)| path.contains("/keys/")).count() as u64;
+    let mut secrets = 0;
     let mut placing: Vec<String> = databases.iter().filter(|name| *name != "ledger.db").cloned().collect();
     if !custody.is_empty() {
-        Custody::restore(&staging.join("custody"), custody)?;
+        secrets = Custody::restore(&staging.join("custody"), custody)?.secrets().map_err(custody::OpenError::from)?;
         placing.push("custody".into());
     }
     for (name, bytes) in plain {

@@ -185,7 +185,7 @@ fn check(args: &CheckArgs, global: &Global, ui: Ui) -> Result {
     let strays: Vec<_> = found.files.strays.iter().map(path).collect();
     ui.object(&serde_json::json!({
         "ok": found.is_clean(), "missing": missing, "orphans": orphans, "strays": strays,
-        "exchanged": found.exchanged, "absent": found.absent,
+        "damaged": found.files.damaged, "exchanged": found.exchanged, "absent": found.absent,
     }))?;
     if found.is_clean() {
         return ui.done("Every recorded key has its secret, and every secret its key.");
@@ -217,8 +217,10 @@ fn told(found: &Comparison, missing: &[String], orphans: &[String], strays: &[St
     for (what, keys) in [("its secret is missing", missing), ("a secret without a recorded key", orphans)] {
         told = keys.iter().fold(told, |told, key| told.detail(format!("{key}: {what}")));
     }
+    told = found.files.damaged.iter().fold(told, |told, damaged| told.detail(damaged.clone()));
     told = strays.iter().fold(told, |told, path| told.detail(format!("{path}: nothing that belongs there")));
-    match missing.is_empty() && found.exchanged.is_empty() && found.absent.is_empty() {
+    match missing.is_empty() && found.files.damaged.is_empty() && found.exchanged.is_empty() && found.absent.is_empty()
+    {
         true => told.hint("`cim-keys custody check --remove-orphans` removes secrets without a key"),
         false => told.hint(
             "bring what is missing back from a backup; whoever exchanged a recipient can open what was sealed since",
