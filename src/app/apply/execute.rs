@@ -173,8 +173,11 @@ pub fn prepare_new(request: Request) -> Result<Prepared, ApplyError> {
 
 fn prepare_on(view: &dyn View, request: Request, base: Option<&Base>) -> Result<Prepared, ApplyError> {
     let planned = plan(view, &request.manifest, base, request.options, &request.name)?;
-    // Everything is tried without anybody's keys: claims are checked, and signed with keys that nobody keeps.
-    compose(view, &planned.acts, &planned.plan, &request.manifest, &planned.next.ids, &mut StandIns)?;
+    // Everything is tried without anybody's keys: claims are checked, and what must be signed for that is signed with keys
+    // that nobody keeps.
+    composed(view, &planned.acts, &planned.plan, &request.manifest, &planned.next.ids, &mut StandIns)?
+        .rehearse()
+        .map_err(of_nats)?;
     let block = planned.next.to_block().map_err(|error| PlanError::Damaged(error.to_string()))?;
     let remembers = base != Some(&planned.next);
     let (plan, acts, ids) = (planned.plan, planned.acts, planned.next.ids);
@@ -195,14 +198,14 @@ impl KeyAccess for StandIns {
 }
 
 /// What the acts of a plan lead to, decided one after the other. Keys of `[keys]` are made by the caller.
-fn compose(
-    view: &dyn View,
+fn composed<'v, 'k>(
+    view: &'v dyn View,
     acts: &[Act],
     plan: &Plan,
     manifest: &Manifest,
     ids: &Ids,
-    keys: &mut dyn KeyAccess,
-) -> Result<nats::Change, ApplyError> {
+    keys: &'k mut dyn KeyAccess,
+) -> Result<Work<'v, 'k>, ApplyError> {
     let now = u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default();
     let owner = Party::Service(Label::new("nats").map_err(|error| PlanError::Damaged(error.to_string()))?);
     let mut work = Work::new(view, keys, now, owner);
@@ -219,12 +222,16 @@ fn compose(
         };
         done.map_err(|error| in_entry(&step.entry, error))?;
     }
-    let rest = |source: NatsError| match source {
+    runner.finish(&mut work).map_err(of_nats)?;
+    Ok(work)
+}
+
+/// What is no single entry's matter.
+fn of_nats(source: NatsError) -> ApplyError {
+    match source {
         NatsError::Refused(refusal) => ApplyError::Refused { entry: "nats".to_owned(), refusal },
         source => ApplyError::Nats { entry: None, source: Box::new(source) },
-    };
-    runner.finish(&mut work).map_err(rest)?;
-    work.finish().map_err(rest)
+    }
 }
 
 /// What was applied last to the organisation of a file, whatever the name of the file was then: the newest manifest of an
@@ -350,7 +357,9 @@ fn execute_once(session: &Session, prepared: Prepared, keys: &mut dyn KeyAccess)
     context.expected_position = Some(prepared.position);
     let link = Link::new(cid_of_blob(&prepared.block)).map_err(|error| PlanError::Damaged(error.to_string()))?;
     let change = session.store().view(|view| {
-        compose(view, &prepared.acts, &prepared.plan, &prepared.request.manifest, &prepared.ids, keys)
+        composed(view, &prepared.acts, &prepared.plan, &prepared.request.manifest, &prepared.ids, keys)?
+            .finish()
+            .map_err(of_nats)
     })??;
     let nats::Change { mut commands, mut secrets, tokens } = change;
     for act in &prepared.acts {

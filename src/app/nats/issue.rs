@@ -26,6 +26,15 @@ pub(super) struct Pending {
 /// Accounts that are about to be signed, and by which key; by their public keys.
 type Accounts = BTreeMap<String, (AccountFacts, Claims<Account>, Made)>;
 
+/// Claims that servers take, and that are yet to be signed.
+struct Checked {
+    operator: OperatorFacts,
+    /// The operator's own, where they are to be signed.
+    operator_claims: Option<Claims<Operator>>,
+    accounts: Accounts,
+    users: Vec<(NatsUserId, Claims<User>, Made)>,
+}
+
 impl Work<'_, '_> {
     /// The operator's claims, as this act leaves them so far.
     pub(super) fn operator_claims(&self, facts: &OperatorFacts) -> Result<Claims<Operator>, NatsError> {
@@ -101,9 +110,40 @@ impl Work<'_, '_> {
     /// # Errors
     /// See [`NatsError`].
     pub fn finish(mut self) -> Result<Change, NatsError> {
+        let Some(checked) = self.checked()? else { return Ok(self.change) };
+        let Checked { operator, operator_claims, accounts, users } = checked;
+        for (facts, claims, signer) in accounts.into_values() {
+            self.sign(NatsParty::Account(facts.account.account_id), JwtKind::Account, claims, &signer)?;
+        }
+        self.sign_users(&users)?;
+        if let Some(claims) = operator_claims {
+            let operator = operator.operator;
+            let signer = Made { key_id: operator.key_id, public_key: operator.public_key };
+            self.sign(NatsParty::Operator(operator.operator_id), JwtKind::Operator, claims, &signer)?;
+        }
+        Ok(self.change)
+    }
+
+    /// The same without signing anything, for an act that is only tried.
+    ///
+    /// # Errors
+    /// See [`NatsError`].
+    pub fn rehearse(mut self) -> Result<(), NatsError> {
+        fn fits<B: Body>(claims: &Claims<B>) -> Result<(), NatsError> {
+            Document::new(&serde_json::to_string(claims).map_err(SignError::from)?)?;
+            Ok(())
+        }
+        let Some(checked) = self.checked()? else { return Ok(()) };
+        checked.operator_claims.iter().try_for_each(fits)?;
+        checked.accounts.values().try_for_each(|(_, claims, _)| fits(claims))?;
+        checked.users.iter().try_for_each(|(_, claims, _)| fits(claims))
+    }
+
+    /// All claims that the act edited, when servers take them; `None` when there are none.
+    fn checked(&mut self) -> Result<Option<Checked>, NatsError> {
         let pending = std::mem::take(&mut self.pending);
         if pending.operator.is_none() && pending.accounts.is_empty() && pending.users.is_empty() {
-            return Ok(self.change);
+            return Ok(None);
         }
         let operator = lookup::operator(self.view())?;
         let mut operator_claims = match pending.operator {
@@ -114,7 +154,7 @@ impl Work<'_, '_> {
             },
         };
         let mut problems = Vec::new();
-        operators::fill(&self, &operator, &mut operator_claims)?;
+        operators::fill(self, &operator, &mut operator_claims)?;
         self.head(&mut operator_claims, operator.operator.public_key.as_str(), operator.operator.name.as_str());
         self.date(&mut operator_claims, operator.token.as_ref());
         if pending.operator.is_some() {
@@ -126,16 +166,8 @@ impl Work<'_, '_> {
         if !problems.is_empty() {
             return Err(NatsError::Claims(problems));
         }
-        for (facts, claims, signer) in accounts.into_values() {
-            self.sign(NatsParty::Account(facts.account.account_id), JwtKind::Account, claims, &signer)?;
-        }
-        self.sign_users(&users)?;
-        if pending.operator.is_some() {
-            let operator = operator.operator;
-            let signer = Made { key_id: operator.key_id, public_key: operator.public_key };
-            self.sign(NatsParty::Operator(operator.operator_id), JwtKind::Operator, operator_claims, &signer)?;
-        }
-        Ok(self.change)
+        let operator_claims = pending.operator.map(|_| operator_claims);
+        Ok(Some(Checked { operator, operator_claims, accounts, users }))
     }
 
     fn prepare_accounts(
