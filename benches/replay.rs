@@ -27,6 +27,9 @@ mod log_support;
 
 const ROUNDS: usize = 3;
 
+/// How many events of the ledger one commit and one signed head had.
+const SIGNED_EVERY: usize = 500;
+
 fn main() {
     let size = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).next().unwrap_or(100_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -47,13 +50,13 @@ fn publish(runtime: &Runtime, config: &NatsConfig, size: u64) -> VerifierKey {
         .map(without_causes)
         .map(|event| ReadyEvent::new(cim_keys::ipld_support::ContentAddressedEvent::new(event).unwrap()).unwrap());
     loop {
-        let some: Vec<_> = events.by_ref().take(5_000).collect();
+        let some: Vec<_> = events.by_ref().take(SIGNED_EVERY).collect();
         if some.is_empty() {
             break;
         }
         ledger.store.record(some, Vec::new()).unwrap();
+        log::sign_head(&ledger.store, &ledger.secret).unwrap();
     }
-    log::sign_head(&ledger.store, &ledger.secret).unwrap();
     runtime.block_on(async {
         let adapter = NatsClientAdapter::with_ledger(config.clone(), Box::new(ledger.store.outbox().unwrap())).unwrap();
         adapter.flush_queue().await.unwrap();

@@ -431,6 +431,10 @@ impl Outbox for FileQueue {
     fn checkpoint(&self, _: u64) -> Result<Option<String>, OutboxError> {
         Ok(None)
     }
+
+    fn newest_checkpoint(&self, _: u64, _: u64) -> Result<Option<u64>, OutboxError> {
+        Ok(None)
+    }
 }
 
 impl std::fmt::Debug for FileQueue {

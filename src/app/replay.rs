@@ -27,8 +27,10 @@ use crate::store::{
 };
 use spool::Spool;
 
-/// Events recorded in one transaction.
-const BATCH: usize = 5_000;
+/// Events handed to the thread that records, and the most that it records in one transaction: pages of random indexes are
+/// written once a transaction.
+const BATCH: usize = 2_500;
+const LARGEST: usize = 4 * BATCH;
 
 /// Why a replay did not end well. What was recorded before is verified and signed, and stays.
 #[derive(Debug, thiserror::Error)]
@@ -468,10 +470,14 @@ fn ready(event: PublishedEvent) -> Result<ReadyEvent, ReplayError> {
     Ok(ReadyEvent { event, aggregate })
 }
 
-/// The thread that records.
+/// The thread that records: everything that waits, in one transaction.
 struct Recorder<'r> {
     replica: &'r Replica<'r>,
     mirror: Option<Mirror>,
+    /// The position of the first of `events`.
+    first: u64,
+    events: Vec<ReadyEvent>,
+    checkpoints: Vec<SignedCheckpoint>,
     done: Recorded,
 }
 
@@ -483,22 +489,33 @@ struct Recorded {
 
 impl<'r> Recorder<'r> {
     fn new(replica: &'r Replica<'r>) -> Self {
-        Self { replica, mirror: None, done: Recorded::default() }
+        let (events, checkpoints) = (Vec::new(), Vec::new());
+        Self { replica, mirror: None, first: 0, events, checkpoints, done: Recorded::default() }
     }
 
     fn run(mut self, work: Receiver<Job>) -> Result<Recorded, ReplayError> {
-        for job in work {
-            match job {
-                Job::Record(first, events) => self.record(first, events)?,
-                Job::Keep(checkpoint) => {
-                    if let Some(mirror) = self.mirror()? {
-                        mirror.keep_checkpoint(&checkpoint)?;
-                        self.done.checkpoint = Some(checkpoint);
-                    }
-                }
+        while let Ok(job) = work.recv() {
+            self.gather(job);
+            while self.events.len() < LARGEST
+                && let Ok(job) = work.try_recv()
+            {
+                self.gather(job);
             }
+            self.record()?;
         }
         Ok(self.done)
+    }
+
+    fn gather(&mut self, job: Job) {
+        match job {
+            Job::Record(first, events) => {
+                if self.events.is_empty() {
+                    self.first = first;
+                }
+                self.events.extend(events);
+            }
+            Job::Keep(checkpoint) => self.checkpoints.push(checkpoint),
+        }
     }
 
     fn mirror(&mut self) -> Result<Option<&Mirror>, ReplayError> {
@@ -508,17 +525,22 @@ impl<'r> Recorder<'r> {
         Ok(self.mirror.as_ref())
     }
 
-    fn record(&mut self, mut first: u64, mut events: Vec<ReadyEvent>) -> Result<(), ReplayError> {
-        if self.mirror()?.is_none() && first == 1 {
+    fn record(&mut self) -> Result<(), ReplayError> {
+        let (mut events, checkpoints) = (std::mem::take(&mut self.events), std::mem::take(&mut self.checkpoints));
+        let mut first = self.first;
+        if first == 1 && !events.is_empty() && self.mirror()?.is_none() {
             let created = events.remove(0);
             self.mirror = Some(Mirror::create(self.replica.place.options(), created, &self.replica.key)?);
             first += 1;
             self.done.new += 1;
         }
         let Some(mirror) = self.mirror()? else {
-            return Err(MirrorError::Gap { needed: 1, first }.into());
+            return if events.is_empty() { Ok(()) } else { Err(MirrorError::Gap { needed: 1, first }.into()) };
         };
-        self.done.new += mirror.record(first, events, Vec::new())?;
+        let new = if events.is_empty() { 0 } else { mirror.record(first, events, Vec::new())? };
+        mirror.keep_checkpoints(&checkpoints)?;
+        self.done.new += new;
+        self.done.checkpoint = checkpoints.last().cloned().or(self.done.checkpoint.take());
         Ok(())
     }
 }

@@ -148,4 +148,8 @@ pub trait Outbox: Send {
 
     /// The signed checkpoint of exactly this many events, where there is one.
     fn checkpoint(&self, size: u64) -> Result<Option<String>, OutboxError>;
+
+    /// The largest size above `after` and up to `through` of which there is a signed checkpoint. A batch ends there, so
+    /// that its head carries one.
+    fn newest_checkpoint(&self, after: u64, through: u64) -> Result<Option<u64>, OutboxError>;
 }

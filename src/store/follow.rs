@@ -1,5 +1,6 @@
 //! Following: recording what a ledger's writer recorded elsewhere, at its very positions, without a decision.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cid::Cid;
@@ -100,20 +101,31 @@ impl Follower {
         Ok(count)
     }
 
-    /// Keeps a checkpoint of this history.
+    /// Keeps checkpoints of this history, all or none.
     ///
     /// # Errors
-    /// When its root is not that of the recorded events, or the disk fails.
-    pub fn keep_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), super::CheckpointStoreError> {
-        self.store.agrees(checkpoint.checkpoint())?;
-        let mut kept = checkpoint.clone();
-        if let Some(there) = self.store.checkpoint(checkpoint.size())? {
-            kept = there;
-            kept.merge(checkpoint).map_err(|_| super::CheckpointStoreError::Disagrees { size: checkpoint.size() })?;
+    /// When the root of one is not that of the recorded events, or the disk fails.
+    pub fn keep_checkpoints(&self, checkpoints: &[SignedCheckpoint]) -> Result<(), super::CheckpointStoreError> {
+        if checkpoints.is_empty() {
+            return Ok(());
         }
-        let (size, note) = (kept.size(), kept.to_string());
+        let mut kept: BTreeMap<u64, SignedCheckpoint> = BTreeMap::new();
+        for checkpoint in checkpoints {
+            let size = checkpoint.size();
+            self.store.agrees(checkpoint.checkpoint())?;
+            let there = match kept.remove(&size) {
+                Some(there) => Some(there),
+                None => self.store.checkpoint(size)?,
+            };
+            let mut merged = there.unwrap_or_else(|| checkpoint.clone());
+            merged.merge(checkpoint).map_err(|_| super::CheckpointStoreError::Disagrees { size })?;
+            kept.insert(size, merged);
+        }
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let work = move |session: &mut Session<'_>| session.put_checkpoint(size, &note).map(|()| Vec::new());
+        let work = move |session: &mut Session<'_>| {
+            kept.iter().try_for_each(|(size, note)| session.put_checkpoint(*size, &note.to_string()))?;
+            Ok(Vec::new())
+        };
         for answer in writer.run(vec![Box::new(work)]) {
             answer?;
         }

@@ -91,12 +91,12 @@ impl Mirror {
         self.follower.record(first, events, blobs)
     }
 
-    /// As [`Follower::keep_checkpoint`].
+    /// As [`Follower::keep_checkpoints`].
     ///
     /// # Errors
-    /// As [`Follower::keep_checkpoint`].
-    pub fn keep_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), super::CheckpointStoreError> {
-        self.follower.keep_checkpoint(checkpoint)
+    /// As [`Follower::keep_checkpoints`].
+    pub fn keep_checkpoints(&self, checkpoints: &[SignedCheckpoint]) -> Result<(), super::CheckpointStoreError> {
+        self.follower.keep_checkpoints(checkpoints)
     }
 
     /// The key that it is pinned to.

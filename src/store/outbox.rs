@@ -256,4 +256,12 @@ impl Outbox for LedgerOutbox {
                 .optional()
         })
     }
+
+    fn newest_checkpoint(&self, after: u64, through: u64) -> Result<Option<u64>, OutboxError> {
+        self.read_with("looking for checkpoints of", |connection| {
+            connection
+                .prepare_cached("SELECT max(size) FROM checkpoint WHERE size > ?1 AND size <= ?2")?
+                .query_row((bounded(after), bounded(through)), |row| row.get(0))
+        })
+    }
 }

@@ -1,5 +1,6 @@
 //! `replay` and `follow`: a mirror rebuilt from the stream, on a machine that has nothing else.
 
+use cim_keys::app::log;
 use cim_keys::app::replay::{ReplayError, Replayed, Replica};
 use cim_keys::app::session::Place;
 use cim_keys::log::SignedCheckpoint;
@@ -68,6 +69,29 @@ fn a_ledger_is_rebuilt_on_an_empty_machine_and_kept_current() {
     let signed = world.grow_sign_publish(30);
     assert_eq!(machine.replay(&world).unwrap().new, 37);
     machine.check(&world, signed.size());
+}
+
+#[test]
+fn a_batch_of_a_backlog_ends_where_a_head_was_signed() {
+    let Some(world) = World::new() else { return };
+    for end in [32, 35, 85] {
+        world.ledger.grow(end - world.ledger.store.end().unwrap() as usize);
+        log::sign_head(&world.ledger.store, &world.ledger.secret).unwrap();
+    }
+    world.ledger.grow(4);
+    world.publish();
+    let heads = world.contents().heads;
+    let positions: Vec<_> = heads.iter().map(|head| head.position).collect();
+    assert_eq!(positions, [20, 35, 55, 75, 85, 89], "batches of 20, and shorter ones where there is a signed head");
+    for head in heads {
+        let kept = world.ledger.store.checkpoint(head.position).unwrap().map(|signed| signed.to_string());
+        assert_eq!(head.checkpoint, kept);
+        assert_eq!(head.checkpoint.is_some(), [35, 85].contains(&head.position));
+    }
+    let machine = Machine::new();
+    assert_eq!(machine.replay(&world).unwrap().end, 85);
+    assert!(machine.store().checkpoint(35).unwrap().is_some());
+    machine.check(&world, 85);
 }
 
 #[test]

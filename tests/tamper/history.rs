@@ -92,7 +92,7 @@ impl History {
             if size == end {
                 signed.add_signature(&witness, &witness_secret, now()).unwrap();
             }
-            mirror.keep_checkpoint(&signed).unwrap();
+            mirror.keep_checkpoints(std::slice::from_ref(&signed)).unwrap();
             newest = Some(signed);
         }
         let policy = format!("log {key}\nwitness vault {witness}\nquorum vault\n").parse().unwrap();

@@ -54,6 +54,8 @@ pub struct HeadMessage {
     pub previous: Option<(u64, u64)>,
     /// The positions that it calls parked.
     pub parked: Vec<u64>,
+    /// The signed checkpoint that it carries.
+    pub checkpoint: Option<String>,
 }
 
 /// Everything that a stream holds, in its order.
@@ -147,6 +149,7 @@ impl Contents {
             cid: body["cid"]["/"].as_str().expect("a head has a CID").to_owned(),
             previous: body.get("previous").map(|there| (number(&there["sequence"]), number(&there["position"]))),
             parked: body["parked"].as_array().into_iter().flatten().map(|one| number(&one["position"])).collect(),
+            checkpoint: body["checkpoint"].as_str().map(str::to_owned),
         });
     }
 }

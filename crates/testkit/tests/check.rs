@@ -27,7 +27,8 @@ fn good() -> (Contents, Vec<Cid>) {
             sequence += 1;
             let previous = contents.heads.last().map(|head: &HeadMessage| (head.sequence, head.position));
             let (source, cid) = ("s".to_owned(), cid.to_string());
-            contents.heads.push(HeadMessage { sequence, source, position, cid, previous, parked: Vec::new() });
+            let (parked, checkpoint) = (Vec::new(), None);
+            contents.heads.push(HeadMessage { sequence, source, position, cid, previous, parked, checkpoint });
         }
     }
     (contents, cids)

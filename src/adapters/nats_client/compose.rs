@@ -93,12 +93,17 @@ pub(super) fn compose(
         }
     } else if plan.max_events > 0 {
         let skipped: BTreeSet<u64> = plan.parked.iter().copied().collect();
-        let entries = outbox.read(plan.after, plan.max_events + skipped.len(), MAX_BATCH_BYTES)?;
+        let mut entries = outbox.read(plan.after, plan.max_events + skipped.len(), MAX_BATCH_BYTES)?;
         match entries.first() {
             Some(entry) if entry.position == plan.after + 1 => {}
             Some(entry) => return Ok(Outcome::Missing { first: entry.position }),
             None if outbox.first()? > plan.after + 1 => return Ok(Outcome::Missing { first: outbox.first()? }),
             None => {}
+        }
+        if let Some(last) = entries.last()
+            && let Some(signed) = outbox.newest_checkpoint(plan.after, last.position)?
+        {
+            entries.retain(|entry| entry.position <= signed);
         }
         batch.reached_end = entries.last().map_or(plan.after, |entry| entry.position) >= outbox.end()?;
         for entry in &entries {

@@ -237,9 +237,8 @@ fn take<'a>(
     }
     let follower = target.follower().ok_or(ImportError::KeyNeeded)?;
     new += follower.record(first, batch, blobs)?;
-    for checkpoint in reader.checkpoints().iter().filter(|one| one.size() <= signed && chain.verify(one).is_ok()) {
-        follower.keep_checkpoint(checkpoint)?;
-    }
+    let covered = |one: &&SignedCheckpoint| one.size() <= signed && chain.verify(one).is_ok();
+    follower.keep_checkpoints(&reader.checkpoints().iter().filter(covered).cloned().collect::<Vec<_>>())?;
     Ok((target, new))
 }
 

@@ -129,7 +129,7 @@ impl Taking<'_> {
 
     fn keep(&self, checkpoint: &SignedCheckpoint) -> Result<(), BringError> {
         if checkpoint.size() <= self.end {
-            self.follower.keep_checkpoint(checkpoint)?;
+            self.follower.keep_checkpoints(std::slice::from_ref(checkpoint))?;
         }
         Ok(())
     }

@@ -121,10 +121,12 @@ impl Machine {
 
     pub(super) fn acked(&mut self, batch: Batch, sequence: u64, pace_us: u32, out: &mut Outputs) {
         match batch.mode {
+            // A small one tells how long the way is, not how fast. One that ends at a checkpoint may be somewhat smaller than
+            // was asked for.
+            _ if batch.events * 2 < self.rules.fast_from => {}
             Mode::Fast => self.pace.fast(pace_us),
-            // A small one tells how long the way is, not how fast.
-            Mode::Atomic if batch.events >= self.rules.fast_from => self.pace.atomic(pace_us),
-            _ => {}
+            Mode::Atomic => self.pace.atomic(pace_us),
+            Mode::Classic | Mode::Core => {}
         }
         self.position = batch.through;
         self.unclosed = false;
