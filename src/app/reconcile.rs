@@ -154,7 +154,7 @@ impl<'a> Reconciler<'a> {
         if let Some(error) = failed {
             return Err(error);
         }
-        self.differences(seen, state.expires, state.created)
+        self.differences(seen, end, state.expires, state.created)
     }
 
     fn look(&self, surveyed: Surveyed<'_>, end: u64, seen: &mut Seen) -> Result<(), ReconcileError> {
@@ -189,7 +189,13 @@ impl<'a> Reconciler<'a> {
         Ok(())
     }
 
-    fn differences(&self, seen: Seen, expires: bool, created: Timestamp) -> Result<Differences, ReconcileError> {
+    fn differences(
+        &self,
+        seen: Seen,
+        end: u64,
+        expires: bool,
+        created: Timestamp,
+    ) -> Result<Differences, ReconcileError> {
         let head = self.head()?;
         let name = self.stream.config().stream_name.as_str();
         let cursors = self.outbox.cursors()?;
@@ -197,6 +203,10 @@ impl<'a> Reconciler<'a> {
         let known = known.filter(|(key, _)| key.created.parse().is_ok_and(|of: Timestamp| of == created));
         let known = known.map(|(_, cursor)| cursor.position).max().unwrap_or(0);
         let covered = head.as_ref().map_or(0, |(_, head)| head.position);
+        // A head is only what somebody wrote: what it covers is believed as far as the ledger goes.
+        if covered > end {
+            return Err(ReconcileError::Ahead { ours: end, theirs: covered });
+        }
         let published = known.max(covered);
         let parked = self.parked(head.as_ref().map(|(_, head)| head), published)?;
         let there = |position: u64| seen.present.get(position as usize).copied().unwrap_or(false);

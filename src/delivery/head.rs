@@ -8,6 +8,9 @@ use super::outbox::Source;
 /// The largest head that is read: what is larger was not written by us.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
+/// The greatest position that a source counts to: what JSON carries everywhere.
+const MAX_POSITION: u64 = (1 << 53) - 1;
+
 /// How far a source's events are in the stream, as the message on `{head_subject}.{source}` says.
 ///
 /// Its body is JSON, with links as DAG-JSON writes them:
@@ -111,6 +114,9 @@ impl Head {
         if head.source != *source {
             return Err(HeadError::Source(head.source));
         }
+        if head.position > MAX_POSITION {
+            return Err(HeadError::Malformed(format!("its position is beyond {MAX_POSITION}")));
+        }
         if !head.parked.is_sorted_by(|a, b| a.position < b.position)
             || head.parked.last().is_some_and(|last| last.position > head.position)
         {
@@ -183,6 +189,8 @@ mod tests {
             ("\"position\":17", "\"position\":4000"),
             ("{\"/\":\"baf", "{\"/\":\"Baf"),
             ("1042", "-1"),
+            ("1042", "9007199254740992"),
+            ("1042", "18446744073709551615"),
         ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text);

@@ -110,6 +110,36 @@ fn another_history_in_the_stream_is_left_alone() {
 }
 
 #[test]
+fn a_head_that_covers_more_than_there_is_is_not_believed() {
+    let Some(world) = World::new() else { return };
+    world.grow_sign_publish(10);
+    let config = world.config();
+    let subject = format!("{}.{}", config.head_subject, world.contents().heads[0].source);
+    let head = world.runtime.block_on(world.raw_stream().get_last_raw_message_by_subject(&subject)).unwrap();
+    let end = world.cids().len();
+    let pretend = |position: u64| {
+        let body = String::from_utf8(head.payload.to_vec()).unwrap();
+        let changed = body.replacen(&format!("\"position\":{end}"), &format!("\"position\":{position}"), 1);
+        assert_ne!(changed, body);
+        let context = async_nats::jetstream::new(world.client());
+        world
+            .runtime
+            .block_on(async { context.publish(subject.clone(), changed.into()).await.unwrap().await })
+            .unwrap();
+        let stream = world.stream();
+        let reconciler = Reconciler::new(world.runtime.handle().clone(), &stream, &world.ledger.store).unwrap();
+        reconciler.compare(&mut |_, _| {}).unwrap_err()
+    };
+    // As far as positions go, and beyond.
+    let error = pretend((1 << 53) - 1);
+    assert!(matches!(error, ReconcileError::Ahead { .. }), "{error}");
+    assert!(!world.verify().report.ok());
+    let error = pretend(u64::MAX);
+    assert!(matches!(error, ReconcileError::Restore(_)), "{error}");
+    assert!(!world.verify().report.ok());
+}
+
+#[test]
 fn a_head_that_was_signed_after_it_was_published_is_published_again() {
     let Some(world) = World::new() else { return };
     world.ledger.grow(10);
