@@ -17,6 +17,9 @@ pub struct NewFile {
 impl NewFile {
     /// Begins a file that will be at `place`, in a folder that exists. Only its owner may read and write it when `private`.
     /// A link is followed, and what it points to is replaced; a folder, a device or a pipe is not.
+    ///
+    /// # Errors
+    /// When the folder is not there, or does not let the file be made.
     pub fn create(place: &Path, private: bool) -> io::Result<Self> {
         let place = &target(place)?;
         let mut aside = place.as_os_str().to_owned();
@@ -42,13 +45,16 @@ impl NewFile {
     }
 
     /// Makes the file durable, and then visible under its name. What was there under that name is replaced.
+    ///
+    /// # Errors
+    /// When it can't be written out, or renamed into its place; what was there is then still there.
     pub fn commit(mut self) -> io::Result<()> {
         let Some(out) = self.out.take() else { return Ok(()) };
         let done = (|| {
             let file = out.into_inner().map_err(|error| error.into_error())?;
             file.sync_all()?;
             fs::rename(&self.aside, &self.place)?;
-            sync_folder(self.place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+            sync_folder(folder_of(&self.place))
         })();
         if done.is_err() {
             // The error that is told is the first one.
@@ -89,6 +95,9 @@ fn target(place: &Path) -> io::Result<PathBuf> {
 }
 
 /// Removes the files in a folder that were begun under names that `is` knows, and that nobody writes any more.
+///
+/// # Errors
+/// When the folder can't be read, or a file in it not removed.
 pub fn remove_abandoned(folder: &Path, is: impl Fn(&str) -> bool) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -103,6 +112,9 @@ pub fn remove_abandoned(folder: &Path, is: impl Fn(&str) -> bool) -> io::Result<
 }
 
 /// Writes a whole file durably, or leaves what was there.
+///
+/// # Errors
+/// When it can't be made, written or renamed; what was there is then still there.
 pub fn write_durably(place: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
     let mut file = NewFile::create(place, private)?;
     file.write_all(bytes)?;
@@ -126,13 +138,64 @@ fn open(path: &Path, _private: bool) -> io::Result<File> {
     File::create(path)
 }
 
+/// The folder that a file is in; the working directory for a bare name.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a folder that only its owner may enter (mode 0700), with those above it that are missing. One that is there already
+/// stays as it is.
+///
+/// # Errors
+/// When the system does not let it be made.
+#[cfg(unix)]
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Makes a folder, with those above it that are missing; who may enter it is for the system to say.
+///
+/// # Errors
+/// When the system does not let it be made.
+#[cfg(not(unix))]
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+/// Makes an empty file, which must not be there yet, that only its owner may read and write (mode 0600).
+///
+/// # Errors
+/// When there is one already, or the system does not let it be made.
+#[cfg(unix)]
+pub fn create_private_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Makes an empty file, which must not be there yet.
+///
+/// # Errors
+/// When there is one already, or the system does not let it be made.
+#[cfg(not(unix))]
+pub fn create_private_file(path: &Path) -> io::Result<File> {
+    File::create_new(path)
+}
+
 /// Makes a rename in a folder durable.
+///
+/// # Errors
+/// When the folder can't be opened, or the disk fails.
 #[cfg(unix)]
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 /// Folders can't be synced here; the system does it in its own time.
+///
+/// # Errors
+/// When the folder can't be opened, or the disk fails.
 #[cfg(not(unix))]
 pub fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())

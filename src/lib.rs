@@ -22,7 +22,7 @@ pub mod config;
 pub mod custody;
 pub mod delivery;
 pub mod events;
-#[cfg(any(feature = "store", feature = "custody"))]
+#[cfg(any(feature = "ipld", feature = "custody"))]
 pub mod files;
 pub mod ids;
 #[cfg(feature = "ipld")]

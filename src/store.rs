@@ -66,6 +66,7 @@ use token::Token;
 
 use crate::delivery::outbox::Source;
 use crate::events::{LedgerCreated, LedgerHandedOver};
+use crate::files::{folder_of, sync_folder};
 use crate::ids::LedgerId;
 use crate::ledger::{Command, EventDraft, Refusal, View};
 use crate::log::NodeHash;
@@ -173,7 +174,7 @@ impl Store {
         close(writer.into_connection()).map_err(failed)?;
         token.write(&options.tokens)?;
         std::fs::rename(&aside, &options.path).map_err(io("putting in place", &options.path))?;
-        token::sync_folder(folder(&options.path)).map_err(io("syncing the folder of", &options.path))?;
+        sync_folder(folder_of(&options.path)).map_err(io("syncing the folder of", &options.path))?;
         Ok(Self::open(options)?)
     }
 
@@ -372,16 +373,25 @@ impl Store {
     }
 
     /// The last position; 0 in an empty log.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn end(&self) -> Result<u64, ReadError> {
         self.reader.with(|log| log.end())
     }
 
     /// The events of a listing.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn events(&self, listing: Listing) -> Result<Vec<Recorded>, ReadError> {
         self.reader.with(|log| log.list(listing))
     }
 
     /// One event.
+    ///
+    /// # Errors
+    /// [`ReadError::NotFound`] where there is none; otherwise when the ledger can't be read.
     pub fn event(&self, which: &Which) -> Result<Recorded, ReadError> {
         self.reader.with(|log| log.find(which))
     }
@@ -398,11 +408,17 @@ impl Store {
     }
 
     /// A raw block that an event links to.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn blob(&self, cid: &Cid) -> Result<Option<Vec<u8>>, ReadError> {
         self.reader.with(|log| log.blob(cid))
     }
 
     /// The root of the log as a Merkle tree (RFC 6962) of its first `size` events; of all when absent.
+    ///
+    /// # Errors
+    /// When the log is shorter, or the ledger can't be read.
     pub fn root(&self, size: Option<u64>) -> Result<(u64, NodeHash), ReadError> {
         self.reader.with(|log| {
             let size = size.map_or_else(|| log.end(), Ok)?;
@@ -517,13 +533,6 @@ fn remove_database(path: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn is_permission(error: &rusqlite::Error) -> bool {

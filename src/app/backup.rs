@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::medium::Hashing;
 use super::session::{Place, Session};
 use crate::custody::{self, Custody, FileError};
-use crate::files::{NewFile, remove_abandoned, sync_folder};
+use crate::files::{NewFile, create_private_file, remove_abandoned, sync_folder};
 use crate::store::{
     AppendError, CopyError, LastBackup, OpenError, ReadError, Restoration, RestrictedBlocks, RestrictedError, Store,
     mark_restored,
@@ -232,10 +232,12 @@ impl Staged {
 
     /// An empty private file.
     fn file(&self, name: &str) -> Result<PathBuf, BackupError> {
-        use std::os::unix::fs::OpenOptionsExt as _;
         let path = self.folder.join(name);
-        let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        made.map_err(|source| BackupError::Io { action: "making", path: path.clone(), source })?;
+        create_private_file(&path).map_err(|source| BackupError::Io {
+            action: "making",
+            path: path.clone(),
+            source,
+        })?;
         Ok(path)
     }
 }

@@ -11,6 +11,7 @@ use super::session::{Place, Session};
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::custody::{self, Custody, WorkFactor};
 use crate::events::{Actor, CustodyRecipientAdded, KeyGenerated, KeyPurpose, LedgerCreated, Party, Validity};
+use crate::files::create_private_folder;
 use crate::ids::{KeyId, LedgerId};
 use crate::ledger::Command;
 use crate::store::{AppendContext, CreateError, Store};
@@ -90,7 +91,7 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
         move |source| InitError::Io { path, source }
     };
     let folder_is_new = !place.folder().exists();
-    make_folder(place.folder()).map_err(failed(place.folder()))?;
+    create_private_folder(place.folder()).map_err(failed(place.folder()))?;
     // Whoever fails removes what was made, so there must be nobody else who makes something here at the same time.
     // Not every system locks folders.
     let alone = File::open(place.folder());
@@ -182,15 +183,4 @@ fn make(place: &Place, new: &NewLedger) -> Result<Store, InitError> {
         more.push(Command::ExportKey { key_id, recipient: None, reason });
     }
     Ok(Store::create(place.options(), AppendContext::new(new.actor.clone()), ledger, more)?)
-}
-
-#[cfg(unix)]
-fn make_folder(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn make_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
 }

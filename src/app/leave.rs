@@ -17,7 +17,7 @@ use super::log::{LogError, own_keys};
 use super::session::Session;
 use crate::custody::{self, Custody, FileError};
 use crate::events::{InvalidLink, KeyEncoding};
-use crate::files::{NewFile, sync_folder};
+use crate::files::{NewFile, create_private_file, create_private_folder, sync_folder};
 use crate::ipld_support::cid_of_blob;
 use crate::ledger::{Entity, Facts, KeyFacts, Kind, TokenFacts, ViewError};
 use crate::store::{ReadError, RestrictedBlocks, RestrictedError, Store};
@@ -244,8 +244,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make(&self) -> Result<(), LeaveError> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(failed(&self.0))
+        create_private_folder(&self.0).map_err(failed(&self.0))
     }
 
     fn folder(&self, name: &str) -> Result<Self, LeaveError> {
@@ -265,13 +264,12 @@ impl Folder {
 
     /// A small file; the folder's rename makes all of them visible, so each needs only be on the disk by then.
     fn whole(&self, name: &str, bytes: &[u8]) -> Result<(), LeaveError> {
-        use std::os::unix::fs::OpenOptionsExt as _;
         let path = self.0.join(name);
         if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
             Self(parent.to_owned()).make()?;
         }
         let write = || {
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let mut file = create_private_file(&path)?;
             file.write_all(bytes)?;
             file.sync_all()
         };

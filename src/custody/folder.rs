@@ -290,7 +290,7 @@ pub(super) fn create_whole(
         Err(Errno::NOENT) => {}
         Err(e) => return Err(refused("look for", path, e)),
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = crate::files::folder_of(path);
     let temporary = parent.join(unfinished_name(path)?);
     rustix::fs::mkdirat(CWD, &temporary, Mode::from_raw_mode(FOLDER_MODE as _))
         .map_err(|e| refused("make the folder", path, e))?;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::platform;
+use crate::files::{folder_of, sync_folder};
 
 /// A file that grows at its end.
 pub(super) trait Medium: Send {
@@ -57,7 +58,7 @@ impl Disk {
         if absent {
             let staged = stage(path, first)?;
             put_in_place(&staged, path)?;
-            sync_folder(path)?;
+            sync_folder(folder_of(path))?;
         }
         let disk = Self { path: path.to_owned(), file: open_file(path)? };
         // A crash between the two steps of an earlier replacement leaves this behind.
@@ -98,7 +99,7 @@ impl Medium for Disk {
         let file = open_file(&staged).map_err(ReplaceError::Unchanged)?;
         put_in_place(&staged, &self.path).map_err(ReplaceError::Unchanged)?;
         self.file = file;
-        sync_folder(&self.path).map_err(ReplaceError::Unsure)
+        sync_folder(folder_of(&self.path)).map_err(ReplaceError::Unsure)
     }
 }
 
@@ -127,8 +128,4 @@ fn stage(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -
 
 fn put_in_place(staged: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(staged, path).inspect_err(|_| drop(std::fs::remove_file(staged)))
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    platform::sync_folder(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }

@@ -9,6 +9,7 @@ use super::line::{Base, Header, VERSION};
 use super::medium::{Disk, Medium};
 use super::{FileQueue, compact, filesystem, platform};
 use crate::delivery::outbox::Source;
+use crate::files::{create_private_folder, folder_of};
 use crate::text::visible;
 
 /// Why a queue could not be opened.
@@ -58,9 +59,9 @@ pub(super) fn open(path: &Path) -> Result<FileQueue, OpenError> {
         let path = path.to_owned();
         move |source| OpenError::Io { action, path, source }
     };
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     if !folder.exists() {
-        platform::create_folder(folder).map_err(failed("make the folder", folder))?;
+        create_private_folder(folder).map_err(failed("make the folder", folder))?;
     }
     // Two names of one file must mean one lock.
     let path = resolved(path, folder).map_err(failed("find the folder of", path))?;

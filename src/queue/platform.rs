@@ -7,9 +7,9 @@ pub(super) use windows::*;
 
 #[cfg(unix)]
 mod unix {
-    use std::fs::{DirBuilder, File, OpenOptions};
+    use std::fs::{File, OpenOptions};
     use std::io;
-    use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+    use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
     use std::path::Path;
 
     pub(in crate::queue) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -22,14 +22,6 @@ mod unix {
 
     pub(in crate::queue) fn open_lock(path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-    }
-
-    pub(in crate::queue) fn create_folder(path: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)
-    }
-
-    pub(in crate::queue) fn sync_folder(path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
     }
 }
 
@@ -50,14 +42,5 @@ mod windows {
 
     pub(in crate::queue) fn open_lock(path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-    }
-
-    pub(in crate::queue) fn create_folder(path: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(path)
-    }
-
-    /// A renaming is durable by itself there, and folders can't be opened as files.
-    pub(in crate::queue) fn sync_folder(_: &Path) -> io::Result<()> {
-        Ok(())
     }
 }

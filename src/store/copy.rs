@@ -6,7 +6,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{CopyError, DatabaseError};
 use super::read::Log;
-use super::{folder, remove_database, token};
+use super::remove_database;
+use crate::files::{folder_of, sync_folder};
 
 /// Copies the ledger as of now to a file that does not exist yet: beside its place, then in its place.
 pub(super) fn copy(log: &Log<'_>, destination: &Path) -> Result<(), CopyError> {
@@ -19,7 +20,7 @@ pub(super) fn copy(log: &Log<'_>, destination: &Path) -> Result<(), CopyError> {
     let made = write(log, &aside).and_then(|()| {
         std::fs::File::open(&aside).and_then(|file| file.sync_all()).map_err(io)?;
         std::fs::rename(&aside, destination).map_err(io)?;
-        token::sync_folder(folder(destination)).map_err(io)
+        sync_folder(folder_of(destination)).map_err(io)
     });
     if made.is_err() {
         // The error that is told is the first one.

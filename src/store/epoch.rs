@@ -16,9 +16,10 @@ use super::append::{Session, Writer};
 use super::context::AppendContext;
 use super::error::{CreateError, DatabaseError, NotTheWriter, OpenError, ReadError};
 use super::follow::Follower;
-use super::token::{self, Token};
-use super::{Store, StoreOptions, Which, folder, schema};
+use super::token::Token;
+use super::{Store, StoreOptions, Which, schema};
 use crate::events::{EventAttested, EventData, LedgerKeyRotated};
+use crate::files::{folder_of, sync_folder};
 use crate::ledger::{Cause, Command, EventDraft, Facts, decide};
 use crate::time::Timestamp;
 
@@ -249,7 +250,7 @@ fn set_aside(memory: &Path) -> std::io::Result<()> {
     match fs::rename(memory, memory.with_extension("signed.before")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         Err(_) => Ok(()),
-        Ok(()) => token::sync_folder(folder(memory)),
+        Ok(()) => sync_folder(folder_of(memory)),
     }
 }
 

@@ -12,8 +12,9 @@ use super::append::{ReadyEvent, Writer};
 use super::error::{AppendError, CreateError, DatabaseError, OpenError};
 use super::follow::{Follower, MirrorError};
 use super::schema::{self, Access};
-use super::{Store, StoreOptions, close, damaged, folder, remove_database, token};
+use super::{Store, StoreOptions, close, damaged, remove_database};
 use crate::events::EventData;
+use crate::files::{folder_of, sync_folder};
 use crate::log::{SignedCheckpoint, VerifierKey};
 
 /// The entry of the table `meta` that makes a ledger's file a mirror: the key that it is pinned to.
@@ -57,7 +58,7 @@ impl Mirror {
         }
         close(writer.into_connection()).map_err(failed)?;
         std::fs::rename(&aside, &options.path).map_err(io("putting in place", options.path.clone()))?;
-        token::sync_folder(folder(&options.path)).map_err(io("syncing the folder of", options.path.clone()))?;
+        sync_folder(folder_of(&options.path)).map_err(io("syncing the folder of", options.path.clone()))?;
         Ok(Self::open(options)?)
     }
 

@@ -10,6 +10,7 @@ use cid::Cid;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::error::DatabaseError;
+use crate::files::create_private_file;
 use crate::ipld_support::cid_of_blob;
 
 /// `application_id` in the file's header: "cimr".
@@ -152,8 +153,7 @@ impl RestrictedBlocks {
 }
 
 fn create_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match create_private_file(path) {
         Ok(file) => file.sync_all(),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),

@@ -12,6 +12,7 @@ use cid::Cid;
 use serde::{Deserialize, Serialize};
 
 use super::error::{NotTheWriter, OpenError};
+use crate::files::{create_private_file, create_private_folder, sync_folder};
 use crate::ids::LedgerId;
 
 /// The longest token file that is read.
@@ -84,10 +85,10 @@ impl Token {
     pub(super) fn write(&self, tokens: &Path) -> Result<(), OpenError> {
         let path = place(tokens, self.ledger);
         let write = || -> io::Result<()> {
-            make_folder(tokens)?;
+            create_private_folder(tokens)?;
             // Two processes may write at once: each beside the place under a name of its own.
             let aside = path.with_extension(format!("new-{}", crate::ids::mint_uuid().simple()));
-            let mut file = new_file(&aside)?;
+            let mut file = create_private_file(&aside)?;
             file.write_all(&serde_json::to_vec(self)?)?;
             file.sync_all()?;
             fs::rename(&aside, &path)?;
@@ -122,38 +123,4 @@ fn place(tokens: &Path, ledger: LedgerId) -> PathBuf {
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> OpenError {
     OpenError::Token { action, path: path.to_owned(), source }
-}
-
-#[cfg(unix)]
-fn make_folder(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn make_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
-}
-
-#[cfg(unix)]
-fn new_file(path: &Path) -> io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn new_file(path: &Path) -> io::Result<fs::File> {
-    fs::File::create(path)
-}
-
-/// Makes a rename durable.
-#[cfg(unix)]
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
-}
-
-/// Folders can't be synced here; the system does it in its own time.
-#[cfg(not(unix))]
-pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
-    Ok(())
 }

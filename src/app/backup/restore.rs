@@ -1,6 +1,7 @@
 //! Bringing a backup back.
 
 use super::*;
+use crate::files::create_private_folder;
 
 /// The most bytes of a small file in a backup: everything but the databases.
 const SMALL: u64 = 1 << 20;
@@ -287,13 +288,11 @@ fn put_in_place(file: &Path, unpacked: Unpacked, staging: &Path, place: &Place) 
 }
 
 fn make_private(folder: &Path) -> Result<(), RestoreError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io("making", folder))
+    create_private_folder(folder).map_err(io("making", folder))
 }
 
 fn private_file(path: &Path) -> Result<File, RestoreError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io("making", path))
+    create_private_file(path).map_err(io("making", path))
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RestoreError {

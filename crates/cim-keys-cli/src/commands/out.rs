@@ -1,10 +1,10 @@
 //! A file with something secret in it, or standard output.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cim_keys::files::{create_private_file, create_private_folder};
 use cim_keys::text::visible;
 
 use crate::error::{CliError, Result};
@@ -23,7 +23,7 @@ impl Out {
         if path.as_os_str() == "-" {
             return Ok(Self { path: None, file: None });
         }
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+        let file = create_private_file(path).map_err(|error| {
             let hint = match error.kind() {
                 io::ErrorKind::AlreadyExists => "name one that does not exist yet",
                 io::ErrorKind::NotFound => "make its folder first, or name another",
@@ -70,8 +70,7 @@ impl Drop for Out {
 
 /// Makes a folder for such files that only its owner may enter; one that is there stays as it is.
 pub(crate) fn folder(path: &Path) -> Result {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+    create_private_folder(path).map_err(|error| {
         CliError::failed(format!("cannot make the folder {}", visible(&path.to_string_lossy()))).because(&error)
     })
 }

@@ -12,7 +12,7 @@ use crate::app::nats::lookup;
 use crate::app::nats::work::{KeyAccess, NatsError};
 use crate::custody::SecretBytes;
 use crate::events::NatsHolder;
-use crate::files::{sync_folder, write_durably};
+use crate::files::{create_private_folder, sync_folder, write_durably};
 use crate::ids::KeyId;
 use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, KeyFacts, Kind, UserFacts, View};
 use crate::nats::creds::Creds;
@@ -231,9 +231,7 @@ impl Exported {
 }
 
 fn make_folder(path: &Path) -> Result<(), ExportError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| ExportError::Io { path: path.to_owned(), source })
+    create_private_folder(path).map_err(|source| ExportError::Io { path: path.to_owned(), source })
 }
 
 /// A name that can be a file's.

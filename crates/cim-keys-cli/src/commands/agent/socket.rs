@@ -1,14 +1,13 @@
 //! Where an agent listens: a socket that only its owner reaches, and one agent at each.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cim_keys::files::create_private_folder;
 use cim_keys::text::visible;
 
 use super::SocketArgs;
@@ -143,7 +142,7 @@ fn try_lock(path: &Path) -> io::Result<Option<File>> {
 fn private_folder(folder: &Path) -> Result {
     let shown = visible(&folder.to_string_lossy()).into_owned();
     let cannot = |error: io::Error| CliError::failed(format!("cannot make the folder {shown}")).because(&error);
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
+    create_private_folder(folder).map_err(cannot)?;
     let found = fs::symlink_metadata(folder).map_err(cannot)?;
     let own = rustix::process::geteuid().as_raw();
     if !found.is_dir() || found.uid() != own {

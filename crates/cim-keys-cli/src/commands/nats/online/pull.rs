@@ -1,14 +1,12 @@
 //! `nats pull`: the tokens that servers hold, as files.
 
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
 
 use cim_keys::app::nats::lookup;
 use cim_keys::app::nats::pull::{self, PulledToken};
 use cim_keys::app::nats::servers::{self, Wanted};
-use cim_keys::files::NewFile;
+use cim_keys::files::{NewFile, create_private_folder};
 use cim_keys::nats::held::{Age, Held};
 use cim_keys::text::visible;
 use serde_json::json;
@@ -30,7 +28,7 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, ui: Ui) -> Result {
     block_on(async {
         let client = connect(&args.system, &session).await?;
         let survey = survey(&client, &args.system, &session).await?;
-        DirBuilder::new().recursive(true).mode(0o700).create(&args.out).map_err(cannot)?;
+        create_private_folder(&args.out).map_err(cannot)?;
         if args.adopt {
             let operator = session.store().view(lookup::operator)??;
             if pull::adopt_operator(&mut restricted, &survey, &operator)? {
