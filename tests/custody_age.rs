@@ -5,20 +5,24 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::custody::{Custody, WorkFactor};
 use cim_keys::ids::KeyId;
 use cim_keys::text::Label;
-use cim_keys_testkit::terminal::types_passphrase;
+use cim_keys_testkit::terminal::on_a_terminal;
 use cim_keys_testkit::tools::{AGE, PYTHON, tool};
 use secrecy::ExposeSecret as _;
 
 const PASSPHRASE: &str = "typed at age's own prompt";
 
-fn typed(python: &Path, line: &str, program: &Path, args: &[&str]) -> bool {
-    types_passphrase(python, line, program, args, Path::new("."))
+/// Whether age ends well when a passphrase is typed at its prompts: one to open, two to seal.
+fn typed(passphrase: &str, age: &Path, args: &[&str]) -> bool {
+    let mut command = Command::new(age);
+    command.args(args);
+    let mut command = on_a_terminal(&command, &[passphrase, passphrase]).unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success()
 }
 
 fn fixture(dir: &Path) -> (PathBuf, Custody, Label) {
@@ -30,7 +34,7 @@ fn fixture(dir: &Path) -> (PathBuf, Custody, Label) {
 
 #[test]
 fn age_opens_identities_and_secrets() {
-    let (Some(age), Some(python)) = (tool(AGE), tool(PYTHON)) else { return };
+    let (Some(age), Some(_)) = (tool(AGE), tool(PYTHON)) else { return };
     let dir = tempfile::tempdir().unwrap();
     let (path, custody, root) = fixture(dir.path());
     let key = KeyId::mint();
@@ -41,21 +45,21 @@ fn age_opens_identities_and_secrets() {
     let (identity, sealed) = (text(&path.join("root/identity.age")), text(&path.join(format!("root/keys/{key}.age"))));
     let out = text(&dir.path().join("out"));
     // In one step: the sealed identity is an identity file.
-    assert!(typed(&python, PASSPHRASE, &age, &["-d", "-o", &out, "-i", &identity, &sealed]));
+    assert!(typed(PASSPHRASE, &age, &["-d", "-o", &out, "-i", &identity, &sealed]));
     assert_eq!(fs::read(&out).unwrap(), *private.secret().expose_secret());
     // In two: it opens as a file of its own, and holds what age-keygen writes.
     let plain = text(&dir.path().join("plain"));
-    assert!(typed(&python, PASSPHRASE, &age, &["-d", "-o", &plain, &identity]));
+    assert!(typed(PASSPHRASE, &age, &["-d", "-o", &plain, &identity]));
     let keygen = fs::read_to_string(&plain).unwrap();
     assert!(keygen.lines().any(|line| line.starts_with("AGE-SECRET-KEY-1")), "{}", keygen.len());
     let recipient = custody.recipient(&root).unwrap();
     assert!(keygen.contains(&format!("# public key: {recipient}")));
-    assert!(!typed(&python, "a wrong passphrase", &age, &["-d", "-o", &out, "-i", &identity, &sealed]));
+    assert!(!typed("a wrong passphrase", &age, &["-d", "-o", &out, "-i", &identity, &sealed]));
 }
 
 #[test]
 fn custody_opens_what_age_sealed() {
-    let (Some(age), Some(python)) = (tool(AGE), tool(PYTHON)) else { return };
+    let (Some(age), Some(_)) = (tool(AGE), tool(PYTHON)) else { return };
     let dir = tempfile::tempdir().unwrap();
     let (path, custody, root) = fixture(dir.path());
     let key = KeyId::mint();
@@ -75,8 +79,8 @@ fn custody_opens_what_age_sealed() {
     let identity = path.join("root/identity.age");
     let (open, new) = (dir.path().join("open"), dir.path().join("new"));
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    assert!(typed(&python, PASSPHRASE, &age, &["-d", "-o", &text(&open), &text(&identity)]));
-    assert!(typed(&python, "another passphrase", &age, &["-p", "-o", &text(&new), &text(&open)]));
+    assert!(typed(PASSPHRASE, &age, &["-d", "-o", &text(&open), &text(&identity)]));
+    assert!(typed("another passphrase", &age, &["-p", "-o", &text(&new), &text(&open)]));
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
     fs::rename(&new, &identity).unwrap();
     assert!(Custody::open(&path).unwrap().unlock(&root, "another passphrase".into()).is_ok());

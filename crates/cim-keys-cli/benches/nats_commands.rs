@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use cim_keys_testkit::manifests::ACME;
 use cim_keys_testkit::tools::{NSC, tool};
 
 /// How many users `nsc` makes: one costs as much as another.
@@ -23,8 +24,8 @@ fn main() {
     println!("scrypt, once a compartment and command, at the default work factor: {:.0} ms", bench.scrypt());
 
     bench.ours(&["init", "--name", "Acme", "--work-factor", "10"]);
-    bench.apply(DEPLOYMENT);
-    let made = bench.apply(&format!("{DEPLOYMENT}{}", fleet(users)));
+    bench.apply(&format!("{ACME}{DEVICE}"));
+    let made = bench.apply(&format!("{ACME}{DEVICE}{}", fleet(users)));
     println!("apply of a file with a fleet of {users}: {made:.0} ms, {:.3} ms a user", made / users as f64);
 
     // The same users, keys included, in a home of nsc's.
@@ -71,17 +72,8 @@ fn main() {
     println!("nsc add user, {NSC_USERS} of them: {each:.1} ms a user, {:.0} times ours", each * users as f64 / made);
 }
 
-const DEPLOYMENT: &str = r#"
-format = "cim-keys/1"
-[organization]
-name = "Acme"
-[nats.operator]
-name = "ACME"
-[nats.accounts.sys]
-name = "SYS"
-system = true
-[nats.accounts.orders]
-name = "ORDERS"
+/// Behind [`ACME`]: the role of the fleet.
+const DEVICE: &str = r#"
 [nats.accounts.orders.roles.device]
 publish = { allow = ["devices.{{name()}}.>"] }
 "#;

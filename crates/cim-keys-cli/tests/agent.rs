@@ -291,19 +291,6 @@ fn only_an_issuer_has_an_agent() {
     world.issuer.run(&["nats", "user", "add", "ORDERS/bob", &world.passphrase]).fails(1, &["no token"]);
 }
 
-const ACME: &str = r#"
-format = "cim-keys/1"
-[organization]
-name = "Acme"
-[nats.operator]
-name = "ACME"
-[nats.accounts.sys]
-name = "SYS"
-system = true
-[nats.accounts.orders]
-name = "ORDERS"
-"#;
-
 #[test]
 fn the_authority_takes_the_key_by_a_request() {
     let (authority, issuer) = (Place::empty(), Place::new());

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cim_keys_testkit::terminal::on_a_terminal;
 use serde_json::Value;
 use support::{ISSUING, Place, Run, files};
 
@@ -345,8 +346,10 @@ fn everything_leaves_in_ordinary_formats() {
     assert_eq!(run(&python, &["-c", csv]).trim(), "['Kim, \"K\" Lee']");
     let Some(age) = tool(AGE) else { return };
     let sealed = format!("custody/issuing/keys/{id}.age");
-    let open = ["-d", "-o", "key.pem", "-i", "custody/issuing/identity.age", &sealed];
-    assert!(cim_keys_testkit::terminal::types_passphrase(&python, ISSUING, &age, &open, &all));
+    let mut open = std::process::Command::new(age);
+    open.args(["-d", "-o", "key.pem", "-i", "custody/issuing/identity.age", &sealed]).current_dir(&all);
+    let opened = support::run(on_a_terminal(&open, &[ISSUING]).unwrap(), b"");
+    assert_eq!(opened.code, 0, "{opened:?}");
     assert!(text("key.pem").contains("PRIVATE KEY"));
     let public = "from cryptography.hazmat.primitives import serialization as s; import sys
 key = s.load_pem_private_key(open('key.pem', 'rb').read(), None).public_key()

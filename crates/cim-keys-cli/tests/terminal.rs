@@ -3,47 +3,13 @@
 
 mod support;
 
-use std::process::Command;
-
-use cim_keys_testkit::tools::{PYTHON, tool};
 use support::{Place, ROOT, Run};
-
-/// Runs a command on a terminal of its own, gives the answers one by one where a line ends with a colon or a bracket and
-/// waits, and prints what was shown.
-const ON_A_TERMINAL: &str = r#"
-import json, os, pty, sys, termios, time
-answers, command = json.loads(sys.argv[1]), sys.argv[2:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execve(command[0], command, dict(os.environ))
-shown, asked = b"", 0
-while True:
-    try:
-        chunk = os.read(terminal, 1024)
-    except OSError:
-        chunk = b""
-    if not chunk:
-        break
-    shown += chunk
-    if shown[asked:].endswith((b": ", b"] ")) and answers:
-        # A person does not type a secret before the terminal hides it, which comes just after the prompt.
-        deadline = time.monotonic() + 10
-        while shown.endswith(b": ") and termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < deadline:
-            time.sleep(0.005)
-        os.write(terminal, answers.pop(0).encode() + b"\n")
-        asked = len(shown)
-sys.stdout.buffer.write(shown)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
 
 /// Nothing where there is no Python.
 fn on_a_terminal(place: &Place, args: &[&str], answers: &[&str]) -> Option<Run> {
-    let ours = place.command(args);
-    let mut command = Command::new(tool(PYTHON)?);
-    command.args(["-c", ON_A_TERMINAL, &serde_json::to_string(answers).unwrap()]).arg(ours.get_program());
-    command.args(ours.get_args()).env_clear().env("TERM", "dumb").current_dir(place.dir.path());
-    command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.env("CIM_KEYS_OUTPUT", "text");
+    let mut ours = place.command(args);
+    ours.env("CIM_KEYS_OUTPUT", "text");
+    let command = cim_keys_testkit::terminal::on_a_terminal(&ours, answers)?;
     Some(support::run(command, b""))
 }
 

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod disk;
 pub mod jwt_mode;
 pub mod kill;
+pub mod manifests;
 pub mod nats_server;
 pub mod outbox_conformance;
 pub mod proxy;

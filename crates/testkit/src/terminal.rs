@@ -1,16 +1,18 @@
-//! Programs that ask for a passphrase at their own prompt, on a terminal of their own.
+//! Programs that ask at a prompt, on a terminal of their own.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-/// Runs a program, types a line whenever it asks for a passphrase, and waits.
+use crate::tools::{PYTHON, tool};
+
+/// Runs a command on a terminal of its own, gives the answers one by one where a prompt ends with a colon or a bracket and
+/// waits, and prints what was shown.
 const ON_A_TERMINAL: &str = r#"
-import os, pty, sys
-line, *command = sys.argv[1:]
+import json, os, pty, sys, termios, time
+answers, command = json.loads(sys.argv[1]), sys.argv[2:]
 child, terminal = pty.fork()
 if child == 0:
-    os.execv(command[0], command)
-shown = b""
+    os.execve(command[0], command, dict(os.environ))
+shown, asked = b"", 0
 while True:
     try:
         chunk = os.read(terminal, 1024)
@@ -19,20 +21,28 @@ while True:
     if not chunk:
         break
     shown += chunk
-    if b"passphrase" in shown and b":" in shown.split(b"passphrase")[-1]:
-        os.write(terminal, line.encode() + b"\n")
-        shown = b""
+    if shown[asked:].endswith((b": ", b"] ")) and answers:
+        # A person does not type a secret before the terminal hides it, which comes just after the prompt.
+        deadline = time.monotonic() + 10
+        while shown.endswith(b": ") and termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os.write(terminal, answers.pop(0).encode() + b"\n")
+        asked = len(shown)
+sys.stdout.buffer.write(shown)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 "#;
 
-/// Runs a program in a folder on a terminal of its own, types a line whenever it asks for a passphrase, and answers whether
-/// it ended well. `python` makes the terminal.
-///
-/// # Panics
-/// When Python can't be run.
+/// The command that runs another one, named by its whole path, on a terminal of its own: it types an answer at each prompt
+/// (which ends with `: ` or `] `) as long as there are some, prints what was shown, and ends as the other one does. The
+/// environment is what the other command sets, and `TERM`. `None` where there is no Python, which makes the terminal.
 #[must_use]
-pub fn types_passphrase(python: &Path, line: &str, program: &Path, args: &[&str], folder: &Path) -> bool {
-    let mut command = Command::new(python);
-    command.args(["-c", ON_A_TERMINAL, line]).arg(program).args(args).current_dir(folder);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("Python runs").success()
+pub fn on_a_terminal(command: &Command, answers: &[&str]) -> Option<Command> {
+    let mut typed = Command::new(tool(PYTHON)?);
+    typed.args(["-c", ON_A_TERMINAL, &serde_json::json!(answers).to_string()]).arg(command.get_program());
+    typed.args(command.get_args()).env_clear().env("TERM", "dumb");
+    typed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        typed.current_dir(folder);
+    }
+    Some(typed)
 }
