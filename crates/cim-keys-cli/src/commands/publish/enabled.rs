@@ -152,6 +152,8 @@ async fn until_interrupted(adapter: &NatsClientAdapter, server: &ServerArgs, ui:
     ui.note("Publishing what is recorded; Ctrl-C ends it.");
     let mut status = adapter.status();
     let mut told = Told::default();
+    // One listener for the whole run: a signal between two turns is not missed.
+    let mut interrupted = std::pin::pin!(interrupted());
     loop {
         let next = async {
             match adapter.flush_queue().await {
@@ -173,7 +175,7 @@ async fn until_interrupted(adapter: &NatsClientAdapter, server: &ServerArgs, ui:
         };
         tokio::select! {
             answer = next => answer?,
-            () = interrupted() => return Ok(()),
+            () = &mut interrupted => return Ok(()),
         }
     }
 }

@@ -185,6 +185,8 @@ fn status(compared: &Compared) -> Value {
 /// Compares again and again, and says so whenever the answer is another one.
 async fn watch(args: &DiffArgs, session: &Session, ui: Ui) -> Result {
     let mut told: Option<String> = None;
+    // One listener for the whole watch: a signal between two rounds is not missed.
+    let mut interrupted = std::pin::pin!(crate::commands::publish::interrupted());
     loop {
         let round = async {
             let (status, line, verdict, compared) = match compare(args, session).await {
@@ -212,11 +214,11 @@ async fn watch(args: &DiffArgs, session: &Session, ui: Ui) -> Result {
         };
         tokio::select! {
             answer = round => answer?,
-            () = crate::commands::publish::interrupted() => return Ok(()),
+            () = &mut interrupted => return Ok(()),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(args.interval)) => {}
-            () = crate::commands::publish::interrupted() => return Ok(()),
+            () = &mut interrupted => return Ok(()),
         }
     }
 }
