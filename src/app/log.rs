@@ -1,5 +1,6 @@
-//! The transparency log: signing its head, proving what is in it, checking what others show.
+//! The transparency log: signing its head, proving what is in it, checking what others show ([`check()`]).
 
+mod check;
 mod pushed;
 
 use std::path::{Path, PathBuf};
@@ -7,21 +8,19 @@ use std::path::{Path, PathBuf};
 use super::attest::ActSecret;
 use crate::acts::keys::{PrivateKey, UseError};
 use crate::custody::Unlocked;
-use crate::events::{EventData, KeyAlgorithm, KeyEvent};
+use crate::events::{EventData, KeyAlgorithm};
 use crate::files::write_durably;
 use crate::ids::KeyId;
-use crate::ipld_support::{DecodeError, decode_block};
 use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
 use crate::log::{
-    Checkpoint, CheckpointError, DamagedMemory, HeadSigner, InvalidKey, KeyChain, LogProof, Memory, Policy,
-    PolicyError, ProofError, ProofFileError, SignedCheckpoint, Subject, UnknownLedgerKey, Update, VerifierKey,
-    WitnessError,
+    Checkpoint, CheckpointError, DamagedMemory, HeadSigner, InvalidKey, KeyChain, LogProof, Memory, SignedCheckpoint,
+    Subject, UnknownLedgerKey, Update, VerifierKey, WitnessError,
 };
 use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
 use crate::text::{Label, PublicKey};
 use crate::time::Timestamp;
 
-use pushed::check_pushed;
+pub use check::{CheckError, Checked, CheckedEvent, ProvedEvent, Requirements, check};
 pub use pushed::{Pushed, prove_pushed};
 
 /// Why the head was not signed, or nothing could be proved.
@@ -92,11 +91,17 @@ pub enum LogError {
 /// The key with which the ledger signs its heads, as those check it who never saw the ledger.
 ///
 /// The name is the origin: of the first event, so that it stays when the key changes.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn verifier_key(store: &Store) -> Result<VerifierKey, LogError> {
     Ok(first_key(store)?.with_key(&store.identity().public_key)?)
 }
 
 /// The key that the ledger was made with.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn first_key(store: &Store) -> Result<VerifierKey, LogError> {
     let identity = store.identity();
     let first = store.event(&Which::Position(1))?.event()?;
@@ -108,6 +113,9 @@ pub fn first_key(store: &Store) -> Result<VerifierKey, LogError> {
 }
 
 /// All keys of the ledger, as it records them itself: whoever has the ledger knows them, vouched for or not.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn own_keys(store: &Store) -> Result<KeyChain, LogError> {
     let mut chain = KeyChain::new(first_key(store)?);
     for rotation in store.rotations()? {
@@ -117,6 +125,9 @@ pub fn own_keys(store: &Store) -> Result<KeyChain, LogError> {
 }
 
 /// The keys of the ledger that follow from one of them, each vouched for by the one before it.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn key_chain(store: &Store, from: VerifierKey) -> Result<KeyChain, LogError> {
     let mut chain = KeyChain::new(from);
     for rotation in store.rotations()? {
@@ -140,6 +151,9 @@ pub struct LedgerKey {
 
 impl LedgerKey {
     /// Takes the secret out of custody, and checks that it is the one that is recorded.
+    ///
+    /// # Errors
+    /// See [`UseError`].
     pub fn reveal(&self, unlocked: &Unlocked<'_>) -> Result<LedgerSecret, UseError> {
         PrivateKey::reveal(unlocked, self.key_id, &self.public_key).map(LedgerSecret)
     }
@@ -165,6 +179,9 @@ impl LedgerSecret {
     }
 
     /// The key as the store takes it, to sign heads as they grow.
+    ///
+    /// # Errors
+    /// See [`LogError`].
     pub fn head_signer(&self, store: &Store) -> Result<HeadSigner, LogError> {
         let key = verifier_key(store)?;
         let secret = self.signer(&key)?.clone();
@@ -177,6 +194,9 @@ impl LedgerSecret {
 }
 
 /// Looks up where the ledger's own key lies.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn ledger_key(store: &Store) -> Result<LedgerKey, LogError> {
     let public_key = store.identity().public_key.clone();
     let found = store.view(|view| view.find(&NameKey::public_key(&public_key), 1))??;
@@ -207,12 +227,18 @@ impl Head {
 }
 
 /// Looks up what is signed.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn head(store: &Store) -> Result<Head, LogError> {
     Ok(Head { signed: store.latest_checkpoint()?, events: store.end()? })
 }
 
 /// Signs the head of what is recorded. A head that is signed already is given back as it is; one that does not continue
 /// what was signed before is refused.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn sign_head(store: &Store, secret: &LedgerSecret) -> Result<SignedCheckpoint, LogError> {
     store.check_signed()?;
     let key = verifier_key(store)?;
@@ -230,12 +256,18 @@ pub fn sign_head(store: &Store, secret: &LedgerSecret) -> Result<SignedCheckpoin
 }
 
 /// Keeps the signatures that a witness put under a head of this ledger.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn keep_cosigned(store: &Store, checkpoint: &SignedCheckpoint) -> Result<SignedCheckpoint, LogError> {
     own_keys(store)?.verify(checkpoint)?;
     Ok(store.keep_checkpoint(checkpoint)?)
 }
 
 /// Checks that a checkpoint which came on another way is one of this history, signed by this ledger.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn check_against(store: &Store, checkpoint: &SignedCheckpoint) -> Result<(), LogError> {
     own_keys(store)?.verify(checkpoint)?;
     let size = checkpoint.size();
@@ -281,6 +313,9 @@ pub struct Witness<'s> {
 
 impl<'s> Witness<'s> {
     /// A ledger, under its own key.
+    ///
+    /// # Errors
+    /// See [`LogError`].
     pub fn ledger(store: &Store, secret: &'s LedgerSecret) -> Result<Self, LogError> {
         let key = verifier_key(store)?.as_witness();
         let secret = secret.signer(&key)?;
@@ -288,6 +323,9 @@ impl<'s> Witness<'s> {
     }
 
     /// A person, under the key that signs their acts; it must be an Ed25519 key.
+    ///
+    /// # Errors
+    /// See [`LogError`].
     pub fn person(secret: &'s ActSecret) -> Result<Self, LogError> {
         let key = witness_key(secret.key())?;
         let secret = secret.as_ed25519().ok_or_else(|| LogError::NotEd25519(secret.key().name.to_string()))?;
@@ -297,6 +335,9 @@ impl<'s> Witness<'s> {
 
 /// The key under which a person signs heads as a witness: named after the key, and after the first 16 hexadecimal digits of
 /// the SHA-256 of its public half, as a ledger's.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn witness_key(key: &KeyFacts) -> Result<VerifierKey, LogError> {
     if key.algorithm != KeyAlgorithm::Ed25519 {
         return Err(LogError::NotEd25519(key.name.to_string()));
@@ -306,6 +347,9 @@ pub fn witness_key(key: &KeyFacts) -> Result<VerifierKey, LogError> {
 
 /// Signs another log's head, if it continues what this witness saw of that log before. What was seen is remembered in a
 /// file, durably, before the signature is given out.
+///
+/// # Errors
+/// See [`CosignError`].
 pub fn cosign(
     witness: &Witness<'_>,
     memory: &Path,
@@ -334,6 +378,9 @@ pub enum Disclose {
 }
 
 /// Proves that an event is in the log, under the newest signed head that covers it.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn prove(store: &Store, which: &Which, disclose: Disclose) -> Result<LogProof, LogError> {
     prove_to(store, which, disclose, store.latest_checkpoint()?)
 }
@@ -359,6 +406,9 @@ fn prove_to(
 }
 
 /// Proves that the newest signed head continues an earlier checkpoint; from nothing when there is none.
+///
+/// # Errors
+/// See [`LogError`].
 pub fn consistency(store: &Store, from: Option<&SignedCheckpoint>) -> Result<Update, LogError> {
     let checkpoint = store.latest_checkpoint()?.ok_or(LogError::Unsigned { position: 1, signed: 0 })?;
     let Some(from) = from.map(SignedCheckpoint::checkpoint).filter(|from| from.size > 0) else {
@@ -371,203 +421,4 @@ pub fn consistency(store: &Store, from: Option<&SignedCheckpoint>) -> Result<Upd
     let update = Update { old_size: from.size, hashes, checkpoint };
     update.check(&from.root).map_err(|_| LogError::OtherHistory { size: from.size })?;
     Ok(update)
-}
-
-/// Why something that was shown does not hold.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckError {
-    /// The file does not read, or its checkpoint is not signed by the ledger.
-    #[error(transparent)]
-    File(#[from] ProofFileError),
-    /// The checkpoint is not signed as it should be.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The hashes do not lead where they should.
-    #[error(transparent)]
-    Proof(#[from] ProofError),
-    /// Too few witnesses signed.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// The event in the proof does not read.
-    #[error("the event in the proof does not read: {0}")]
-    Event(#[from] DecodeError),
-    /// The proof does not hold the event, only its content identifier.
-    #[error(
-        "the proof names the event and does not hold it, so its time is not known; ask for one that `cim-keys event proof-of` made"
-    )]
-    NotDisclosed,
-    /// A further event in the file has nothing to do with the first.
-    #[error(
-        "the event at position {position} in the file says nothing about the first one: neither that a token carries that revocation nor that servers hold it; ask for the file again"
-    )]
-    Unrelated {
-        /// Its position.
-        position: u64,
-    },
-    /// The proofs in the file lead to different heads.
-    #[error("the proofs in the file lead to different heads; ask for the file again")]
-    OtherHead,
-    /// The event is not of before the date.
-    #[error("the event is of {at}, which is not before {before}")]
-    Later {
-        /// The event's time.
-        at: Timestamp,
-        /// The date that was asked about.
-        before: Timestamp,
-    },
-    /// Nobody but the ledger vouches for the date.
-    #[error(
-        "the event says {at}, but {witness} saw it only at {seen}, which is not before {before}: only the ledger itself vouches for the earlier time"
-    )]
-    SeenLater {
-        /// The event's time.
-        at: Timestamp,
-        /// The witness.
-        witness: String,
-        /// When it signed.
-        seen: Timestamp,
-        /// The date that was asked about.
-        before: Timestamp,
-    },
-    /// A consistency proof needs the earlier checkpoint.
-    #[error(
-        "this is a proof that one head continues another, and the other is missing: give it with --from CHECKPOINT"
-    )]
-    FromNeeded,
-    /// A consistency proof begins at another size than the earlier checkpoint has.
-    #[error(
-        "the proof begins at {old_size} events, and the earlier checkpoint has {size}; they do not belong together"
-    )]
-    OtherSize {
-        /// Where the proof begins.
-        old_size: u64,
-        /// The earlier checkpoint's size.
-        size: u64,
-    },
-}
-
-/// What a file must stand up to.
-#[derive(Debug, Clone)]
-pub struct Requirements {
-    /// The ledger's key.
-    pub key: VerifierKey,
-    /// The witnesses that must have signed, each of them.
-    pub witnesses: Vec<VerifierKey>,
-    /// Whose signatures are demanded besides.
-    pub policy: Option<Policy>,
-    /// The event must be of before this time.
-    pub before: Option<Timestamp>,
-    /// The earlier checkpoint, for a consistency proof.
-    pub from: Option<SignedCheckpoint>,
-}
-
-/// What was found to hold.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Checked {
-    /// The head that everything leads to.
-    pub head: Checkpoint,
-    /// Who cosigned it, and when.
-    pub cosigned: Vec<(String, Timestamp)>,
-    /// The event that it proves.
-    pub event: Option<CheckedEvent>,
-    /// The servers that were proved to hold the revocation that the event is.
-    pub pushed: Vec<Pushed>,
-    /// The size of the earlier head that it continues.
-    pub continues: Option<u64>,
-}
-
-/// An event that is proved to be in a log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckedEvent {
-    /// Its position, from 1.
-    pub position: u64,
-    /// Its content identifier.
-    pub cid: cid::Cid,
-    /// The event, if the proof holds it.
-    pub event: Option<ProvedEvent>,
-}
-
-/// An event that came with its proof.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProvedEvent {
-    /// The event.
-    pub event: KeyEvent,
-    /// Its canonical block.
-    pub block: Vec<u8>,
-}
-
-/// Checks a file that somebody shows: a proof (of an event, or of consistency) or a checkpoint. It needs no ledger.
-pub fn check(text: &str, requirements: &Requirements) -> Result<Checked, CheckError> {
-    let mut pushed = Vec::new();
-    let (checkpoint, event, continues) = if text.starts_with("c2sp.org/") {
-        let mut proofs = LogProof::parse_all(text)?;
-        let mut events = proofs.iter().map(check_event).collect::<Result<Vec<_>, _>>()?;
-        let more = events.split_off(1);
-        let (proof, event) = (proofs.swap_remove(0), events.remove(0));
-        if proofs.iter().any(|other| other.checkpoint != proof.checkpoint) {
-            return Err(CheckError::OtherHead);
-        }
-        pushed = check_pushed(&event, &more)?;
-        (proof.checkpoint, Some(event), None)
-    } else if text.starts_with("old ") {
-        let update: Update = text.parse()?;
-        if update.old_size > 0 {
-            let from = requirements.from.as_ref().ok_or(CheckError::FromNeeded)?;
-            from.verify(&requirements.key)?;
-            if from.size() != update.old_size {
-                return Err(CheckError::OtherSize { old_size: update.old_size, size: from.size() });
-            }
-            update.check(&from.checkpoint().root)?;
-        }
-        let old_size = update.old_size;
-        (update.checkpoint, None, Some(old_size))
-    } else {
-        (text.parse::<SignedCheckpoint>()?, None, None)
-    };
-    checkpoint.verify(&requirements.key)?;
-    let mut cosigned = Vec::new();
-    for witness in &requirements.witnesses {
-        if let Some(at) = checkpoint.signed_by(witness)?.at {
-            cosigned.push((witness.name().to_string(), at));
-        }
-    }
-    if let Some(policy) = &requirements.policy {
-        for (name, at) in policy.check(&checkpoint)? {
-            let name = name.to_owned();
-            cosigned.push((name, at));
-        }
-    }
-    if let Some(before) = requirements.before {
-        check_time(event.as_ref(), &cosigned, before)?;
-    }
-    Ok(Checked { head: checkpoint.checkpoint().clone(), cosigned, event, pushed, continues })
-}
-
-fn check_event(proof: &LogProof) -> Result<CheckedEvent, CheckError> {
-    proof.check()?;
-    let event = match &proof.subject {
-        Subject::Block(block) => Some(ProvedEvent { event: decode_block::<KeyEvent>(block)?, block: block.clone() }),
-        Subject::Cid(_) => None,
-    };
-    Ok(CheckedEvent { position: proof.index + 1, cid: proof.subject.cid(), event })
-}
-
-fn check_time(
-    event: Option<&CheckedEvent>,
-    cosigned: &[(String, Timestamp)],
-    before: Timestamp,
-) -> Result<(), CheckError> {
-    let proved = event.and_then(|event| event.event.as_ref()).ok_or(CheckError::NotDisclosed)?;
-    let at = proved.event.occurred_at;
-    if at >= before {
-        return Err(CheckError::Later { at, before });
-    }
-    // Where witnesses are asked for, the first of them must have seen it in time.
-    match cosigned.iter().min_by_key(|(_, seen)| *seen) {
-        Some((witness, seen)) if *seen >= before => {
-            Err(CheckError::SeenLater { at, witness: witness.clone(), seen: *seen, before })
-        }
-        _ => Ok(()),
-    }
 }
