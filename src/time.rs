@@ -68,6 +68,9 @@ impl Timestamp {
 
     /// Reads any RFC 3339 time with an offset (`2026-01-31T10:30:00+01:00`), or a bare date, which is its midnight in
     /// UTC. For what people type; events take the one canonical form only ([`FromStr`]).
+    ///
+    /// # Errors
+    /// See [`InvalidTimestamp`].
     pub fn parse_lenient(text: &str) -> Result<Self, InvalidTimestamp> {
         let invalid = || InvalidTimestamp::new(text, LENIENT);
         if let Ok(date) = text.parse::<jiff::civil::Date>()
@@ -78,6 +81,14 @@ impl Timestamp {
         }
         let time: jiff::Timestamp = text.parse().map_err(|_| invalid())?;
         Self::from_unix_micros(time.as_microsecond()).ok_or_else(invalid)
+    }
+
+    /// The day in UTC, `YYYY-MM-DD`.
+    #[must_use]
+    pub fn date(self) -> String {
+        let mut text = self.to_string();
+        text.truncate("YYYY-MM-DD".len());
+        text
     }
 
     /// The canonical text, as bytes, without allocation.
@@ -199,6 +210,7 @@ mod tests {
     fn one_form_only() {
         let text = "2026-01-31T09:30:00.000250Z";
         assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+        assert_eq!(text.parse::<Timestamp>().unwrap().date(), "2026-01-31");
         for bad in [
             "2026-01-31T09:30:00Z",
             "2026-01-31T09:30:00.00025Z",

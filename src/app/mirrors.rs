@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use cid::Cid;
+
 use super::archive::{self, Held, ImportError, Imported, Progress};
 use super::medium::{self, MediumError, OnMedium, io};
 use super::session::Place;
@@ -166,11 +168,18 @@ fn take(
         }
         // An earlier token of an account brings revoked users back: none is kept where it could be pushed.
         restricted.keep_only(&in_force)?;
-        for token in &in_force {
-            held += u64::from(restricted.get(token)?.is_some());
-        }
+        held = count_held(&restricted, &in_force)?;
     }
     Ok(Updated { imported, head, tokens: held, missing: in_force.len() as u64 - held })
+}
+
+/// How many of the tokens in force the mirror has.
+fn count_held<'c>(
+    restricted: &RestrictedBlocks,
+    in_force: impl IntoIterator<Item = &'c Cid>,
+) -> Result<u64, RestrictedError> {
+    let held = in_force.into_iter().map(|token| Ok(u64::from(restricted.get(token)?.is_some())));
+    held.sum()
 }
 
 fn check_words(head: &SignedCheckpoint, words: Option<&NodeHash>) -> Result<(), MirrorActError> {
@@ -206,9 +215,7 @@ pub fn standing(place: &Place) -> Result<Standing, MirrorActError> {
     let mut held = 0;
     if fs::exists(place.restricted()).unwrap_or(false) {
         let restricted = RestrictedBlocks::open(&place.restricted())?;
-        for token in &in_force {
-            held += u64::from(restricted.get(token)?.is_some());
-        }
+        held = count_held(&restricted, &in_force)?;
     }
     Ok(Standing {
         key,

@@ -49,6 +49,17 @@ impl Vouched {
         self.actors.iter().map(|tally| tally.signed).sum()
     }
 
+    /// What an actor did, found by where each stands in the list.
+    fn tally(&mut self, index: &mut HashMap<String, usize>, actor: &str) -> &mut Tally {
+        let there = index.get(actor).copied().unwrap_or_else(|| {
+            self.actors.push(Tally { actor: actor.to_owned(), name: None, signed: 0, claimed: 0 });
+            index.insert(actor.to_owned(), self.actors.len() - 1);
+            self.actors.len() - 1
+        });
+        // Nothing is ever taken out of the list.
+        &mut self.actors[there]
+    }
+
     /// Adds what is wrong to a report.
     pub fn tell(&self, report: &mut Report) {
         for it in &self.problems {
@@ -135,7 +146,7 @@ impl Walk<'_> {
             }
             _ => self.overdue(None),
         }
-        self.tally(envelope.actor).claimed += 1;
+        self.vouched.tally(&mut self.index, envelope.actor).claimed += 1;
         Ok(())
     }
 
@@ -184,24 +195,11 @@ impl Walk<'_> {
         }
         // The first that vouches for its actor makes the act a signed one.
         if good && all.iter().find(|it| vouches(it)).map(|it| it.cid) == Some(recorded.cid) {
-            let tally = self.tally(envelope.actor);
+            let tally = self.vouched.tally(&mut self.index, envelope.actor);
             tally.claimed = tally.claimed.saturating_sub(1);
             tally.signed += 1;
         }
         Ok(())
-    }
-
-    fn tally(&mut self, actor: &str) -> &mut Tally {
-        let index = match self.index.get(actor) {
-            Some(&index) => index,
-            None => {
-                let index = self.vouched.actors.len();
-                self.vouched.actors.push(Tally { actor: actor.to_owned(), name: None, signed: 0, claimed: 0 });
-                self.index.insert(actor.to_owned(), index);
-                index
-            }
-        };
-        &mut self.vouched.actors[index]
     }
 
     fn problem(&mut self, position: u64, cid: Cid, what: String) {

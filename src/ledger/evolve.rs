@@ -126,7 +126,8 @@ pub(super) fn facts_of(data: &EventData) -> Option<Facts> {
     })
 }
 
-/// An update replaces all attributes, so that its facts are those of a creating event.
+/// An update replaces all attributes, so that its facts are those of a creating event; with `<=>`, an update is made of
+/// what is recorded as well.
 macro_rules! same_facts {
     ($($updated:ident => $created:ident { $($field:ident),+ };)+) => {$(
         impl From<$updated> for $created {
@@ -136,7 +137,14 @@ macro_rules! same_facts {
             }
         }
     )+};
+    ($($updated:ident <=> $created:ident { $($field:ident),+ };)+) => {$(
+        same_facts! {
+            $updated => $created { $($field),+ };
+            $created => $updated { $($field),+ };
+        }
+    )+};
 }
+pub(in crate::ledger) use same_facts;
 
 same_facts! {
     OrganizationUpdated => OrganizationCreated { organization_id, name, domain, description };

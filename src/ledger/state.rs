@@ -28,6 +28,9 @@ impl State {
     }
 
     /// Applies an event that follows all those that were applied before.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
     pub fn fold(&mut self, event: &KeyEvent, cid: Cid) -> Result<(), ViewError> {
         let changes = evolve(&*self, event, cid)?;
         let concerned = match event.data {
@@ -138,6 +141,9 @@ impl<'a> Overlay<'a> {
     }
 
     /// Applies an event as if it were recorded.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
     pub fn fold(&mut self, event: &KeyEvent, cid: Cid) -> Result<(), ViewError> {
         let changes = evolve(&*self, event, cid)?;
         for change in &changes {

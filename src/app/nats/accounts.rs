@@ -4,7 +4,7 @@ use super::signing_keys::{self, NewSigningKey};
 use super::work::{NatsError, Work, read_claims};
 use super::{deletion, lookup, users};
 use crate::custody::ISSUING;
-use crate::events::{NatsAccountCreated, NatsAccountDeleted, NatsAccountUpdated, NkeyKind};
+use crate::events::{NatsAccountCreated, NatsAccountDeleted, NkeyKind};
 use crate::ids::NatsAccountId;
 use crate::ledger::{AccountFacts, Entity, Facts, Kind, NatsCommand};
 use crate::nats::claims::{Account, AccountLimits, Claims, Export, ExportType, Registered};
@@ -93,10 +93,7 @@ pub fn edit(
     let mut facts = facts.clone();
     let before = work.account_claims(&facts)?;
     attributes(&mut facts.account);
-    let NatsAccountCreated { account_id, operator_id, name, key_id, public_key, description, system } =
-        facts.account.clone();
-    let update = NatsAccountUpdated { account_id, operator_id, name, key_id, public_key, description, system };
-    work.run(NatsCommand::UpdateAccount(update))?;
+    work.run(NatsCommand::UpdateAccount(facts.account.clone().into()))?;
     let mut claims = before.clone();
     claims.nats.info.description = facts.account.description.as_ref().map(ToString::to_string).unwrap_or_default();
     edit(&mut claims.nats);
@@ -104,7 +101,7 @@ pub fn edit(
     if claims.nats == before.nats && before.registered.name == facts.account.name.as_str() {
         return Ok(());
     }
-    work.issue_account(account_id, claims);
+    work.issue_account(facts.account.account_id, claims);
     Ok(())
 }
 

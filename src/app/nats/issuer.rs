@@ -18,9 +18,6 @@ use crate::nats::claims::{Claims, Registered, User};
 use crate::nats::jwt::is_public_key;
 use crate::text::{Label, Name, Note, PublicKey, visible};
 
-/// How long a user may be good at most when nothing else is said, in seconds: an hour.
-pub const MOST_SECS: u64 = 60 * 60;
-
 /// The longest name of a user, in bytes.
 pub const LONGEST_NAME: usize = 64;
 

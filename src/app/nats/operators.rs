@@ -5,9 +5,7 @@ use super::due;
 use super::lookup;
 use super::work::{NatsError, Work};
 use crate::custody::{ISSUING, ROOT};
-use crate::events::{
-    NatsHolder, NatsOperatorCreated, NatsOperatorDeleted, NatsOperatorUpdated, NatsSigningKeyGenerated, NkeyKind, Set,
-};
+use crate::events::{NatsHolder, NatsOperatorCreated, NatsOperatorDeleted, NatsSigningKeyGenerated, NkeyKind, Set};
 use crate::ids::{KeyId, NatsOperatorId};
 use crate::ledger::{Entity, Facts, Kind, NatsCommand, OperatorFacts, Refusal, View};
 use crate::nats::claims::{Claims, Operator, Registered};
@@ -76,26 +74,7 @@ pub fn edit(
 ) -> Result<(), NatsError> {
     let mut facts = lookup::operator(work.view())?;
     attributes(&mut facts.operator);
-    let NatsOperatorCreated {
-        operator_id,
-        name,
-        key_id,
-        public_key,
-        system_account_id,
-        account_server_url,
-        service_urls,
-        strict_signing_key_usage,
-    } = facts.operator.clone();
-    work.run(NatsCommand::UpdateOperator(NatsOperatorUpdated {
-        operator_id,
-        name,
-        key_id,
-        public_key,
-        system_account_id,
-        account_server_url,
-        service_urls,
-        strict_signing_key_usage,
-    }))?;
+    work.run(NatsCommand::UpdateOperator(facts.operator.clone().into()))?;
     let mut claims = work.operator_claims(&facts)?;
     let before = claims.clone();
     edit(&mut claims.nats);

@@ -184,7 +184,7 @@ pub fn activate(
     }
     let exports = work.account_claims(exporter)?.nats.exports;
     if !exports.iter().any(|it| it.r#type == kind && subject::covers(&it.subject, subject)) {
-        let kind = if kind == ExportType::Stream { "stream" } else { "service" };
+        let kind = kind.as_str();
         return Err(NatsError::Usage(format!(
             "account {} exports no {kind} that covers \"{}\"; add the export first",
             exporter.account.name,

@@ -6,7 +6,7 @@ use super::work::{Made, NatsError, Work, read_claims};
 use super::{due, lookup};
 use crate::app::nats::accounts;
 use crate::custody::ISSUING;
-use crate::events::{NatsHolder, NatsUserCreated, NatsUserRevoked, NatsUserUpdated, NkeyKind, Party, RevocationReason};
+use crate::events::{NatsHolder, NatsUserCreated, NatsUserRevoked, NkeyKind, Party, RevocationReason};
 use crate::ids::{KeyId, NatsAccountId, NatsUserId};
 use crate::ledger::{AccountFacts, Command, Entity, EntityRef, Facts, Kind, NatsCommand, UserFacts};
 use crate::nats::claims::{Claims, Registered, User, UserPermissions};
@@ -139,7 +139,7 @@ pub fn rotate(
     let mut facts = facts.clone();
     (facts.user.key_id, facts.user.public_key) = (key.key_id, key.public_key);
     if claims.registered.exp > 0 {
-        let lifetime = claims.registered.exp - claims.registered.iat;
+        let lifetime = claims.registered.exp.saturating_sub(claims.registered.iat);
         claims.registered.exp = i64::try_from(work.now()).unwrap_or(i64::MAX).saturating_add(lifetime);
         facts.user.expires_at = Timestamp::from_unix_micros(claims.registered.exp.saturating_mul(1_000_000));
     }
@@ -263,17 +263,7 @@ pub(super) fn reissue(work: &mut Work<'_, '_>, facts: &UserFacts, signer: &Made)
 }
 
 fn update(work: &mut Work<'_, '_>, user: &NatsUserCreated) -> Result<(), NatsError> {
-    let NatsUserCreated { user_id, account_id, name, key_id, public_key, owner, bearer, expires_at } = user.clone();
-    work.run(NatsCommand::UpdateUser(NatsUserUpdated {
-        user_id,
-        account_id,
-        name,
-        key_id,
-        public_key,
-        owner,
-        bearer,
-        expires_at,
-    }))
+    work.run(NatsCommand::UpdateUser(user.clone().into()))
 }
 
 fn signer(work: &Work<'_, '_>, account: &AccountFacts, role: Option<&str>) -> Result<Made, NatsError> {

@@ -1,9 +1,10 @@
 //! Histories that are at hand only in passing, in an archive or a stream: the same is asked of them as of a ledger, in a
 //! mirror of them that lasts no longer than the question.
 
+use std::collections::HashMap;
 use std::io;
 
-use super::{Tally, Vouched, vouched};
+use super::{Vouched, vouched};
 use crate::app::session::Place;
 use crate::events::EventData;
 use crate::log::{InvalidKey, KeyChain};
@@ -37,7 +38,7 @@ pub enum PassingError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claims {
     vouched: Vouched,
-    index: std::collections::HashMap<String, usize>,
+    index: HashMap<String, usize>,
     /// Whether something is signed, or had to be.
     judged: bool,
 }
@@ -53,16 +54,7 @@ impl Claims {
             "SignaturesRequired" => self.judged = true,
             _ => {}
         }
-        let index = match self.index.get(actor) {
-            Some(&index) => index,
-            None => {
-                let index = self.vouched.actors.len();
-                self.vouched.actors.push(Tally { actor: actor.to_owned(), name: None, signed: 0, claimed: 0 });
-                self.index.insert(actor.to_owned(), index);
-                index
-            }
-        };
-        self.vouched.actors[index].claimed += 1;
+        self.vouched.tally(&mut self.index, actor).claimed += 1;
     }
 
     /// What there is to say, where nothing is signed and nothing had to be: then nothing has to be judged.

@@ -7,6 +7,7 @@ use crate::events::{
 };
 use crate::ledger::ended::{Ended, How};
 use crate::ledger::entity::{Entity, EntityRef, Facts, KeyFacts};
+use crate::ledger::evolve::same_facts;
 use crate::text::{Name, Note};
 use crate::time::Timestamp;
 
@@ -83,23 +84,12 @@ fn key_facts(event: &NKeyGenerated) -> Option<KeyFacts> {
     })
 }
 
-macro_rules! same_facts {
-    ($($updated:ident => $created:ident { $($field:ident),+ };)+) => {$(
-        impl From<$updated> for $created {
-            fn from(event: $updated) -> Self {
-                let $updated { $($field),+ } = event;
-                Self { $($field),+ }
-            }
-        }
-    )+};
-}
-
 same_facts! {
-    NatsOperatorUpdated => NatsOperatorCreated {
+    NatsOperatorUpdated <=> NatsOperatorCreated {
         operator_id, name, key_id, public_key, system_account_id, account_server_url, service_urls, strict_signing_key_usage
     };
-    NatsAccountUpdated => NatsAccountCreated { account_id, operator_id, name, key_id, public_key, description, system };
-    NatsUserUpdated => NatsUserCreated { user_id, account_id, name, key_id, public_key, owner, bearer, expires_at };
+    NatsAccountUpdated <=> NatsAccountCreated { account_id, operator_id, name, key_id, public_key, description, system };
+    NatsUserUpdated <=> NatsUserCreated { user_id, account_id, name, key_id, public_key, owner, bearer, expires_at };
 }
 
 /// The entities that an event concerns which is not [`facts_of`] one.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::claims::{Account, Claims, ExportType, Import, Operator, SigningKey, User};
+use super::super::claims::{Account, Claims, Import, Operator, SigningKey, User};
 use super::super::subject;
 use super::user::SignedBy;
 use super::{Finding, Findings, check_account, check_operator, check_user, shown};
@@ -145,7 +145,7 @@ fn check_source(import: &Import, source: &Claims<Account>, found: &mut Findings<
     let Some(export) =
         exports.iter().find(|e| e.r#type == import.r#type && subject::covers(&e.subject, &import.subject))
     else {
-        let kind = if import.r#type == ExportType::Stream { "stream" } else { "service" };
+        let kind = import.r#type.as_str();
         found.add(format!("account {name} exports no such {kind}"), "add the export there, or leave the import out");
         return;
     };

@@ -121,6 +121,17 @@ pub enum ExportType {
     Service,
 }
 
+impl ExportType {
+    /// `stream` or `service`, as the claims say it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Service => "service",
+        }
+    }
+}
+
 /// How a service answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResponseType {

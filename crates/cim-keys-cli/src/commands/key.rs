@@ -233,7 +233,7 @@ fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
             key.purpose.to_string(),
             entities::named(view, &key.owner.to_string()),
             key.compartment.as_ref().map_or("-".into(), ToString::to_string),
-            key.validity.not_after().map_or("-".into(), |end| end.to_string()[..10].to_owned()),
+            key.validity.not_after().map_or("-".into(), Timestamp::date),
             entity.status().into(),
             key.key_id.to_string(),
         ]

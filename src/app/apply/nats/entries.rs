@@ -176,7 +176,7 @@ pub(in crate::app::apply) fn copy(from: &Manifest, path: &str, into: &mut Manife
                 // Of a fleet that shrank, or left, the members up to this one are remembered.
                 let kept = account.fleets.entry(fleet).or_insert_with(|| Fleet { count: 0, ..it.clone() });
                 kept.first = kept.first.min(it.first);
-                kept.count = kept.count.max((number + 1).saturating_sub(kept.first));
+                kept.count = kept.count.max(number.saturating_add(1).saturating_sub(kept.first));
             }
         }
     }

@@ -215,7 +215,7 @@ fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
             let mut object = serde_json::to_value(&export).unwrap_or_default();
             object["account"] = account.account.name.as_str().into();
             ui.object(&object)?;
-            let kind = if export.r#type == ExportType::Stream { "stream" } else { "service" };
+            let kind = export.r#type.as_str();
             let access = match (export.token_req, export.account_token_position) {
                 (true, _) => "by activation".to_owned(),
                 (false, 0) => "public".to_owned(),

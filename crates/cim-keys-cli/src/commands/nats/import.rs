@@ -150,7 +150,7 @@ fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
             let mut object = serde_json::to_value(&import).unwrap_or_default();
             object["importer"] = account.account.name.as_str().into();
             ui.object(&object)?;
-            let kind = if import.r#type == ExportType::Stream { "stream" } else { "service" };
+            let kind = import.r#type.as_str();
             let source = session.store().view(|view| lookup::account(view, &import.account))?;
             let source = source.map_or(import.account, |source| source.account.name.to_string());
             let local = if import.local_subject.is_empty() { import.to } else { import.local_subject };

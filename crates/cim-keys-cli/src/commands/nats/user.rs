@@ -9,6 +9,7 @@ use cim_keys::ledger::{EntityRef, Facts, Kind, View};
 use cim_keys::nats::claims::User;
 use cim_keys::nats::presets::Preset;
 use cim_keys::text::{Name, Note};
+use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
 
 use super::flags::{Expiry, OverlapArgs, PermissionArgs, TagArgs};
@@ -128,7 +129,7 @@ pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
             entities::list(Kind::User, &args, &headings, global, ui, |view, entity| {
                 let Facts::User(it) = &entity.facts else { return Vec::new() };
                 let account = entities::name_of(view, it.user.account_id.into());
-                let expires = it.user.expires_at.map_or("-".into(), |time| time.to_string()[..10].to_owned());
+                let expires = it.user.expires_at.map_or("-".into(), Timestamp::date);
                 let (name, key) = (it.user.name.to_string(), it.user.public_key.to_string());
                 vec![account, name, key, expires, entity.status().into()]
             })
