@@ -74,6 +74,9 @@ pub struct CarWriter<W> {
 
 impl<W: Write> CarWriter<W> {
     /// Begins an archive with its roots. `out` should be buffered.
+    ///
+    /// # Errors
+    /// See [`CarError`].
     pub fn new(out: W, roots: &[Link]) -> Result<Self, CarError> {
         let header = canonical_bytes(&Header { roots: roots.to_vec(), version: 1 })
             .map_err(|error| CarError::Header(error.to_string()))?;
@@ -84,6 +87,9 @@ impl<W: Write> CarWriter<W> {
     }
 
     /// Adds a block under its content identifier, which the caller vouches for.
+    ///
+    /// # Errors
+    /// See [`CarError`].
     pub fn block(&mut self, cid: &Link, block: &[u8]) -> Result<(), CarError> {
         self.varint((CID_LEN + block.len()) as u64)?;
         let mut name = [0; CID_LEN];
@@ -99,6 +105,9 @@ impl<W: Write> CarWriter<W> {
     }
 
     /// Ends the archive and gives back what it was written to, flushed. Making it durable is the caller's.
+    ///
+    /// # Errors
+    /// See [`CarError`].
     pub fn finish(mut self) -> Result<W, CarError> {
         self.out.flush()?;
         Ok(self.out)
@@ -137,6 +146,9 @@ pub struct CarReader<R> {
 
 impl<R: Read> CarReader<R> {
     /// Reads the header. `input` should be buffered.
+    ///
+    /// # Errors
+    /// See [`CarError`].
     pub fn new(input: R) -> Result<Self, CarError> {
         let mut reader = Self { input, roots: Vec::new(), offset: 0, section: 0, buffer: Vec::new() };
         let length = reader.varint()?.ok_or_else(|| CarError::Header("the file is empty".into()))?;
@@ -165,6 +177,9 @@ impl<R: Read> CarReader<R> {
     }
 
     /// The next block, whose hash is right; `None` at the end of a file that ends where a block does.
+    ///
+    /// # Errors
+    /// See [`CarError`].
     pub fn next_block(&mut self) -> Result<Option<(Link, &[u8])>, CarError> {
         let start = self.offset;
         self.section += 1;

@@ -139,6 +139,9 @@ pub struct ArchiveWriter<W> {
 
 impl<W: Write> ArchiveWriter<W> {
     /// Begins an archive. What the table of contents promises must follow.
+    ///
+    /// # Errors
+    /// See [`CarError`].
     pub fn new(out: W, contents: &Contents) -> Result<Self, CarError> {
         let block = canonical_bytes(contents).map_err(|error| CarError::Header(error.to_string()))?;
         let link = Link::new(cid_of_block(&block)).map_err(|error| CarError::Header(error.to_string()))?;
@@ -148,6 +151,9 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// Adds the next event, or a blob when all events are written.
+    ///
+    /// # Errors
+    /// See [`CarError`].
     pub fn block(&mut self, cid: &Link, block: &[u8]) -> Result<(), CarError> {
         self.car.block(cid, block)
     }
@@ -159,6 +165,9 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// Ends the archive and gives back what it was written to, flushed.
+    ///
+    /// # Errors
+    /// See [`CarError`].
     pub fn finish(self) -> Result<W, CarError> {
         self.car.finish()
     }
@@ -200,6 +209,9 @@ pub struct ArchiveReader<R> {
 
 impl<R: Read> ArchiveReader<R> {
     /// Reads the table of contents. `input` should be buffered.
+    ///
+    /// # Errors
+    /// See [`ArchiveError`].
     pub fn new(input: R) -> Result<Self, ArchiveError> {
         let mut car = CarReader::new(input)?;
         let roots = car.roots().to_vec();
@@ -243,13 +255,10 @@ impl<R: Read> ArchiveReader<R> {
         &self.history
     }
 
-    /// How many bytes were read so far.
-    #[must_use]
-    pub fn bytes_read(&self) -> u64 {
-        self.car.position()
-    }
-
     /// The next event or blob; `None` when everything that was promised was there, and nothing else.
+    ///
+    /// # Errors
+    /// See [`ArchiveError`].
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, ArchiveError> {
         let promise = |what: String| Err(ArchiveError::Promise(what));
         let done = self.history.size() == self.contents.last;

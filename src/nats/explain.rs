@@ -100,12 +100,6 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Whether everything that was asked for is allowed.
-    #[must_use]
-    pub fn is_allowed(&self) -> bool {
-        self.connects && self.publishes != Some(false) && self.subscribes != Some(false)
-    }
-
     /// The first check that is not passed.
     #[must_use]
     pub fn refusal(&self) -> Option<&Step> {

@@ -14,16 +14,25 @@ use crate::log::{Checkpoint, Edge, NodeHash, SignedCheckpoint};
 
 impl Store {
     /// The head of the log: how many events there are, and the root of their tree.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn head(&self) -> Result<(u64, NodeHash), ReadError> {
         self.root(None)
     }
 
     /// The right edge of the tree of the first `size` events.
+    ///
+    /// # Errors
+    /// When the log is shorter, or the ledger can't be read.
     pub fn edge(&self, size: u64) -> Result<Edge, ReadError> {
         self.reader.with(|log| log.try_read(|log| tree::read_edge(log.connection, size)))
     }
 
     /// The hashes that lead from the event at a position to the root of the tree of the first `size` events.
+    ///
+    /// # Errors
+    /// When there is no such position or size, or the ledger can't be read.
     pub fn prove_inclusion(&self, position: u64, size: u64) -> Result<Vec<NodeHash>, ReadError> {
         if position == 0 || position > size || size > self.end()? {
             return Err(ReadError::NotFound(format!("at position {position} of the first {size}")));
@@ -32,6 +41,9 @@ impl Store {
     }
 
     /// The hashes that lead from the tree of the first `old_size` events to that of the first `size`.
+    ///
+    /// # Errors
+    /// When there is no such size, or the ledger can't be read.
     pub fn prove_consistency(&self, old_size: u64, size: u64) -> Result<Vec<NodeHash>, ReadError> {
         if old_size == 0 || old_size > size || size > self.end()? {
             return Err(ReadError::NotFound(format!("at position {size}, or a tree of {old_size} before it")));
@@ -40,6 +52,9 @@ impl Store {
     }
 
     /// The last position that a stream has confirmed; 0 when none has.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn published(&self) -> Result<u64, ReadError> {
         let sql = "SELECT coalesce(max(position), 0) FROM outbox_cursor";
         self.reader.with(|log| log.try_read(|log| log.connection.query_row(sql, [], |row| row.get(0))))
@@ -56,25 +71,27 @@ impl Store {
     }
 
     /// The newest checkpoint that was signed; `None` before the first.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn latest_checkpoint(&self) -> Result<Option<SignedCheckpoint>, ReadError> {
         let notes = "SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1";
         Ok(self.reader.with(|log| read_notes(log, notes, []))?.pop())
     }
 
     /// The checkpoint of exactly this many events, where there is one.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn checkpoint(&self, size: u64) -> Result<Option<SignedCheckpoint>, ReadError> {
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         Ok(self.reader.with(|log| read_notes(log, "SELECT size, note FROM checkpoint WHERE size = ?1", [size]))?.pop())
     }
 
-    /// The smallest checkpoint that covers a position; `None` when no signed head does.
-    pub fn checkpoint_covering(&self, position: u64) -> Result<Option<SignedCheckpoint>, ReadError> {
-        let position = i64::try_from(position).unwrap_or(i64::MAX);
-        let notes = "SELECT size, note FROM checkpoint WHERE size >= ?1 ORDER BY size LIMIT 1";
-        Ok(self.reader.with(|log| read_notes(log, notes, [position]))?.pop())
-    }
-
     /// All checkpoints, the smallest first.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, ReadError> {
         self.reader.with(|log| read_notes(log, "SELECT size, note FROM checkpoint ORDER BY size", []))
     }
@@ -84,6 +101,9 @@ impl Store {
     ///
     /// The head is remembered outside the ledger's folder first, so that a ledger that was set back knows what it has
     /// signed.
+    ///
+    /// # Errors
+    /// See [`CheckpointStoreError`].
     pub fn keep_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<SignedCheckpoint, CheckpointStoreError> {
         let writing = self.writing.as_ref().map_err(Clone::clone)?;
         let head = checkpoint.checkpoint();
@@ -104,6 +124,9 @@ impl Store {
 
     /// Checks that everything that this ledger is known to have signed is a beginning of what is recorded. Whoever signs a
     /// new head asks this first.
+    ///
+    /// # Errors
+    /// See [`CheckpointStoreError`].
     pub fn check_signed(&self) -> Result<(), CheckpointStoreError> {
         self.writable()?;
         if let Some(latest) = self.latest_checkpoint()? {
@@ -147,6 +170,9 @@ fn node_damaged(detail: &str) -> ReadError {
 /// Raw blocks, for whoever copies all of them.
 impl Store {
     /// The raw block after a number, with its own number; `None` after the last. The first number is 1.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn next_blob(&self, after: u64) -> Result<Option<(u64, Vec<u8>)>, ReadError> {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         self.reader.with(|log| {
@@ -160,12 +186,18 @@ impl Store {
     }
 
     /// How many raw blocks there are.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn blob_count(&self) -> Result<u64, ReadError> {
         self.reader
             .with(|log| log.try_read(|log| log.connection.query_row("SELECT count(*) FROM blob", [], |row| row.get(0))))
     }
 
     /// The aggregates under which events stand whose type this release does not know: what can't be derived from the event.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn unknown_aggregates(&self) -> Result<BTreeMap<String, String>, ReadError> {
         let rows: Vec<(String, String)> = self.reader.with(|log| {
             log.try_read(|log| {

@@ -164,14 +164,6 @@ pub struct UpdateStatus {
     pub message: String,
 }
 
-impl UpdateStatus {
-    /// Whether the server did nothing, because no client has used the account there.
-    #[must_use]
-    pub fn was_skipped(&self) -> bool {
-        self.message.contains("skipped")
-    }
-}
-
 /// What a server has loaded of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AccountInfo {
