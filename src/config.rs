@@ -50,6 +50,9 @@ pub struct VerifyConfig {
 impl Config {
     /// Reads the text of a `config.toml` over the defaults. Relative paths in it stay as they are; [`Layers::file`]
     /// takes them from the file's folder.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let mut layers = Layers::new();
         layers.file(std::path::Path::new("config.toml"), text);
@@ -64,6 +67,9 @@ impl Config {
     }
 
     /// Checks what single values can't show: files, and keys that contradict each other. All problems at once.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.nats.validate()
     }
@@ -131,6 +137,9 @@ impl NatsConfig {
     }
 
     /// Checks what single values can't show: files, and keys that contradict each other. All problems at once.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
     pub fn validate(&self) -> Result<(), ConfigError> {
         validate::validate(self)
     }

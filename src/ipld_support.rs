@@ -56,17 +56,26 @@ pub use limits::{DAG_CBOR, MAX_BLOCK_LEN, MAX_DEPTH, MAX_EVENT_INTEGER, RAW, SHA
 pub use validate::{BlockError, Problem, validate, validate_event};
 
 /// The content identifier of a value: of its canonical bytes, without keeping them.
+///
+/// # Errors
+/// See [`EncodeError`].
 pub fn generate_cid<T: Serialize + ?Sized>(value: &T) -> Result<Cid, EncodeError> {
     encode::encode_with(value, cid_of_block)
 }
 
 /// Whether a value is the one that a content identifier names: false, and no error, for a value that was tampered with.
 /// It fails only if the value cannot be encoded at all. For a block there is [`verify_block`].
+///
+/// # Errors
+/// See [`EncodeError`].
 pub fn verify_cid<T: Serialize + ?Sized>(value: &T, cid: &Cid) -> Result<bool, EncodeError> {
     Ok(generate_cid(value)? == *cid)
 }
 
 /// The canonical bytes of a value.
+///
+/// # Errors
+/// See [`EncodeError`].
 pub fn canonical_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
     encode::encode_with(value, <[u8]>::to_vec)
 }

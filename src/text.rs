@@ -124,6 +124,9 @@ macro_rules! texts {
             pub const KIND: &'static str = $kind;
 
             /// Checks a text and takes it.
+            ///
+            /// # Errors
+            /// See [`InvalidText`].
             pub fn new(text: &str) -> Result<Self, InvalidText> {
                 $parse(text).map(Self).map_err(|reason| InvalidText::new($kind, text, reason))
             }
@@ -222,6 +225,9 @@ texts! {
 
 impl Name {
     /// Takes what a person typed: trims it and puts it into NFC, then checks it.
+    ///
+    /// # Errors
+    /// See [`InvalidText`].
     pub fn typed(text: &str) -> Result<Self, InvalidText> {
         Self::new(&text.trim().nfc().collect::<String>())
     }
@@ -244,6 +250,9 @@ impl Recipient {
 
 impl Note {
     /// Takes what a person typed: trims it and puts it into NFC, then checks it.
+    ///
+    /// # Errors
+    /// See [`InvalidText`].
     pub fn typed(text: &str) -> Result<Self, InvalidText> {
         Self::new(&text.trim().nfc().collect::<String>())
     }

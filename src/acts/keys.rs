@@ -213,6 +213,9 @@ enum Inner {
 
 impl PrivateKey {
     /// Makes a key from the system's random bytes.
+    ///
+    /// # Errors
+    /// See [`GenerateError`].
     pub fn generate(kind: KeyKind) -> Result<Self, GenerateError> {
         let mut bytes = Zeroizing::new([0_u8; 32]);
         loop {
@@ -232,6 +235,9 @@ impl PrivateKey {
 
     /// Reads a private key: PKCS#8 or SEC 1 in PEM, the seed of an nkey, or a file that holds one such seed (a `.nk` or
     /// `.creds` file).
+    ///
+    /// # Errors
+    /// See [`ParseError`].
     pub fn parse(secret: &SecretBytes) -> Result<Self, ParseError> {
         let bytes = secret.expose_secret();
         if bytes.len() > LONGEST_SECRET {
@@ -249,6 +255,9 @@ impl PrivateKey {
     }
 
     /// Takes a key out of custody, and checks that it is the one that is recorded.
+    ///
+    /// # Errors
+    /// See [`UseError`].
     pub fn reveal(unlocked: &Unlocked<'_>, key: KeyId, recorded: &PublicKey) -> Result<Self, UseError> {
         let found = Self::parse(&unlocked.reveal(key)?).map_err(|source| UseError::Parse { key, source })?;
         if found.public().public_key == *recorded { Ok(found) } else { Err(UseError::Exchanged { key }) }
@@ -309,6 +318,9 @@ impl PrivateKey {
 
     /// Signs bytes. Ed25519 gives 64 bytes (RFC 8032); P-256 hashes with SHA-256 and gives a DER `ECDSA-Sig-Value`
     /// (RFC 3279), without randomness (RFC 6979).
+    ///
+    /// # Errors
+    /// See [`UseError`].
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UseError> {
         match &self.0 {
             Inner::Ed25519(key) | Inner::Nkey(_, key) => Ok(key.sign(message).to_bytes().to_vec()),
@@ -337,6 +349,9 @@ impl fmt::Debug for PrivateKey {
 }
 
 /// Reads a public key: an nkey, or an Ed25519 or P-256 SubjectPublicKeyInfo in PEM or in base64 of DER.
+///
+/// # Errors
+/// See [`VerifyError`].
 pub fn public_facts(text: &str) -> Result<PublicFacts, VerifyError> {
     let text = text.trim();
     if let Ok((kind, _)) = nkey::check_public(text) {
@@ -359,6 +374,9 @@ pub fn public_facts(text: &str) -> Result<PublicFacts, VerifyError> {
 
 /// Checks a signature that [`PrivateKey::sign`] made. Ed25519 is checked strictly: no weak key, no second signature that
 /// also fits.
+///
+/// # Errors
+/// See [`VerifyError`].
 pub fn verify(by: &PublicFacts, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
     let text = by.public_key.as_str();
     let der = || STANDARD.decode(text).map_err(|_| VerifyError::Key);

@@ -72,6 +72,9 @@ pub(super) fn encode_seed(of: NkeyKind, seed: &[u8; 32]) -> SecretBytes {
 }
 
 /// Reads a public key. A key has exactly one text, and no other is accepted.
+///
+/// # Errors
+/// See [`InvalidNkey`].
 pub fn check_public(text: &str) -> Result<(NkeyKind, [u8; 32]), InvalidNkey> {
     let mut raw = [0; 35];
     decode(text.as_bytes(), PUBLIC_LENGTH, &mut raw).map_err(|e| match e {

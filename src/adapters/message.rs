@@ -158,6 +158,9 @@ impl MessageWriter {
     /// Makes the message of an event, for a server that takes messages of so many bytes, headers included.
     ///
     /// `traceparent` is sent along if it is one (W3C Trace Context, version 00) and left out otherwise.
+    ///
+    /// # Errors
+    /// See [`MessageError`].
     pub fn write(
         &self,
         entry: &Entry,

@@ -73,6 +73,9 @@ pub struct NatsClientAdapter {
 
 impl NatsClientAdapter {
     /// A publisher with a file queue at this path; both are made where they are absent.
+    ///
+    /// # Errors
+    /// See [`NewAdapterError`].
     pub fn new(config: NatsConfig, queue_path: impl AsRef<Path>) -> Result<Self, NewAdapterError> {
         config.validate()?;
         let queue = FileQueue::open(queue_path.as_ref())?;
@@ -81,6 +84,9 @@ impl NatsClientAdapter {
 
     /// A publisher of what a ledger records. Appending is the ledger's business; what it appends is noticed within half a
     /// second, or at once after [`load_queue`](Self::load_queue).
+    ///
+    /// # Errors
+    /// See [`NewAdapterError`].
     pub fn with_ledger(config: NatsConfig, outbox: Box<dyn Outbox>) -> Result<Self, NewAdapterError> {
         config.validate()?;
         Ok(Self::with(config, Kept::Ledger(outbox)))
@@ -118,6 +124,9 @@ impl NatsClientAdapter {
 
     /// Waits for a connection: the one that there is, or the next attempt. After a [`Stop`](crate::delivery::Stop) this
     /// also makes the publisher try again. Without a call to this the publisher connects in the background all the same.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
     pub async fn connect(&self) -> Result<(), ConnectError> {
         let (answer, connected) = oneshot::channel();
         let _ = self.commands().send(Command::Connect(answer));
@@ -137,6 +146,9 @@ impl NatsClientAdapter {
     }
 
     /// Accepts an event. It is durable in the queue when this returns, and is published in the background.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
     pub async fn publish_event(&self, event: &KeyEvent) -> Result<Cid, PublishError> {
         let accepted = self.publish_batch(std::slice::from_ref(event)).await?;
         accepted.first().copied().ok_or(PublishError::ShutDown)
@@ -144,6 +156,9 @@ impl NatsClientAdapter {
 
     /// Accepts events, all of them or none, with one write to the disk. An event that the queue has already is not queued
     /// again.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
     pub async fn publish_batch(&self, events: &[KeyEvent]) -> Result<Vec<Cid>, PublishError> {
         let addressed: Vec<_> = events.iter().cloned().map(ContentAddressedEvent::new).collect::<Result<_, _>>()?;
         let append = move |kept: &mut Kept| match kept {
@@ -159,6 +174,9 @@ impl NatsClientAdapter {
     }
 
     /// How many events wait in the outbox. Parked ones do not wait.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
     pub async fn queue_size(&self) -> Result<usize, QueueError> {
         let position = self.status.borrow().last_published.map_or(0, |last| last.position);
         let waiting = move |kept: &mut Kept| match kept {
@@ -175,6 +193,9 @@ impl NatsClientAdapter {
     /// Waits until the outbox is empty, and returns how many events were published meanwhile; or fails with what is in the
     /// way. Events stay in the outbox then, and the publisher goes on trying in the background. After a
     /// [`Stop`](crate::delivery::Stop) this tries again first.
+    ///
+    /// # Errors
+    /// See [`FlushError`].
     pub async fn flush_queue(&self) -> Result<u64, FlushError> {
         let (answer, flushed) = oneshot::channel();
         let _ = self.commands().send(Command::Flush(answer));
@@ -182,17 +203,26 @@ impl NatsClientAdapter {
     }
 
     /// Looks at the outbox for what others have put there, tells the publisher, and returns how many events wait.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
     pub async fn load_queue(&self) -> Result<usize, QueueError> {
         let _ = self.commands().send(Command::Look);
         self.queue_size().await
     }
 
     /// The parked events: refused by the server for what they are, kept with the reason.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
     pub async fn parked(&self) -> Result<Vec<Parked>, QueueError> {
         self.keep(|kept| kept.outbox().parked()).await
     }
 
     /// Tries parked events again.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
     pub async fn retry(&self, positions: &[u64]) -> Result<(), QueueError> {
         let positions = positions.to_vec();
         self.keep(move |kept| positions.iter().try_for_each(|p| kept.outbox_mut().set_retry(*p, true))).await?;
@@ -201,12 +231,18 @@ impl NatsClientAdapter {
     }
 
     /// Says at which position to go on, after a [`Stop`](crate::delivery::Stop) that asked for it.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
     pub async fn from(&self, position: u64) -> Result<(), QueueError> {
         let _ = self.commands().send(Command::From(position));
         Ok(())
     }
 
     /// Ends the publisher and closes the outbox. What is not published stays there. Calling it again does nothing.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
     pub async fn shutdown(&self) -> Result<(), QueueError> {
         let (answer, down) = oneshot::channel();
         let _ = self.commands().send(Command::ShutDown(answer));

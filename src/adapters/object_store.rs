@@ -45,6 +45,9 @@ impl Objects {
 
     /// Makes sure that an object is there. One that is there already, whole, is left as it is, so that trying again
     /// costs a look; one that is there with another content is replaced. The server takes messages of `max_payload` bytes.
+    ///
+    /// # Errors
+    /// See [`ObjectStoreError`].
     pub async fn put(&self, object: &EventObject, max_payload: usize) -> Result<(), ObjectStoreError> {
         let store = self.store.get_or_try_init(|| self.open()).await?;
         if let Ok(info) = store.info(&object.name).await

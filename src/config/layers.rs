@@ -154,6 +154,9 @@ impl Layers {
 
     /// The configuration, or everything that is wrong with what was said. Files and contradictions are not looked at:
     /// [`Config::validate`] does that.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
     pub fn resolve(self) -> Result<Resolved, ConfigError> {
         if self.problems.is_empty() {
             Ok(Resolved { config: self.config, origins: self.origins })

@@ -193,6 +193,9 @@ pub struct ServerUrls(Vec<ServerUrl>);
 
 impl ServerUrls {
     /// Takes a list of addresses.
+    ///
+    /// # Errors
+    /// See [`InvalidText`].
     pub fn new(urls: Vec<ServerUrl>) -> Result<Self, InvalidText> {
         match urls.len() {
             1..=32 => Ok(Self(urls)),

@@ -54,6 +54,9 @@ pub struct InvalidCid(
 
 /// Reads a content identifier's text: version 1 in lower-case base32, dag-cbor or raw, sha2-256. No other base, no URL, no
 /// upper case, and nothing before or after it.
+///
+/// # Errors
+/// See [`InvalidCid`].
 pub fn parse_cid(text: &str) -> Result<Cid, InvalidCid> {
     let invalid = || InvalidCid(text.chars().take(80).collect());
     let bytes: [u8; 36] = decode_base32(text.strip_prefix('b').ok_or_else(invalid)?).ok_or_else(invalid)?;

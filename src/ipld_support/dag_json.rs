@@ -27,6 +27,9 @@ pub enum ToJsonError {
 }
 
 /// The DAG-JSON text of a block, which is validated on the way.
+///
+/// # Errors
+/// See [`ToJsonError`].
 pub fn to_dag_json(block: &[u8]) -> Result<String, ToJsonError> {
     let mut out = Vec::with_capacity(block.len() * 2);
     append_dag_json(block, &mut out)?;
@@ -35,11 +38,19 @@ pub fn to_dag_json(block: &[u8]) -> Result<String, ToJsonError> {
 }
 
 /// Appends the DAG-JSON text of a block to a buffer. On an error the buffer is as it was.
+///
+/// # Errors
+/// See [`ToJsonError`].
 pub fn append_dag_json(block: &[u8], out: &mut Vec<u8>) -> Result<(), ToJsonError> {
     let before = out.len();
     let mut reader = Reader::new(block);
     if block.len() > MAX_BLOCK_LEN {
         return Err(reader.error(Problem::TooLong).into());
+    }
+    // The entries' offsets have 32 bits: behind what fills most of them, the text is made in a buffer of its own.
+    if before > 1 << 31 {
+        out.extend(to_dag_json(block)?.into_bytes());
+        return Ok(());
     }
     thread_local! {
         static KEPT: Cell<(Vec<Entry>, Vec<u8>)> = const { Cell::new((Vec::new(), Vec::new())) };
@@ -61,6 +72,9 @@ pub fn append_dag_json(block: &[u8], out: &mut Vec<u8>) -> Result<(), ToJsonErro
 }
 
 /// Appends the body of an event's message: `{"cid":{"/":"bafy…"},"event":{…}}`. On an error the buffer is as it was.
+///
+/// # Errors
+/// See [`ToJsonError`].
 pub fn append_message_body(cid: &Cid, block: &[u8], out: &mut Vec<u8>) -> Result<(), ToJsonError> {
     let before = out.len();
     out.extend_from_slice(b"{\"cid\":{\"/\":\"");
@@ -147,7 +161,8 @@ impl Writer<'_> {
             }
             sorted = sorted && last.is_none_or(|last| last < key);
             last = Some(key);
-            // Offsets fit: a block's length is limited, and no text is longer than six times that and some.
+            // Offsets fit: what stands before is less than half of them, a block's length is limited, and no text is longer
+            // than six times that and some.
             let end = reader.at as u32;
             self.entries.push(Entry { start: self.out.len() as u32, key: (end - key.len() as u32, end) });
             self.string(key);

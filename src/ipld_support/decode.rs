@@ -34,12 +34,18 @@ impl de::Error for DecodeError {
 
 /// Decodes a value from a block, strictly: bytes that are not canonical are refused, also where the type would skip them.
 /// A field that the type does not know is no error. A [`KeyEvent`](crate::events::KeyEvent) is held to the rules of events.
+///
+/// # Errors
+/// See [`DecodeError`].
 pub fn decode_block<'de, T: Deserialize<'de>>(block: &'de [u8]) -> Result<T, DecodeError> {
     T::deserialize(Block(block))
 }
 
 impl Envelope<'_> {
     /// The event whose outer fields these are, with its data. The block is not validated again.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
     pub fn event(&self) -> Result<KeyEvent, DecodeError> {
         let fields = EventFields { envelope: *self, next: 0 };
         KeyEvent::deserialize(de::value::MapAccessDeserializer::new(fields))

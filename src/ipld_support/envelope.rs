@@ -32,6 +32,9 @@ pub struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Reads and validates a whole block: it is canonical, keeps the rules of events, and has every field that an event
     /// has. What the texts say is not judged here; fields beside these are allowed.
+    ///
+    /// # Errors
+    /// See [`BlockError`].
     pub fn parse(block: &'a [u8]) -> Result<Self, BlockError> {
         let mut reader = Reader::new(block);
         if block.len() > MAX_BLOCK_LEN {

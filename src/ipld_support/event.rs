@@ -28,6 +28,9 @@ pub struct ContentAddressedEvent<T> {
 
 impl<T: Serialize> ContentAddressedEvent<T> {
     /// Encodes a value and addresses it.
+    ///
+    /// # Errors
+    /// See [`EncodeError`].
     pub fn new(event: T) -> Result<Self, EncodeError> {
         let block = encode_with(&event, <[u8]>::to_vec)?;
         Ok(Self { cid: cid_of_block(&block), event, block, again: None })
@@ -35,6 +38,9 @@ impl<T: Serialize> ContentAddressedEvent<T> {
 
     /// Whether the value, its block and its content identifier belong together: false if any of them was changed since
     /// they were made. It fails only if the value cannot be encoded any more.
+    ///
+    /// # Errors
+    /// See [`EncodeError`].
     pub fn verify(&self) -> Result<bool, EncodeError> {
         if !verify_block(&self.block, &self.cid) {
             return Ok(false);
@@ -53,6 +59,9 @@ impl<T: Serialize> ContentAddressedEvent<T> {
 
 impl<T: Serialize + DeserializeOwned> ContentAddressedEvent<T> {
     /// Decodes a block strictly and addresses it. The block is kept as it is.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
     pub fn decode(block: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
         let block = block.into();
         let event = decode_block(&block)?;

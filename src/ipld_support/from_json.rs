@@ -40,6 +40,9 @@ pub enum FromJsonError {
 
 /// The canonical block of a DAG-JSON text. Space between tokens and any order of the keys are taken; a key that is there
 /// twice is not.
+///
+/// # Errors
+/// See [`FromJsonError`].
 pub fn from_dag_json(text: &[u8]) -> Result<Vec<u8>, FromJsonError> {
     let fail = |offset, problem| FromJsonError::Syntax { offset, problem };
     // Escapes make a text at most six times as long as the string that it stands for.
@@ -60,6 +63,9 @@ pub fn from_dag_json(text: &[u8]) -> Result<Vec<u8>, FromJsonError> {
 /// Takes the body of an event message ([`append_message_body`](super::append_message_body)) to pieces: the content
 /// identifier that it names and the event's canonical block. Whether they belong together is for
 /// [`verify_block`](super::verify_block()) to say.
+///
+/// # Errors
+/// See [`FromJsonError`].
 pub fn parse_message_body(body: &[u8]) -> Result<(Cid, Vec<u8>), FromJsonError> {
     let block = from_dag_json(body)?;
     let shape = FromJsonError::Message("an object with a \"cid\" and an \"event\" is needed");

@@ -87,12 +87,18 @@ pub enum Problem {
 }
 
 /// Whether `bytes` are the canonical DAG-CBOR encoding of exactly one value.
+///
+/// # Errors
+/// See [`BlockError`].
 pub fn validate(bytes: &[u8]) -> Result<(), BlockError> {
     whole::<false>(bytes)
 }
 
 /// Whether `bytes` are canonical ([`validate`]) and hold nothing that events do not hold: no float, no null, no integer
 /// beyond ±(2^53-1), no map key `/`, and only links that are CIDv1, dag-cbor or raw, sha2-256.
+///
+/// # Errors
+/// See [`BlockError`].
 pub fn validate_event(bytes: &[u8]) -> Result<(), BlockError> {
     whole::<true>(bytes)
 }

@@ -44,11 +44,17 @@ impl KeyChain {
     }
 
     /// Begins with the key that a history says it was made with.
+    ///
+    /// # Errors
+    /// See [`InvalidKey`].
     pub fn of_ledger(created: &LedgerCreated) -> Result<Self, InvalidKey> {
         VerifierKey::of_ledger(&created.name, &created.public_key, &created.public_key).map(Self::new)
     }
 
     /// Takes the rotation that is recorded at a position, whoever vouches for it.
+    ///
+    /// # Errors
+    /// See [`UnknownLedgerKey`].
     pub fn rotate(&mut self, position: u64, rotated: &LedgerKeyRotated) -> Result<(), UnknownLedgerKey> {
         let next = self.successor(rotated)?;
         self.keys.push((position, next));
@@ -124,6 +130,9 @@ impl KeyChain {
     }
 
     /// Checks that a checkpoint is signed with the key whose turn it was.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`].
     pub fn verify(&self, checkpoint: &SignedCheckpoint) -> Result<(), CheckpointError> {
         checkpoint.verify(self.at(checkpoint.size()))
     }

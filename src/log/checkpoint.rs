@@ -75,6 +75,9 @@ impl Checkpoint {
     }
 
     /// Signs the checkpoint with the ledger's key, whose name must be the origin.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`].
     pub fn sign(&self, key: &VerifierKey, secret: &SigningKey) -> Result<SignedCheckpoint, CheckpointError> {
         if *key.name() != self.origin {
             return Err(CheckpointError::OtherOrigin { found: self.origin.clone(), wanted: key.name().clone() });
@@ -113,6 +116,9 @@ impl SignedCheckpoint {
     }
 
     /// Checks that a ledger's key signed this head of its log.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`].
     pub fn verify(&self, key: &VerifierKey) -> Result<(), CheckpointError> {
         if *key.name() != self.checkpoint.origin {
             return Err(CheckpointError::OtherOrigin {
@@ -126,6 +132,9 @@ impl SignedCheckpoint {
 
     /// Checks that a key, a ledger's or a witness's, signed this head. A signature that names the key and does not hold is
     /// an error of its own: the note was changed.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`].
     pub fn signed_by(&self, key: &VerifierKey) -> Result<Verified, CheckpointError> {
         let size = self.checkpoint.size;
         let signature = self.note.signatures().iter().find(|one| key.is_named_by(one));
@@ -135,6 +144,9 @@ impl SignedCheckpoint {
     }
 
     /// Adds a signature by a key, at a time (which a ledger's signature does not carry).
+    ///
+    /// # Errors
+    /// See [`CheckpointError`].
     pub fn add_signature(
         &mut self,
         key: &VerifierKey,
@@ -148,6 +160,9 @@ impl SignedCheckpoint {
     }
 
     /// Takes over the signatures of another copy of the same head.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`].
     pub fn merge(&mut self, other: &Self) -> Result<(), CheckpointError> {
         if self.note.text() != other.note.text() {
             return Err(CheckpointError::Malformed("the signatures are of another head"));

@@ -101,6 +101,9 @@ impl History {
     }
 
     /// Adds the next event, whose hash the caller has verified, and gives its outer fields.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
     pub fn push<'a>(&mut self, cid: &Cid, block: &'a [u8]) -> Result<Envelope<'a>, HistoryError> {
         let error = |problem| HistoryError { position: self.edge.size() + 1, cid: Box::new(*cid), problem };
         let envelope = Envelope::parse(block).map_err(|problem| error(problem.into()))?;
@@ -123,6 +126,9 @@ impl History {
     }
 
     /// Adds the next event by its content identifier alone, where its block is not to be had.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
     pub fn push_unread(&mut self, cid: &Cid) -> Result<(), HistoryError> {
         let position = self.edge.size() + 1;
         self.edge.push(cid);
@@ -132,6 +138,9 @@ impl History {
 
     /// When all events were added: the first that follows from one that does not stand before it, of those that
     /// [`push`](Self::push) could not tell at once. What stood before is forgotten then.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
     pub fn finish(&mut self) -> Result<(), HistoryError> {
         let (position, cid) = (self.edge.size(), Cid::default());
         match self.seen.take().map_or(Ok(None), Seen::missing) {

@@ -60,6 +60,9 @@ impl VerifierKey {
 
     /// A ledger's key. Its name, the ledger's origin, is the ledger's name in lower-case ASCII and the first 16 hexadecimal
     /// digits of the SHA-256 of the key it was made with: `acme/6d1f0a9c77be2034`. It stays when the key changes.
+    ///
+    /// # Errors
+    /// See [`InvalidKey`].
     pub fn of_ledger(name: &Name, first_key: &PublicKey, key: &PublicKey) -> Result<Self, InvalidKey> {
         let invalid = |problem| InvalidKey { text: key.as_str().chars().take(120).collect(), problem };
         let key = recorded(key)?;
@@ -74,6 +77,9 @@ impl VerifierKey {
     }
 
     /// Another key of the same ledger, as it is recorded.
+    ///
+    /// # Errors
+    /// See [`InvalidKey`].
     pub fn with_key(&self, key: &PublicKey) -> Result<Self, InvalidKey> {
         Ok(Self { key: recorded(key)?, ..self.clone() })
     }

@@ -27,6 +27,9 @@ pub struct KeyName(String);
 
 impl KeyName {
     /// Checks a name.
+    ///
+    /// # Errors
+    /// See [`NoteError`].
     pub fn new(name: &str) -> Result<Self, NoteError> {
         let refused = |c: char| c.is_whitespace() || c.is_control() || c == '+';
         if name.is_empty() || name.len() > MAX_NAME || name.chars().any(refused) {
@@ -94,6 +97,9 @@ pub struct Note {
 
 impl Note {
     /// A note of a text that ends with a newline and has no other control character.
+    ///
+    /// # Errors
+    /// See [`NoteError`].
     pub fn new(text: String, signatures: Vec<NoteSignature>) -> Result<Self, NoteError> {
         check_characters(&text)?;
         if !text.ends_with('\n') {
@@ -118,6 +124,9 @@ impl Note {
     }
 
     /// Adds a signature, unless the very same stands there already. An older one of the same key gives way.
+    ///
+    /// # Errors
+    /// See [`NoteError`].
     pub fn add(&mut self, signature: NoteSignature) -> Result<(), NoteError> {
         self.signatures.retain(|one| (&one.name, one.key_id) != (&signature.name, signature.key_id));
         if self.signatures.len() == MAX_SIGNATURES {

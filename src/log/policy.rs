@@ -63,6 +63,9 @@ pub struct Policy {
 impl Policy {
     /// Checks a checkpoint: signed by a listed log (where any is listed), and by a quorum of witnesses. Gives the names of
     /// the witnesses that signed, and when each did.
+    ///
+    /// # Errors
+    /// See [`PolicyError`].
     pub fn check(&self, checkpoint: &SignedCheckpoint) -> Result<Vec<(&str, Timestamp)>, PolicyError> {
         let false_signature = |key: &VerifierKey| PolicyError::FalseSignature { name: key.name().to_string() };
         let holds = |key: &VerifierKey| match checkpoint.signatures().iter().any(|one| key.is_named_by(one)) {

@@ -94,6 +94,9 @@ impl LogProof {
 
     /// Checks that the checkpoint's tree has the event at its index. Whether the checkpoint is signed is another question:
     /// [`SignedCheckpoint::verify`].
+    ///
+    /// # Errors
+    /// See [`ProofError`].
     pub fn check(&self) -> Result<(), ProofError> {
         let head = self.checkpoint.checkpoint();
         check_inclusion(&self.hashes, self.index, &leaf_hash(&self.subject.cid()), head.size, &head.root)
@@ -158,6 +161,9 @@ pub struct Update {
 
 impl Update {
     /// Checks that the head continues an earlier one.
+    ///
+    /// # Errors
+    /// See [`ProofError`].
     pub fn check(&self, old_root: &NodeHash) -> Result<(), ProofError> {
         let head = self.checkpoint.checkpoint();
         check_consistency(&self.hashes, self.old_size, old_root, head.size, &head.root)

@@ -33,6 +33,9 @@ impl HeadSigner {
     }
 
     /// Signs a head. Whoever asks has made sure that it continues every head that was signed before.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`].
     pub fn sign(&self, size: u64, root: NodeHash) -> Result<SignedCheckpoint, CheckpointError> {
         Checkpoint { origin: self.key.name().clone(), size, root }.sign(&self.key, &self.secret)
     }

@@ -51,6 +51,9 @@ pub fn leaf_hash(cid: &Cid) -> NodeHash {
 }
 
 /// Checks that the tree of this size and root has this leaf at this index (RFC 6962, section 2.1.1).
+///
+/// # Errors
+/// See [`ProofError`].
 pub fn check_inclusion(
     proof: &[NodeHash],
     index: u64,
@@ -67,6 +70,9 @@ pub fn check_inclusion(
 
 /// Checks that the older tree is the beginning of the newer one (RFC 6962, section 2.1.2). An empty tree is the beginning
 /// of every other and says nothing, so it is refused.
+///
+/// # Errors
+/// See [`ProofError`].
 pub fn check_consistency(
     proof: &[NodeHash],
     old_size: u64,

@@ -60,6 +60,9 @@ impl Memory {
 
     /// Signs a head of the log that `log` names, and remembers it. The memory must be on disk before the signature leaves
     /// the house: a witness that forgets is none.
+    ///
+    /// # Errors
+    /// See [`WitnessError`].
     pub fn cosign(
         &mut self,
         update: &Update,

@@ -39,6 +39,9 @@ pub fn words(root: &NodeHash) -> Vec<&'static str> {
 }
 
 /// Reads words as somebody typed them: in any case, with any space between them, at least four letters of each.
+///
+/// # Errors
+/// See [`InvalidWords`].
 pub fn parse_words(text: &str) -> Result<NodeHash, InvalidWords> {
     let typed: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
     if typed.len() != WORDS {

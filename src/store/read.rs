@@ -24,12 +24,18 @@ pub struct Recorded {
 
 impl Recorded {
     /// The event.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn event(&self) -> Result<KeyEvent, ReadError> {
         decode_block(&self.block)
             .map_err(|error| ReadError::Damaged { position: self.position, detail: error.to_string() })
     }
 
     /// The event's outer fields, without decoding its data.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
     pub fn envelope(&self) -> Result<Envelope<'_>, ReadError> {
         Envelope::parse(&self.block)
             .map_err(|error| ReadError::Damaged { position: self.position, detail: error.to_string() })

@@ -21,6 +21,9 @@ pub struct EntryName(String);
 
 impl EntryName {
     /// Checks a text and takes it.
+    ///
+    /// # Errors
+    /// See [`InvalidText`].
     pub fn new(text: &str) -> Result<Self, InvalidText> {
         let fits = (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
