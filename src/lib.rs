@@ -3,7 +3,8 @@
 //!
 //! Data runs one way: a [`ledger`] command is decided upon and becomes [`events`]; `ipld_support` gives each its canonical
 //! bytes and content identifier; `store` (SQLite) or `queue` (a JSON-lines file) keeps it; [`delivery`] says how it reaches a
-//! stream, and `adapters` takes it there. Private keys are made by `acts` and live in `custody`, and nowhere else.
+//! stream, and `adapters` takes it there. `log` signs and proves what is recorded, `verify` checks it, and `archive` carries it.
+//! Private keys are made by `acts` and live in `custody`, and nowhere else; `nats` knows the claims and tokens that they sign.
 //!
 //! Where to begin: `app` for whole use cases, as the command line has them; `adapters::NatsClientAdapter` for publishing from a
 //! program of one's own; `manual` for ceremonies, recovery, defaults and threats. Nothing in this crate reads the

@@ -121,11 +121,12 @@ fn a_head_that_covers_more_than_there_is_is_not_believed() {
         let body = String::from_utf8(head.payload.to_vec()).unwrap();
         let changed = body.replacen(&format!("\"position\":{end}"), &format!("\"position\":{position}"), 1);
         assert_ne!(changed, body);
-        let context = async_nats::jetstream::new(world.client());
-        world
-            .runtime
-            .block_on(async { context.publish(subject.clone(), changed.into()).await.unwrap().await })
-            .unwrap();
+        let client = world.client();
+        let publish = async {
+            let context = async_nats::jetstream::new(client);
+            context.publish(subject.clone(), changed.into()).await.unwrap().await
+        };
+        world.runtime.block_on(publish).unwrap();
         let stream = world.stream();
         let reconciler = Reconciler::new(world.runtime.handle().clone(), &stream, &world.ledger.store).unwrap();
         reconciler.compare(&mut |_, _| {}).unwrap_err()

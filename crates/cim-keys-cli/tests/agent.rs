@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cim_keys::custody::Custody;
+use cim_keys_testkit::manifests::ACME;
 use nkeys::KeyPair;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
