@@ -88,7 +88,7 @@ fn custody_opens_what_age_sealed() {
 
 #[test]
 fn age_opens_a_bundle_and_the_recipe_takes_a_key_out_of_it() {
-    let (Some(age), Some(python)) = (tool(AGE), tool(PYTHON)) else { return };
+    let (Some(age), Some(_)) = (tool(AGE), tool(PYTHON)) else { return };
     let dir = tempfile::tempdir().unwrap();
     let (path, custody, root) = fixture(dir.path());
     let kinds = KeyKind::ALL.into_iter().cycle().take(40);
@@ -98,7 +98,7 @@ fn age_opens_a_bundle_and_the_recipe_takes_a_key_out_of_it() {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (out, identity) = (dir.path().join("out"), text(&path.join("root/identity.age")));
     let sealed = text(&bundle.join("secrets.age"));
-    assert!(typed(&python, PASSPHRASE, &age, &["-d", "-o", &text(&out), "-i", &identity, &sealed]));
+    assert!(typed(PASSPHRASE, &age, &["-d", "-o", &text(&out), "-i", &identity, &sealed]));
     assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 40);
     for (key, secret) in &made {
         let recipe = format!(r"grep ^{key} '{}' | cut -d' ' -f2- | sed 's/\\n/\n/g'", text(&out));
