@@ -33,7 +33,9 @@ pub enum LookupError {
     #[error("the ledger has no organization yet; make one with `cim-keys organization add NAME`")]
     NoOrganization,
     /// There are several organisations.
-    #[error("the ledger has several organizations; say which with --organization")]
+    #[error(
+        "the ledger has several organizations; say which with --organization, or --owner organization:NAME for a key"
+    )]
     WhichOrganization,
     /// The text can't be what was asked for.
     #[error(transparent)]

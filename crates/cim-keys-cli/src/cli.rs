@@ -73,18 +73,18 @@ impl Global {
     pub(crate) fn log(&self) {
         use tracing_subscriber::EnvFilter;
         let default = match self.verbose {
-            0 => "error",
+            // What the client logs of a failure, the failure itself says better.
+            0 => "error,async_nats=off",
             1 => "cim_keys=info",
             _ => "cim_keys=debug,async_nats=info",
         };
         let filter = std::env::var("CIM_KEYS_LOG").unwrap_or_else(|_| default.to_owned());
         let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
-        let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
         // A second subscriber is refused; there is only this one.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .with_ansi(ansi)
+            .with_writer(|| crate::ui::Harmless(std::io::stderr()))
+            .with_ansi(false)
             .without_time()
             .try_init();
     }

@@ -212,6 +212,25 @@ impl Ui {
     }
 }
 
+/// A writer of lines in which nothing acts on the terminal: log lines repeat what servers say.
+#[derive(Debug)]
+pub(crate) struct Harmless<W>(pub(crate) W);
+
+impl<W: Write> Write for Harmless<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for line in String::from_utf8_lossy(bytes).split_inclusive('\n') {
+            let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
+            self.0.write_all(visible(text).as_bytes())?;
+            self.0.write_all(end.as_bytes())?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 fn aligned<'c>(widths: &[usize], cells: impl Iterator<Item = &'c str>) -> String {
     let mut line = String::new();
     for (cell, width) in cells.zip(widths) {

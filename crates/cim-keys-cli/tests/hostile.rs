@@ -191,3 +191,50 @@ fn a_flush_that_was_interrupted_has_failed() {
         );
     }
 }
+
+#[test]
+fn what_a_server_says_does_not_act_on_the_terminal() {
+    use std::io::Write as _;
+    let place = Place::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in server.incoming() {
+            let Ok(mut connection) = connection else { return };
+            let info = r#"INFO {"server_id":"N","server_name":"\u001b[31mx","version":"2.15.1","proto":1,"headers":true,"max_payload":9,"client_id":1}"#;
+            let _ = connection.write_all(format!("{info}\r\n-ERR '\u{1b}[31mNo \u{202e} entry'\r\n").as_bytes());
+        }
+    });
+    for log in ["", "trace"] {
+        for args in [&["sync", "--once"][..], &["queue", "status"], &["-vv", "queue", "flush"]] {
+            let mut command = place.command(args);
+            command.env("CIM_KEYS_OUTPUT", "text").env("CIM_KEYS_NATS_URL", &url).env_remove("CIM_KEYS_LOG");
+            command.env("CIM_KEYS_NATS_CONNECTION_TIMEOUT_SECS", "2");
+            if !log.is_empty() {
+                command.env("CIM_KEYS_LOG", log);
+            }
+            let told = soon(command);
+            let text = format!("{}{}", told.stdout, told.stderr);
+            assert!(!text.contains(['\u{1b}', '\u{202e}']), "{args:?}: {text:?}");
+            let asked_for_more = !log.is_empty() || args[0] == "-vv";
+            assert!(text.contains("entry"), "{args:?}: {text}");
+            assert!(asked_for_more || !text.contains("async_nats"), "{args:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_user_is_described_line_by_line() {
+    let place = Place::new();
+    let (_, issuing) = place.passphrase_flags();
+    place.run(&["nats", "operator", "add", "ACME"]).json();
+    place.run(&["nats", "account", "add", "ORDERS", &issuing]).json();
+    place.run(&["nats", "user", "add", "ORDERS/bob", "--allow-pub", "orders.>", "--allow-pub", "a.b", &issuing]).json();
+    let told = text(&place, &["nats", "user", "describe", "ORDERS/bob"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    for line in ["name: bob", "pub:", "allow: a.b, orders.>"] {
+        assert!(told.stdout.lines().any(|it| it.trim_start() == line), "{line:?} is no line of {}", told.stdout);
+    }
+    assert!(told.stdout.lines().all(|line| line.len() < 140), "{}", told.stdout);
+    assert_eq!(text(&place, &["nats", "user", "ls"]).stdout, text(&place, &["nats", "user", "list"]).stdout);
+}

@@ -156,26 +156,61 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
-/// A value for people: names for identifiers, lists in a row.
+/// A value for people: names for identifiers, words in a row, and what is deeper a line each, indented.
 fn readable(view: &dyn View, value: &Value) -> String {
     match value {
-        Value::String(text) => match text.parse() {
-            Ok(id) => {
-                let known = Kind::ALL.iter().map(|kind| EntityRef::new(*kind, id));
-                let mut known = known.filter(|it| view.get(*it).ok().flatten().is_some());
-                known.next().map_or_else(|| text.clone(), |it| format!("{} ({text})", name_of(view, it)))
-            }
-            Err(_) => match named(view, text) {
-                name if name == *text => text.clone(),
-                name => format!("{name} ({text})"),
-            },
-        },
-        Value::Array(items) => items.iter().map(|item| readable(view, item)).collect::<Vec<_>>().join(", "),
-        Value::Object(map) => {
-            let parts = map.iter().map(|(name, value)| format!("{name} {}", readable(view, value)));
-            parts.collect::<Vec<_>>().join(", ")
+        Value::String(text) => word(view, text),
+        other => lines(view, other).join("\n"),
+    }
+}
+
+fn lines(view: &dyn View, value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map.iter().flat_map(|(name, it)| under(view, name, it)).collect(),
+        Value::Array(items) if items.iter().any(is_deep) => {
+            items.iter().flat_map(|item| under(view, "-", item)).collect()
         }
-        Value::Null => "-".into(),
-        other => other.to_string(),
+        Value::Array(items) => {
+            vec![items.iter().flat_map(|item| lines(view, item)).collect::<Vec<_>>().join(", ")]
+        }
+        // A line of its own that is part of a text would look like another field.
+        Value::String(text) => vec![cim_keys::text::visible(&word(view, text)).into_owned()],
+        Value::Null => vec!["-".into()],
+        other => vec![other.to_string()],
+    }
+}
+
+/// A named value beneath others: beside its name, or below it where it has parts.
+fn under(view: &dyn View, name: &str, value: &Value) -> Vec<String> {
+    // Claims are recorded as the text that was signed.
+    let claims = value.as_str().filter(|_| name == "claims").and_then(|text| serde_json::from_str(text).ok());
+    let value = claims.as_ref().unwrap_or(value);
+    let label = if name == "-" { "-".to_owned() } else { format!("{name}:") };
+    match is_deep(value) {
+        true => std::iter::once(label).chain(lines(view, value).iter().map(|line| format!("  {line}"))).collect(),
+        false => lines(view, value).iter().map(|line| format!("{label} {line}").trim_end().to_owned()).collect(),
+    }
+}
+
+fn is_deep(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(items) => items.iter().any(is_deep),
+        _ => false,
+    }
+}
+
+/// One word: the name of what it identifies, where it does.
+fn word(view: &dyn View, text: &str) -> String {
+    match text.parse() {
+        Ok(id) => {
+            let known = Kind::ALL.iter().map(|kind| EntityRef::new(*kind, id));
+            let mut known = known.filter(|it| view.get(*it).ok().flatten().is_some());
+            known.next().map_or_else(|| text.to_owned(), |it| format!("{} ({text})", name_of(view, it)))
+        }
+        Err(_) => match named(view, text) {
+            name if name == *text => text.to_owned(),
+            name => format!("{name} ({text})"),
+        },
     }
 }

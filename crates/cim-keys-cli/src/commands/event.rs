@@ -23,6 +23,7 @@ use crate::ui::Ui;
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventCommand {
     /// List events, the newest first
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show one event
     Show(ShowArgs),

@@ -34,6 +34,7 @@ pub(crate) enum KeyCommand {
     /// Record a key that was made elsewhere, and seal its private half
     Import(ImportArgs),
     /// List keys
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a key
     Show(ShowArgs),

@@ -17,6 +17,7 @@ pub(crate) enum LedgerCommand {
     /// Make another ledger known, with its key and what it is to this one
     Link(LinkArgs),
     /// List this ledger and those that are linked to it
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a ledger
     Show(ShowArgs),

@@ -16,6 +16,7 @@ pub(crate) enum LocationCommand {
     /// Record a location
     Add(AddArgs),
     /// List locations
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a location with what is there
     Show(ShowArgs),

@@ -9,7 +9,7 @@ use cim_keys::app::online_key;
 use cim_keys::app::session::Session;
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
-use cim_keys::log::{Policy, SignedCheckpoint, Update, VerifierKey};
+use cim_keys::log::{CheckpointError, Policy, SignedCheckpoint, Update, VerifierKey};
 use cim_keys::store::{Store, Which};
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
@@ -334,7 +334,17 @@ fn check(args: &CheckArgs, ui: Ui) -> Result {
         from: args.from.as_deref().map(read_checkpoint).transpose()?,
     };
     let text = read(&args.file)?;
-    let checked = log::check(&text, &requirements).map_err(|error| check_told(&args.file, &error))?;
+    let checked = log::check(&text, &requirements).map_err(|error| {
+        let told = check_told(&args.file, &error);
+        let witness = |key: &str| requirements.witnesses.iter().any(|witness| witness.to_string() == key);
+        match &error {
+            CheckError::Checkpoint(CheckpointError::NotSigned { key, .. }) if witness(key) => told.hint(
+                "that is a witness's key: it signs with `cim-keys log cosign`, the ledger takes that with `cim-keys log checkpoint --add`, \
+                 and proofs that are made afterwards hold it",
+            ),
+            _ => told,
+        }
+    })?;
     ui.object(&checked_json(&checked, &requirements.key)?)?;
     report(&checked, &requirements, ui)
 }

@@ -15,6 +15,7 @@ pub(crate) enum OrganizationCommand {
     /// Make an organization
     Add(AddArgs),
     /// List organizations
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show an organization with its units and people
     Show(ShowArgs),

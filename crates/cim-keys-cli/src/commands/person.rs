@@ -15,6 +15,7 @@ pub(crate) enum PersonCommand {
     /// Record a person
     Add(AddArgs),
     /// List people
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a person with their roles, relationships and keys
     Show(ShowArgs),

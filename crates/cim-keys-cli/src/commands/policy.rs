@@ -18,6 +18,7 @@ pub(crate) enum PolicyCommand {
     /// Lay a policy down
     Add(AddArgs),
     /// List policies
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a policy
     Show(ShowArgs),

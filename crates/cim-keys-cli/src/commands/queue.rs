@@ -18,6 +18,7 @@ pub(crate) enum QueueCommand {
     /// Show how many events wait, how many are parked, and whether a server lets the publisher in
     Status,
     /// List the events that wait, and those that are parked with the reason
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Publish what waits, and come back when it is done
     Flush(super::publish::ServerArgs),

@@ -16,6 +16,7 @@ pub(crate) enum RelationshipCommand {
     /// Relate two parties
     Add(AddArgs),
     /// List relationships
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a relationship
     Show(ShowArgs),

@@ -15,6 +15,7 @@ pub(crate) enum RoleCommand {
     /// Define a role
     Add(AddArgs),
     /// List roles
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a role with those who hold it
     Show(ShowArgs),

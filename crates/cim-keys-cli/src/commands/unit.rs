@@ -15,6 +15,7 @@ pub(crate) enum UnitCommand {
     /// Make a unit
     Add(AddArgs),
     /// List units
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a unit with its people
     Show(ShowArgs),

@@ -23,8 +23,10 @@ pub(crate) enum AccountCommand {
     /// Change what an account may use, its default permissions, tags, name or description
     Edit(Box<EditArgs>),
     /// List accounts
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show an account with its users and signing keys
+    #[command(visible_alias = "describe")]
     Show(WhichArgs),
     /// Cut all of an account's users off as they are now: whoever is to go on needs a new token
     Revoke(EndArgs),

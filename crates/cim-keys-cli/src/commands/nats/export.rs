@@ -18,6 +18,7 @@ pub(crate) enum ExportCommand {
     /// Change an export
     Edit(Box<EditArgs>),
     /// List exports
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Take an export back; importers in this ledger have to stop first
     Delete(WhichArgs),

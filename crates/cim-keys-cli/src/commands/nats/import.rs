@@ -19,6 +19,7 @@ pub(crate) enum ImportCommand {
     /// Change an import
     Edit(Box<EditArgs>),
     /// List imports
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Take an import out
     Delete(WhichArgs),

@@ -17,6 +17,7 @@ pub(crate) enum MappingCommand {
     #[command(visible_alias = "edit")]
     Add(AddArgs),
     /// List mappings
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Forget where a subject is mapped to
     Delete(DeleteArgs),

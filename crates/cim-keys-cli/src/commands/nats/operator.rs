@@ -23,8 +23,10 @@ pub(crate) enum OperatorCommand {
     /// Change what the operator's token says
     Edit(EditArgs),
     /// Show the operator
+    #[command(visible_alias = "describe")]
     Show,
     /// List operators: a ledger has one
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Replace the operator's signing key, and sign every account anew
     Rotate(RotateArgs),

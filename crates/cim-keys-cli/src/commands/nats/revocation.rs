@@ -16,6 +16,7 @@ pub(crate) enum RevocationCommand {
     /// Refuse what was issued up to now to a key that is no user of this ledger, or with * to everybody
     Add(KeyArgs),
     /// List revocations
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Take revocations back: the tokens that they refused are good again
     Clear(KeysArgs),

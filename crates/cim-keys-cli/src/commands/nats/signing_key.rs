@@ -22,8 +22,10 @@ pub(crate) enum SigningKeyCommand {
     /// Change what a role gives its users: they need no new tokens
     Edit(Box<EditArgs>),
     /// List signing keys
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a signing key, and what its role gives
+    #[command(visible_alias = "describe")]
     Show(WhichArgs),
     /// Replace a signing key, and sign its account and its users anew
     Rotate(RotateArgs),

@@ -26,8 +26,10 @@ pub(crate) enum UserCommand {
     /// Change what a user may do, its name or its end
     Edit(Box<EditArgs>),
     /// List users
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a user
+    #[command(visible_alias = "describe")]
     Show(WhichArgs),
     /// Cut a user off, and sign its account anew
     #[command(visible_alias = "delete")]
