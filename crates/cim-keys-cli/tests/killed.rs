@@ -167,6 +167,64 @@ fn a_medium_is_carried_in_by_a_mirror_however_often_the_process_is_killed() {
 }
 
 #[test]
+fn a_medium_that_is_carried_out_to_by_a_process_that_is_killed_is_whole_or_said_to_be_half_written() {
+    let ledger = Ledger::new();
+    let usb = ledger.at("usb");
+    fs::create_dir(&usb).unwrap();
+    let command = || {
+        let mut command = ledger.place.command(&["carry", "out", &usb]);
+        command.env_remove("CIM_KEYS_LOG");
+        command
+    };
+    let mut kills = Kills::like(&mut command());
+    let (whole, clean) = (names(&ledger.place.path("usb")), names(&ledger.place.ledger()));
+    let mirror = |name: &str, verb: &str| match verb {
+        "init" => ledger.on(name, &["mirror", "init", &ledger.at(name), "--from", &usb, "--key", &ledger.key]),
+        _ => ledger.on(name, &["mirror", "update", &usb]),
+    };
+    mirror("kept", "init").json();
+    let (mut halves, mut round) = (0, 0);
+    while kills.done < KILLS || halves == 0 {
+        round += 1;
+        assert!(round < 20 * KILLS, "it is never killed while it writes");
+        // A medium that is new, and one that has something older on it, by turns.
+        let is_new = round % 2 == 0;
+        if is_new {
+            fs::remove_dir_all(&usb).unwrap();
+            fs::create_dir(&usb).unwrap();
+        } else {
+            ledger.place.run(&["unit", "add", &format!("Unit {round}")]).json();
+            ledger.place.run(&["log", "checkpoint", "--sign", &ledger.issuing]).json();
+        }
+        if !kills.kill(&mut command()) {
+            continue;
+        }
+        // The old state is there or the new one; where there was none, it may be none or half of one.
+        let left = mirror("kept", "update");
+        let told = ["half-written", "carries no ledger"];
+        halves += u32::from(left.stderr.contains(told[0]));
+        assert!(left.code == 0 || is_new && told.iter().any(|told| left.stderr.contains(told)), "{left:?}");
+        if left.code != 0 {
+            let code = if left.stderr.contains(told[0]) { 4 } else { 2 };
+            let back = ledger.place.run(&["carry", "in", &usb]);
+            assert!(back.code == 0 && code == 2 || back.code == code && back.stderr.contains(told[0]), "{back:?}");
+        }
+        // Done again, it is as if nothing had happened.
+        support::run(command(), b"").json();
+        assert_eq!(names(&ledger.place.path("usb")).len(), whole.len());
+        assert_eq!(names(&ledger.place.ledger()), clean);
+        let back = ledger.place.run(&["carry", "in", &usb]).json();
+        assert!(back[0]["head"].is_object(), "{back:?}");
+        let fresh = format!("fresh{round}");
+        for (name, verb) in [("kept", "update"), (fresh.as_str(), "init")] {
+            let taken = mirror(name, verb).json();
+            assert_eq!(taken[0]["head"], back[0]["head"]);
+            ledger.on(name, &["verify"]).json();
+        }
+    }
+}
+
+#[test]
 fn a_replay_that_is_killed_goes_on() {
     let Some(server) = NatsServer::run() else { return };
     let ledger = Ledger::new();
