@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
 use cim_keys::acts::keys::{KeyKind, PrivateKey};
-use cim_keys::app::custody::{announce, check, record_sealed, remove_orphans};
+use cim_keys::app::custody::{SealedError, announce, check, record_kept, record_sealed, remove_orphans};
 use cim_keys::app::keys::{self, MadeKey, NewKey};
 use cim_keys::custody::{Custody, FileError, LONGEST_FILE, RevealError, SealError, SecretBytes, WorkFactor};
 use cim_keys::events::{NkeyKind, Validity};
 use cim_keys::ids::KeyId;
 use cim_keys::ledger::Command;
-use cim_keys::store::{AppendError, Store};
+use cim_keys::store::{AppendError, RestrictedError, Store};
 use cim_keys::text::Label;
 use secrecy::ExposeSecret as _;
 use store_support::{Place, context, name};
@@ -414,6 +414,20 @@ fn many_keys_are_recorded_together_or_leave_nothing() {
     assert!(check(&f.store, &f.custody).unwrap().is_clean());
     assert_eq!(f.custody.secrets().unwrap(), 100);
     store_support::check(&f.store);
+}
+
+#[test]
+fn nothing_is_recorded_when_tokens_are_not_kept() {
+    let f = recorded();
+    let end = f.store.end().unwrap();
+    let (commands, secrets) = make(&f.store, 40);
+    let keep = || Err(RestrictedError::Loose { path: "restricted.db".into() });
+    let failed = record_kept(&f.store, Some((&f.custody, &secrets)), keep, context(), |context| {
+        f.store.execute(context, commands)
+    });
+    assert!(matches!(failed, Err(SealedError::Keep(_))), "{failed:?}");
+    assert_eq!(f.store.end().unwrap(), end);
+    assert!(check(&f.store, &f.custody).unwrap().is_clean());
 }
 
 /// Tells the child process of the test below where to work.

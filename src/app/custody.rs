@@ -6,7 +6,7 @@ use crate::custody::{Custody, FileError, Findings, SealError, SecretBytes};
 use crate::events::CustodyRecipientAdded;
 use crate::ids::KeyId;
 use crate::ledger::{Command, EntityRef, Facts, Kind, View, ViewError};
-use crate::store::{AppendContext, Prerequisite, ReadError, Store};
+use crate::store::{AppendContext, Prerequisite, ReadError, RestrictedError, Store};
 use crate::text::{InvalidText, Label, Recipient};
 
 /// How many entities are fetched at a time.
@@ -19,6 +19,9 @@ pub enum SealedError<E: std::error::Error + 'static> {
     /// A secret could not be sealed; nothing was recorded.
     #[error(transparent)]
     Seal(SealError),
+    /// The text of a token could not be kept; nothing was recorded.
+    #[error(transparent)]
+    Keep(RestrictedError),
     /// Nothing was recorded, and the secrets are removed again.
     #[error(transparent)]
     Record(E),
@@ -36,6 +39,9 @@ fn secrets(count: usize) -> String {
     if count == 1 { "a secret".to_owned() } else { format!("{count} secrets") }
 }
 
+/// Secrets that are to be sealed, each in a compartment.
+pub type Secrets = [(Label, KeyId, SecretBytes)];
+
 /// Seals secrets, and records what they belong to.
 ///
 /// The order is what makes a killed process harmless: a secret is on the disk before anything says that it exists, so a
@@ -48,29 +54,50 @@ fn secrets(count: usize) -> String {
 pub fn record_sealed<T, E: std::error::Error + 'static>(
     store: &Store,
     custody: &Custody,
-    secrets: &[(Label, KeyId, SecretBytes)],
+    secrets: &Secrets,
     context: AppendContext,
     record: impl FnOnce(AppendContext) -> Result<T, E>,
 ) -> Result<T, SealedError<E>> {
     if secrets.is_empty() {
         return record(context).map_err(SealedError::Record);
     }
+    record_kept(store, Some((custody, secrets)), || Ok(()), context, record)
+}
+
+/// Seals secrets and keeps the texts of tokens, and records what they belong to: as [`record_sealed`] does it. `keep` is
+/// done first.
+///
+/// # Errors
+/// When sealing, keeping or recording fails.
+pub fn record_kept<T, E: std::error::Error + 'static>(
+    store: &Store,
+    secrets: Option<(&Custody, &Secrets)>,
+    keep: impl FnOnce() -> Result<(), RestrictedError> + Send,
+    context: AppendContext,
+    record: impl FnOnce(AppendContext) -> Result<T, E>,
+) -> Result<T, SealedError<E>> {
     let (fulfilment, prerequisite) = Prerequisite::new();
     let context = AppendContext { prerequisite: Some(prerequisite), ..context };
-    let (recorded, (sealed, failed)) = std::thread::scope(|scope| {
-        let sealing = scope.spawn(move || {
-            let done = seal(custody, secrets);
-            if done.1.is_none() {
+    let (recorded, (kept, (sealed, failed))) = std::thread::scope(|scope| {
+        let keeping = scope.spawn(move || {
+            let kept = keep();
+            let sealed = match secrets {
+                Some((custody, secrets)) if kept.is_ok() => seal(custody, secrets),
+                _ => (Vec::new(), None),
+            };
+            if kept.is_ok() && sealed.1.is_none() {
                 fulfilment.done();
             }
-            done
+            (kept, sealed)
         });
         let recorded = record(context);
-        let done = sealing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let done = keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (recorded, done)
     });
+    let remove = |sealed: &[_]| secrets.map_or(0, |(custody, _)| remove(custody, sealed));
+    kept.map_err(SealedError::Keep)?;
     if let Some(error) = failed {
-        remove(custody, &sealed);
+        remove(&sealed);
         return Err(SealedError::Seal(error));
     }
     let error = match recorded {
@@ -82,17 +109,14 @@ pub fn record_sealed<T, E: std::error::Error + 'static>(
         sealed.iter().copied().filter(|(_, key)| absent(*key)).collect()
     };
     let orphans: Vec<_> = store.view(absent).unwrap_or_default();
-    match sealed.len() - remove(custody, &orphans) {
+    match sealed.len() - remove(&orphans) {
         0 => Err(SealedError::Record(error)),
         left => Err(SealedError::Left { error, left }),
     }
 }
 
 /// Seals secrets, compartment by compartment. Gives those that are sealed, and why the others are not.
-fn seal<'s>(
-    custody: &Custody,
-    secrets: &'s [(Label, KeyId, SecretBytes)],
-) -> (Vec<(&'s Label, KeyId)>, Option<SealError>) {
+fn seal<'s>(custody: &Custody, secrets: &'s Secrets) -> (Vec<(&'s Label, KeyId)>, Option<SealError>) {
     let mut places: BTreeMap<&Label, Vec<(KeyId, &SecretBytes)>> = BTreeMap::new();
     for (compartment, key, secret) in secrets {
         places.entry(compartment).or_default().push((*key, secret));

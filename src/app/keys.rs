@@ -94,7 +94,7 @@ impl From<SealedError<AppendError>> for KeyError {
         match error {
             SealedError::Seal(error) => Self::Seal(error),
             SealedError::Record(error) => Self::Append(error),
-            left @ SealedError::Left { .. } => Self::Left(Box::new(left)),
+            left @ (SealedError::Left { .. } | SealedError::Keep(_)) => Self::Left(Box::new(left)),
         }
     }
 }

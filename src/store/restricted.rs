@@ -69,6 +69,8 @@ impl RestrictedBlocks {
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
         connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
+        // Up to 32 MiB of memory, so that the tokens of a fleet are written once, at the end.
+        connection.pragma_update(None, "cache_size", -32 * 1024).map_err(failed)?;
         match version {
             0 => connection
                 .execute_batch(&format!(
@@ -94,13 +96,16 @@ impl RestrictedBlocks {
     pub fn put<'b>(&mut self, blocks: impl IntoIterator<Item = &'b [u8]>) -> Result<(), RestrictedError> {
         let path = self.path.clone();
         let failed = |error| DatabaseError::new("keeping restricted blocks", &path, error);
+        let mut blocks: Vec<_> = blocks.into_iter().map(|block| (cid_of_blob(block).to_bytes(), block)).collect();
+        // In the order of the table, so that each page is written once.
+        blocks.sort_unstable();
         let transaction = self.connection.transaction().map_err(failed)?;
         {
             let mut insert = transaction
                 .prepare_cached("INSERT INTO block (cid, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
                 .map_err(failed)?;
             for block in blocks {
-                insert.execute((cid_of_blob(block).to_bytes(), block)).map_err(failed)?;
+                insert.execute(block).map_err(failed)?;
             }
         }
         Ok(transaction.commit().map_err(failed)?)

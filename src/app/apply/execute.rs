@@ -10,7 +10,7 @@ use super::plan::{Options, Plan, PlanError, plan};
 use super::saved::SavedPlan;
 use super::steps::Act;
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
-use crate::app::custody::{SealedError, record_sealed};
+use crate::app::custody::{SealedError, record_kept};
 use crate::app::nats::{self, KeyAccess, KeyAccessError, NatsError, Work};
 use crate::app::session::Session;
 use crate::custody;
@@ -135,6 +135,7 @@ pub enum ApplyError {
 impl From<SealedError<AppendError>> for ApplyError {
     fn from(error: SealedError<AppendError>) -> Self {
         match error {
+            SealedError::Keep(error) => Self::Restricted(error),
             SealedError::Seal(error) => Self::Seal(error),
             SealedError::Record(error) => Self::Append(error),
             left @ SealedError::Left { .. } => Self::Left(Box::new(left)),
@@ -381,17 +382,18 @@ fn execute_once(session: &Session, prepared: Prepared, keys: &mut dyn KeyAccess)
             secrets.push((key.compartment.clone(), *key_id, private.secret()));
         }
     }
-    if !tokens.is_empty() {
-        RestrictedBlocks::open(&session.place().restricted())?.put(tokens.iter().map(String::as_bytes))?;
-    }
     let name = prepared.request.name.clone();
     commands.push(Command::RecordManifest(ManifestApplied { manifest: link, name }));
     context.blobs = vec![prepared.block];
-    let record = |context| session.store().execute(context, commands);
-    let events = match secrets.as_slice() {
-        [] => record(context)?,
-        secrets => record_sealed(session.store(), &session.custody()?, secrets, context, record)?,
+    let restricted = session.place().restricted();
+    let keep = || match tokens.is_empty() {
+        true => Ok(()),
+        false => RestrictedBlocks::open(&restricted)?.put(tokens.iter().map(String::as_bytes)),
     };
+    let custody = if secrets.is_empty() { None } else { Some(session.custody()?) };
+    let secrets = custody.as_ref().map(|custody| (custody, secrets.as_slice()));
+    let record = |context| session.store().execute(context, commands);
+    let events = record_kept(session.store(), secrets, keep, context, record)?;
     Ok(Applied { plan: prepared.plan, events, correlation_id })
 }
 

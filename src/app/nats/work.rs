@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::issue::Pending;
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
-use crate::app::custody::{SealedError, record_sealed};
+use crate::app::custody::{SealedError, record_kept};
 use crate::app::lookup::LookupError;
 use crate::custody::{Custody, SealError, SecretBytes};
 use crate::events::{KeyImported, KeyPurpose, NKeyGenerated, NatsHolder, NkeyKind, Party, Validity};
@@ -373,9 +373,11 @@ pub fn record(
     change: Change,
 ) -> Result<Vec<AppendedEvent>, NatsError> {
     let Change { commands, secrets, tokens } = change;
-    restricted.put(tokens.iter().map(String::as_bytes))?;
-    let recorded = record_sealed(store, custody, &secrets, context, |context| store.execute(context, commands));
+    let keep = || restricted.put(tokens.iter().map(String::as_bytes));
+    let recorded =
+        record_kept(store, Some((custody, &secrets)), keep, context, |context| store.execute(context, commands));
     recorded.map_err(|error| match error {
+        SealedError::Keep(error) => NatsError::Restricted(error),
         SealedError::Seal(error) => NatsError::Seal(error),
         SealedError::Record(error) => NatsError::Append(error),
         left @ SealedError::Left { .. } => NatsError::Left(Box::new(left)),
