@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::online_key::{self, OnlineKeyError};
+use super::log::{self, LedgerSecret, LogError};
+use super::online_key;
 use super::session::{Place, Session};
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::custody::{self, Custody, WorkFactor};
@@ -63,9 +64,9 @@ pub enum InitError {
     /// The ledger's key could not be laid open.
     #[error(transparent)]
     File(#[from] custody::FileError),
-    /// The ledger's key lies open, and did not sign the first head.
+    /// The ledger's key did not sign the first head.
     #[error(transparent)]
-    OnlineKey(#[from] OnlineKeyError),
+    Head(#[from] LogError),
     /// The ledger's key could not be made.
     #[error(transparent)]
     Key(#[from] GenerateError),
@@ -81,6 +82,9 @@ pub enum InitError {
 }
 
 /// Makes a ledger in a folder, which is made when it is absent. Afterwards all of it is there or none.
+///
+/// The ledger's key was made this moment, so nobody is asked for it: what the ledger begins with ends in a signed head, and
+/// so does every append of the session that is given back, until it is closed.
 ///
 /// # Errors
 /// When there is a ledger already, or the disk fails.
@@ -102,10 +106,9 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
     }
     is_free(&place, &new)?;
     let config_is_new = !place.config().exists();
-    let made = make(&place, &new).and_then(|store| {
-        if new.online_key {
-            online_key::sign_first(&place, &store)?;
-        }
+    let made = make(&place, &new).and_then(|(store, secret)| {
+        log::sign_head(&store, &secret)?;
+        store.sign_heads(Some(secret.head_signer(&store)?)).map_err(LogError::from)?;
         if config_is_new {
             crate::files::write_durably(&place.config(), new.config.as_bytes(), true)
                 .map_err(failed(&place.config()))?;
@@ -145,7 +148,7 @@ fn is_free(place: &Place, new: &NewLedger) -> Result<(), InitError> {
     Ok(())
 }
 
-fn make(place: &Place, new: &NewLedger) -> Result<Store, InitError> {
+fn make(place: &Place, new: &NewLedger) -> Result<(Store, LedgerSecret), InitError> {
     let custody = Custody::create(&place.custody(), &new.compartments, new.work)?;
     let key = PrivateKey::generate(KeyKind::Ed25519)?;
     let (key_id, public) = (KeyId::mint(), key.public());
@@ -182,5 +185,6 @@ fn make(place: &Place, new: &NewLedger) -> Result<Store, InitError> {
         let reason = Note::new("kept in ledger.key, unencrypted, to sign heads with nobody at hand")?;
         more.push(Command::ExportKey { key_id, recipient: None, reason });
     }
-    Ok(Store::create(place.options(), AppendContext::new(new.actor.clone()), ledger, more)?)
+    let store = Store::create(place.options(), AppendContext::new(new.actor.clone()), ledger, more)?;
+    Ok((store, LedgerSecret::new(key)))
 }

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use super::log::{self, LedgerSecret, LogError};
+use super::log::{LedgerSecret, LogError};
 use super::session::Place;
 use crate::acts::keys::{ParseError, PrivateKey};
 use crate::custody::{FileError, SecretBytes, lone};
@@ -50,14 +50,6 @@ pub fn sign_heads(place: &Place, store: &Store) -> Result<(), OnlineKeyError> {
     let Some(secret) = read(place, store)? else { return Ok(()) };
     let signer = secret.head_signer(store)?;
     Ok(store.sign_heads(Some(signer)).map_err(LogError::from)?)
-}
-
-/// Signs what a new ledger begins with, and everything after it.
-pub(super) fn sign_first(place: &Place, store: &Store) -> Result<(), OnlineKeyError> {
-    if let Some(secret) = read(place, store)? {
-        log::sign_head(store, &secret)?;
-    }
-    sign_heads(place, store)
 }
 
 /// Reads the key and checks that it is the ledger's; `None` where it lies in custody only.

@@ -35,10 +35,9 @@ fn a_stranger_checks_what_a_ledger_signed() {
     let dir = folder.path();
     ok(dir, &["init", "acme", "--name", "Acme"]);
     ok(dir, &["init", "witness", "--name", "Witness"]);
-    let hint = refused(dir, &["log", "checkpoint", "--ledger", "acme"], 3);
-    assert!(hint.contains("--sign"), "{hint}");
-    let first = ok(dir, &["log", "checkpoint", "--sign", "--ledger", "acme"]);
-    assert_eq!(ok(dir, &["log", "checkpoint", "--ledger", "acme"]), first);
+    // What a ledger begins with is signed by the key that was made for it.
+    let first = ok(dir, &["log", "checkpoint", "--ledger", "acme"]);
+    assert_eq!(ok(dir, &["log", "checkpoint", "--sign", "--ledger", "acme"]), first);
     std::fs::write(dir.join("first"), &first).unwrap();
     let key = ok(dir, &["log", "public-key", "--ledger", "acme"]);
     let key = key.trim();
@@ -152,10 +151,10 @@ fn whoever_opens_the_compartment_of_the_ledgers_key_signs_the_head() {
     let dir = folder.path();
     ok(dir, &["init", "acme"]);
     ok(dir, &["organization", "add", "Acme", "--ledger", "acme"]);
-    refused(dir, &["log", "checkpoint", "--ledger", "acme"], 3);
     let signed = || -> serde_json::Value {
         serde_json::from_str(&ok(dir, &["log", "checkpoint", "--ledger", "acme", "--output", "json"])).unwrap()
     };
+    assert_eq!((&signed()["size"], &signed()["unsigned"]), (&4.into(), &1.into()));
     // A NATS account is signed with a key of "issuing"; an export opens it too.
     ok(dir, &["nats", "operator", "add", "ACME", "--ledger", "acme"]);
     ok(dir, &["nats", "account", "add", "ORDERS", "--ledger", "acme"]);
@@ -168,6 +167,61 @@ fn whoever_opens_the_compartment_of_the_ledgers_key_signs_the_head() {
     ok(dir, &export);
     assert_eq!(signed()["unsigned"], 0);
     assert!(signed()["size"].as_u64() > after["size"].as_u64());
+
+    // So do credentials that are handed out, and a file that is applied.
+    ok(dir, &["nats", "user", "add", "ORDERS/bob", "--ledger", "acme"]);
+    ok(dir, &["unit", "add", "Sales", "--ledger", "acme"]);
+    assert_eq!(signed()["unsigned"], 1);
+    ok(dir, &["nats", "creds", "ORDERS/bob", "--ledger", "acme"]);
+    assert_eq!(signed()["unsigned"], 0);
+    ok(dir, &["unit", "add", "Support", "--ledger", "acme"]);
+    std::fs::write(dir.join("more.toml"), MORE).unwrap();
+    ok(dir, &["apply", "more.toml", "--ledger", "acme"]);
+    assert_eq!(signed()["unsigned"], 0);
+    ok(dir, &["verify", "--deep", "--ledger", "acme"]);
+}
+
+/// One more user of an account that is there.
+const MORE: &str = "
+[organization]
+name = \"Acme\"
+
+[nats.operator]
+name = \"ACME\"
+
+[nats.accounts.orders]
+name = \"ORDERS\"
+
+[nats.accounts.orders.users.carol]
+";
+
+#[test]
+fn who_makes_a_ledger_signs_its_head_without_being_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let generated = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cim-keys"));
+        let command = command.env_clear().current_dir(dir).env("CIM_KEYS_STATE", dir.join("state")).args(arguments);
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let cheap = ["--show-passphrase", "--work-factor", "10"];
+    std::fs::write(dir.join("acme.toml"), "[organization]\nname = \"Acme\"\n\n[units.sales]\nname = \"Sales\"\n")
+        .unwrap();
+    generated(&[&["init", "bare"], &cheap[..]].concat());
+    generated(&[&["apply", "acme.toml", "--ledger", "applied"], &cheap[..]].concat());
+    for ledger in ["bare", "applied"] {
+        let json = |arguments: &[&str]| -> serde_json::Value {
+            serde_json::from_str(&ok(dir, &[arguments, &["--ledger", ledger, "--output", "json"]].concat())).unwrap()
+        };
+        let (status, verified) = (json(&["status"]), json(&["verify", "--deep"]));
+        assert_eq!((&status["signed"], &status["unsigned"]), (&status["events"], &0.into()), "{ledger}");
+        assert_eq!((&verified["anchor"]["signed"], &verified["anchor"]["unsigned"]), (&status["events"], &0.into()));
+    }
+    // Who comes later has no key in hand.
+    generated(&["unit", "add", "Support", "--ledger", "applied"]);
+    let later = ok(dir, &["log", "checkpoint", "--ledger", "applied", "--output", "json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&later).unwrap()["unsigned"], 1);
 }
 
 #[test]

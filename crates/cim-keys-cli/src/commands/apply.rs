@@ -120,6 +120,7 @@ pub(crate) fn carry_out_reviewed(
         answer => answer?,
     };
     tell(&session, &applied, false, ui)?;
+    keys.sign_head(&session)?;
     if applied.events.is_empty() { Ok(()) } else { super::publish::after(&session, ui) }
 }
 
@@ -173,6 +174,7 @@ fn carry_out(
     };
     let applied = answer?;
     tell(&session, &applied, !shown, ui)?;
+    keys.sign_head(&session)?;
     if applied.events.is_empty() {
         super::queue::tell_waiting(&session, ui)
     } else {
@@ -185,6 +187,13 @@ struct Signers<'c> {
     custody: Option<&'c Custody>,
     passphrases: &'c PassphraseArgs,
     open: Option<Keys<'c>>,
+}
+
+impl Signers<'_> {
+    /// Signs the head of what was recorded, if the ledger's key was opened for it.
+    fn sign_head(&self, session: &Session) -> Result {
+        self.open.as_ref().map_or(Ok(()), |keys| keys.sign_head(session))
+    }
 }
 
 impl KeyAccess for Signers<'_> {

@@ -155,6 +155,11 @@ impl<'c> Keys<'c> {
         Ok(Self { custody, passphrases: Passphrases::new(args)?, open: BTreeMap::new() })
     }
 
+    /// Signs the head of what is recorded, if the compartment of the ledger's key was opened.
+    pub(super) fn sign_head(&self, session: &Session) -> Result {
+        sign_head(session, self.open.values())
+    }
+
     /// An error of the command line on its way through the library.
     pub(super) fn carried(error: CliError) -> KeyAccessError {
         KeyAccessError::new(Carried(error))
@@ -276,7 +281,7 @@ pub(super) fn act_in<T>(
         }
         answer => answer?,
     };
-    sign_head(&session, keys.open.values())?;
+    keys.sign_head(&session)?;
     Ok((session, events, told))
 }
 

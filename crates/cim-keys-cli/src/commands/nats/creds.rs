@@ -52,7 +52,9 @@ pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
         return by_agent::run(args, ui);
     }
     let session = ledger::write(global)?;
-    let made = make(&session, &args.which, args.to.as_ref(), &args.passphrases)?;
+    let custody = session.custody()?;
+    let mut keys = Keys::new(&custody, &args.passphrases)?;
+    let made = make(&session, &args.which, args.to.as_ref(), &mut keys)?;
     // The files are made first: what can't be written is not recorded as handed out.
     let mut outs = files(args, &made)?;
     record(&session, &made, args.to.as_ref())?;
@@ -69,19 +71,12 @@ pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
         let (account, name) = (visible(account), visible(user.name.as_str()));
         ui.line(format_args!("The credentials of {account}/{name} are in {shown}."))?;
     }
-    Ok(())
+    keys.sign_head(&session)
 }
 
 /// The credentials of users, ready to be written.
-fn make(
-    session: &Session,
-    which: &[String],
-    to: Option<&Recipient>,
-    passphrases: &PassphraseArgs,
-) -> Result<Vec<Made>> {
-    let custody = session.custody()?;
+fn make(session: &Session, which: &[String], to: Option<&Recipient>, keys: &mut Keys<'_>) -> Result<Vec<Made>> {
     let restricted = super::restricted(session)?;
-    let mut keys = Keys::new(&custody, passphrases)?;
     let texts = session.store().view(|view| {
         let one = |text: &String| {
             let (account, user) = lookup::user(view, text)?;
@@ -89,7 +84,7 @@ fn make(
             if entity.is_some_and(|entity| !entity.is_active()) {
                 return Err(NatsError::UserEnded(user.user.name.to_string()));
             }
-            let text = creds::creds(view, &restricted, &mut keys, &user)?.to_text();
+            let text = creds::creds(view, &restricted, keys, &user)?.to_text();
             Ok::<_, NatsError>((account, user, text))
         };
         let mut made = which.iter().map(one).collect::<std::result::Result<Vec<_>, _>>()?;
@@ -122,10 +117,13 @@ fn record(session: &Session, made: &[Made], to: Option<&Recipient>) -> Result {
 
 /// Writes one user's credentials to a path, recorded: for commands that need them beside something else.
 pub(super) fn write_one(session: &Session, which: &str, path: &Path, passphrases: &PassphraseArgs) -> Result {
-    let made = make(session, &[which.to_owned()], None, passphrases)?;
+    let custody = session.custody()?;
+    let mut keys = Keys::new(&custody, passphrases)?;
+    let made = make(session, &[which.to_owned()], None, &mut keys)?;
     let mut out = Out::create(path)?;
     record(session, &made, None)?;
-    made.iter().try_for_each(|made| out.write(made.content.expose_secret()))
+    made.iter().try_for_each(|made| out.write(made.content.expose_secret()))?;
+    keys.sign_head(session)
 }
 
 fn files(args: &CredsArgs, made: &[Made]) -> Result<Vec<Out>> {

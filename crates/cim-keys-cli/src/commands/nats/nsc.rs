@@ -172,6 +172,7 @@ pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
         session.store().execute(session.context(), commands.collect())?;
     }
     home.write(nsc)?;
+    keys.sign_head(&session)?;
     let shown = visible(&nsc.to_string_lossy()).into_owned();
     ui.object(&json!({
         "nsc": shown,
