@@ -7,15 +7,17 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
+use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::app::archive::{self, Held, Since};
 use cim_keys::app::verify;
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::ledger::Command as Act;
-use cim_keys::store::{AppendContext, Demands, Extent, Listing, Store, StoreOptions};
-use cim_keys::text::{EmailAddress, Label, Name, PublicKey};
+use cim_keys::store::{ActSigner, AppendContext, Demands, Extent, Listing, Store, StoreOptions};
+use cim_keys::text::{EmailAddress, Label, Name, PublicKey, Recipient};
 use sha2::{Digest as _, Sha256};
 
 const ROUNDS: usize = 3;
@@ -41,21 +43,36 @@ fn main() {
     );
     for size in sizes {
         row(size);
+        signed_row(size.min(100_000));
     }
 }
 
 fn row(size: u64) {
     let place = tempfile::tempdir().unwrap();
-    fill(place.path(), size);
+    fill(place.path(), size, None);
+    measured(place.path(), size, &["hash", "verify", "archive", "deep"]);
+}
+
+/// A ledger in which whoever acts has signed every act: half of its events are signatures.
+fn signed_row(size: u64) {
+    let place = tempfile::tempdir().unwrap();
+    let signer = Arc::new(Signer::new());
+    fill(place.path(), size / 2, Some(&signer));
+    let events = Store::open_read_only(options(place.path())).unwrap().end().unwrap();
+    println!("{:>9} of them signatures", events / 2 - 1);
+    measured(place.path(), events, &["hash", "verify"]);
+}
+
+fn measured(place: &Path, size: u64, what: &[&str]) {
     let mut hash = (0.0, 0.0);
-    for what in ["hash", "verify", "archive", "deep"] {
-        let child = Command::new(std::env::current_exe().unwrap()).arg(what).arg(place.path()).output().unwrap();
+    for what in what {
+        let child = Command::new(std::env::current_exe().unwrap()).arg(what).arg(place).output().unwrap();
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
         let told = String::from_utf8(child.stdout).unwrap();
         let figures: Vec<f64> = told.split_whitespace().map(|figure| figure.parse().unwrap()).collect();
         let [seconds, processor, memory] = figures[..] else { panic!("{told}") };
         let (rate, micros) = (size as f64 / seconds, processor * 1e6 / size as f64);
-        if what == "hash" {
+        if *what == "hash" {
             hash = (rate, micros);
         }
         println!(
@@ -155,7 +172,70 @@ fn context() -> AppendContext {
     AppendContext::new(Actor::System(Label::new("bench").unwrap()))
 }
 
-fn fill(place: &Path, size: u64) {
+/// A person with a key, and what she signs with it.
+#[derive(Debug)]
+struct Signer {
+    person_id: PersonId,
+    key_id: KeyId,
+    secret: PrivateKey,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let secret = PrivateKey::generate(KeyKind::Ed25519).unwrap();
+        Self { person_id: PersonId::mint(), key_id: KeyId::mint(), secret }
+    }
+
+    /// What has to be recorded before she can sign.
+    fn enrolled(&self, organization_id: OrganizationId) -> Vec<Act> {
+        let (compartment, owner) = (Label::new("ada").unwrap(), Party::Person(self.person_id));
+        let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+        let public = self.secret.public();
+        vec![
+            Act::CreatePerson(PersonCreated {
+                person_id: self.person_id,
+                organization_id,
+                unit_id: None,
+                location_id: None,
+                name: Name::new("Ada").unwrap(),
+                email: None,
+                title: None,
+            }),
+            Act::AddRecipient(CustodyRecipientAdded {
+                compartment: compartment.clone(),
+                recipient: Recipient::new(recipient).unwrap(),
+                holder: Some(owner.clone()),
+            }),
+            Act::GenerateKey(KeyGenerated {
+                key_id: self.key_id,
+                name: Name::new("Ada's").unwrap(),
+                algorithm: public.algorithm,
+                encoding: public.encoding,
+                public_key: public.public_key,
+                purpose: KeyPurpose::ActSigning,
+                owner,
+                compartment,
+                validity: Validity::ALWAYS,
+                location_id: None,
+            }),
+        ]
+    }
+}
+
+impl ActSigner for Signer {
+    fn attest(&self, event: Link) -> Result<EventAttested, String> {
+        let signature = self.secret.sign(&event.cid().to_bytes()).map_err(|error| error.to_string())?;
+        Ok(EventAttested {
+            event,
+            signer: Party::Person(self.person_id),
+            key_id: self.key_id,
+            algorithm: KeyAlgorithm::Ed25519,
+            signature: Bytes::new(signature).ok_or("the signature is too long")?,
+        })
+    }
+}
+
+fn fill(place: &Path, size: u64, signer: Option<&Arc<Signer>>) {
     let ledger = LedgerCreated {
         ledger_id: LedgerId::mint(),
         name: Name::new("bench").unwrap(),
@@ -176,10 +256,16 @@ fn fill(place: &Path, size: u64) {
         })
     };
     let store = Store::create(options(place), context(), ledger, vec![Act::CreateOrganization(organization)]).unwrap();
+    let mut context = context();
+    if let Some(signer) = signer {
+        store.execute(context.clone(), signer.enrolled(organization_id)).unwrap();
+        context.actor = Actor::Person(signer.person_id);
+        context.signer = Some(Arc::clone(signer) as Arc<dyn ActSigner>);
+    }
     let mut next = 0;
     while next < size - 2 {
         let end = (next + 2_000).min(size - 2);
-        store.execute(context(), (next..end).map(person).collect()).unwrap();
+        store.execute(context.clone(), (next..end).map(person).collect()).unwrap();
         next = end;
     }
     let mut out = BufWriter::with_capacity(1 << 18, File::create(place.join("a.car")).unwrap());

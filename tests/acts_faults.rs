@@ -154,6 +154,35 @@ fn a_signature_by_anothers_key_or_over_another_event_is_never_recorded() {
     assert_eq!(checked(&store).signatures, 1);
 }
 
+/// More than are looked at at a time, by several threads.
+#[test]
+fn thousands_of_signatures_are_judged_in_the_order_of_the_log() {
+    let place = Place::new();
+    let store = place.create();
+    let (ada, bob) = (enroll(&store, 1, KeyKind::Ed25519), enroll(&store, 2, KeyKind::P256));
+    let sign = |signer: &Signer, from: u64, count: u64| {
+        let people = (from..from + count).map(|n| Command::CreatePerson(person(n))).collect();
+        store.execute(signed(signer), people).unwrap();
+    };
+    let forge = |n: u64| {
+        let (_, link) = act(&store, AppendContext::new(Actor::Person(ada.person)), n);
+        plant(&store, &ada, EventAttested { signature: bob.attested(link).signature, ..ada.attested(link) })
+    };
+    sign(&ada, 100, 1_200);
+    let first = forge(50);
+    sign(&bob, 2_000, 200);
+    let (_, late) = act(&store, AppendContext::new(Actor::Person(ada.person)), 51);
+    sign(&ada, 3_000, 2_100);
+    plant(&store, &ada, ada.attested(late));
+    let second = forge(52);
+    let vouched = checked(&store);
+    assert_eq!((vouched.signed(), vouched.signatures), (3_501, 3_503));
+    let problems: Vec<_> = vouched.problems.iter().map(|problem| problem.position).collect();
+    assert_eq!(problems, [Some(first), Some(second)]);
+    let by_ada = vouched.actors.iter().find(|tally| tally.actor == Actor::Person(ada.person).to_string()).unwrap();
+    assert_eq!((by_ada.signed, by_ada.claimed), (3_301, 2));
+}
+
 #[test]
 fn a_forged_signature_in_a_history_is_named() {
     for kind in kinds() {

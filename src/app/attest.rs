@@ -4,6 +4,7 @@
 //! recorded right behind the act where it is made together with it. Whether it counts is decided when it is recorded
 //! ([`crate::ledger::standing`]), and whether its bytes are right by whoever looks ([`signatures`]).
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::custody::record_sealed;
@@ -280,6 +281,18 @@ impl Signature {
 /// # Errors
 /// When the ledger can't be read.
 pub fn signatures(store: &Store, event: &cid::Cid) -> Result<Vec<Signature>, ReadError> {
+    signatures_among(store, event, &Nearby::default())
+}
+
+/// Recorded events that are at hand, by content identifier: what is among them is not read again.
+pub(super) type Nearby<'r> = HashMap<cid::Cid, &'r Recorded>;
+
+/// As [`signatures`], with events that are at hand.
+pub(super) fn signatures_among(
+    store: &Store,
+    event: &cid::Cid,
+    nearby: &Nearby<'_>,
+) -> Result<Vec<Signature>, ReadError> {
     let found = store.view(|view| {
         let found = view.find(&NameKey::attested(event), 1_000)?;
         let with_key = |entity: Entity| Ok((key_of(view, &entity)?, entity));
@@ -288,9 +301,12 @@ pub fn signatures(store: &Store, event: &cid::Cid) -> Result<Vec<Signature>, Rea
     let found = found.map_err(|error| ReadError::Damaged { position: 0, detail: error.to_string() })?;
     let mut signatures = Vec::with_capacity(found.len());
     for (key, entity) in found {
-        let recorded = store.event(&Which::Cid(entity.last))?;
         let Facts::Attestation(facts) = entity.facts else { continue };
-        signatures.push(judge(&recorded, &facts, key.as_ref())?);
+        let judged = match nearby.get(&entity.last) {
+            Some(recorded) => judge(recorded, &facts, key.as_ref())?,
+            None => judge(&store.event(&Which::Cid(entity.last))?, &facts, key.as_ref())?,
+        };
+        signatures.push(judged);
     }
     signatures.sort_by_key(|signature| signature.position);
     Ok(signatures)

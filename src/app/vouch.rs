@@ -9,10 +9,11 @@ use cid::Cid;
 
 pub use passing::{Claims, Passing, PassingError};
 
-use super::attest::{Signature, Verdict, signatures};
-use crate::events::{Actor, EventData};
+use super::attest::{Nearby, Signature, Verdict, signatures_among};
+use crate::events::{Actor, EventAttested, EventData};
 use crate::ledger::{Entity, EntityRef, Standing, ViewError, is_about_the_ledgers_key};
-use crate::store::{ReadError, Recorded, Store};
+use crate::parallel::in_parts;
+use crate::store::{ReadError, Recorded, Store, Which};
 use crate::verify::{Layer, Problem, Report};
 
 /// What one actor did.
@@ -77,20 +78,32 @@ impl Vouched {
 /// How many void signatures and problems are listed.
 const MOST: usize = 1_000;
 
+/// How many events are in memory at a time.
+const BATCH: usize = 4_096;
+
+/// How many signatures are worth another thread.
+const LEAST: usize = 32;
+
 /// Follows the history once, and looks at every signature. What it takes from the tables of entities is only the key of
 /// each signature and what that key could speak for; that those follow from the log is for [`Store::verify`] to say.
+///
+/// The signatures of some thousand events are looked at by all processors at once, for that is what takes the time; what follows
+/// from them is put together in the order of the log.
 ///
 /// # Errors
 /// When the ledger can't be read.
 pub fn vouched(store: &Store, progress: &mut dyn FnMut(u64)) -> Result<Vouched, ReadError> {
     let mut walk =
         Walk { store, vouched: Vouched::default(), index: HashMap::new(), required: BTreeSet::new(), due: None };
-    for recorded in store.iter(1) {
-        let recorded = recorded?;
-        walk.event(&recorded)?;
-        if recorded.position.is_multiple_of(1_024) {
-            progress(recorded.position);
+    let (mut events, mut batch) = (store.iter(1), Vec::with_capacity(BATCH));
+    loop {
+        for recorded in events.by_ref().take(BATCH) {
+            batch.push(recorded?);
         }
+        let Some(last) = batch.last().map(|recorded| recorded.position) else { break };
+        walk.batch(&batch)?;
+        progress(last);
+        batch.clear();
     }
     walk.overdue(None);
     let mut vouched = walk.vouched;
@@ -126,11 +139,52 @@ struct Due {
     event_type: String,
 }
 
+/// A signature that was looked at.
+struct Looked {
+    attested: EventAttested,
+    /// The actor of what it signs, where that is recorded.
+    actor: Option<String>,
+    /// All signatures over the same event, the oldest first.
+    all: Vec<Signature>,
+}
+
+/// Looks at a signature; nothing for other events.
+fn look(store: &Store, recorded: &Recorded, nearby: &Nearby<'_>) -> Result<Option<Looked>, ReadError> {
+    if recorded.envelope()?.event_type != "EventAttested" {
+        return Ok(None);
+    }
+    let EventData::EventAttested(attested) = recorded.event()?.data else { return Ok(None) };
+    let of = attested.event.cid();
+    let actor = match nearby.get(of) {
+        Some(act) => Some(act.envelope()?.actor.to_owned()),
+        None => match store.event(&Which::Cid(*of)) {
+            Ok(act) => Some(act.envelope()?.actor.to_owned()),
+            Err(_) => None,
+        },
+    };
+    let all = signatures_among(store, of, nearby)?;
+    Ok(Some(Looked { attested, actor, all }))
+}
+
 impl Walk<'_> {
-    fn event(&mut self, recorded: &Recorded) -> Result<(), ReadError> {
+    /// Takes the next events.
+    fn batch(&mut self, batch: &[Recorded]) -> Result<(), ReadError> {
+        let nearby: Nearby<'_> = batch.iter().map(|recorded| (recorded.cid, recorded)).collect();
+        let store = self.store;
+        let looked = in_parts(batch, LEAST, |part| {
+            part.iter().map(|recorded| look(store, recorded, &nearby)).collect::<Result<Vec<_>, _>>()
+        });
+        let mut looked = looked.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten();
+        batch.iter().try_for_each(|recorded| self.event(recorded, looked.next().flatten()))
+    }
+
+    fn event(&mut self, recorded: &Recorded, looked: Option<Looked>) -> Result<(), ReadError> {
         let envelope = recorded.envelope()?;
         match envelope.event_type {
-            "EventAttested" => return self.signature(recorded),
+            "EventAttested" => {
+                self.signature(recorded, looked);
+                return Ok(());
+            }
             "SignaturesRequired" => {
                 self.demand(recorded, envelope.event_type);
                 if let EventData::SignaturesRequired(event) = recorded.event()?.data {
@@ -165,19 +219,17 @@ impl Walk<'_> {
         }
     }
 
-    fn signature(&mut self, recorded: &Recorded) -> Result<(), ReadError> {
+    fn signature(&mut self, recorded: &Recorded, looked: Option<Looked>) {
         self.vouched.signatures += 1;
-        let EventData::EventAttested(attested) = recorded.event()?.data else { return Ok(()) };
+        // One of a newer schema says nothing here.
+        let Some(Looked { attested, actor: name, all }) = looked else { return };
         let of = attested.event.cid();
-        let act = self.store.event(&crate::store::Which::Cid(*of));
-        let (Ok(act), all) = (act, signatures(self.store, of)?) else {
+        let Some(name) = name else {
             self.overdue(None);
             let what = format!("it signs {of}, which is not recorded");
-            self.problem(recorded.position, recorded.cid, what);
-            return Ok(());
+            return self.problem(recorded.position, recorded.cid, what);
         };
-        let envelope = act.envelope()?;
-        let actor = envelope.actor.parse::<Actor>().ok();
+        let actor = name.parse::<Actor>().ok();
         let vouches = |it: &Signature| actor.as_ref().is_some_and(|actor| it.vouches_for(actor));
         let this = all.iter().find(|it| it.cid == recorded.cid);
         let good = this.is_some_and(vouches);
@@ -195,11 +247,10 @@ impl Walk<'_> {
         }
         // The first that vouches for its actor makes the act a signed one.
         if good && all.iter().find(|it| vouches(it)).map(|it| it.cid) == Some(recorded.cid) {
-            let tally = self.vouched.tally(&mut self.index, envelope.actor);
+            let tally = self.vouched.tally(&mut self.index, &name);
             tally.claimed = tally.claimed.saturating_sub(1);
             tally.signed += 1;
         }
-        Ok(())
     }
 
     fn problem(&mut self, position: u64, cid: Cid, what: String) {
