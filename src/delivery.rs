@@ -58,6 +58,7 @@
 //! not expected any more, two drainers of one log can't tell a batch of the other that tore a moment ago. Each needs
 //! several rare faults at once; the simulator leaves exactly these out.
 
+mod earlier;
 mod head;
 mod machine;
 pub mod outbox;
@@ -65,8 +66,11 @@ mod protocol;
 mod refusal;
 mod stream;
 
+pub use earlier::last_of_ours;
 pub use head::{Checkpoint, Head, HeadError, MAX_HEAD_BYTES, ParkedEvent, Previous};
 pub use machine::{Machine, Rules};
-pub use protocol::{Attempt, Denied, EventSeen, HeadSeen, Input, Mode, Notice, Output, Plan, Stop, StreamSeen};
+pub use protocol::{
+    Attempt, Denied, EventSeen, HeadSeen, Input, Mode, Notice, Output, Plan, Stop, StreamSeen, Successor,
+};
 pub use refusal::{Refusal, classify};
 pub use stream::{Finding, Findings, StreamSettings, check_stream, subject_covers};

@@ -64,7 +64,7 @@ use schema::Access;
 use tables::{Cache, Tables};
 use token::Token;
 
-use crate::delivery::outbox::Source;
+use crate::delivery::outbox::{Source, source_of};
 use crate::events::{LedgerCreated, LedgerHandedOver};
 use crate::files::{folder_of, sync_folder};
 use crate::ids::LedgerId;
@@ -555,12 +555,6 @@ fn identity(connection: &Connection, path: &Path) -> Result<Identity, DatabaseEr
         source: source_of(&public_key).map_err(|error| damaged(path, error))?,
         public_key,
     })
-}
-
-/// A public key as a subject token: its text, in the URL-safe alphabet of base64 (RFC 4648, 5) without padding.
-fn source_of(key: &PublicKey) -> Result<Source, crate::text::InvalidText> {
-    let token = key.as_str().trim_end_matches('=').replace('+', "-").replace('/', "_");
-    Source::new(&token)
 }
 
 fn damaged(path: &Path, detail: impl ToString) -> DatabaseError {

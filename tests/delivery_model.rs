@@ -48,6 +48,7 @@ fn scenario(mode: Mode, events: u64, drainers: usize, budget: Budget) -> Scenari
         grow_to: events,
         poison: BTreeSet::new(),
         budget,
+        old_stays: false,
         rules: Rules { max_events: 2, fast_from: 1, fast_times: 1, max_retries: 1, ..Rules::default() },
         pace_us: 0,
         mutant: None,
@@ -120,4 +121,19 @@ fn a_copied_log_is_behind_or_goes_its_own_way() {
     let copied = Scenario { logs: vec![2, 1], drainers: vec![0, 1], ..scenario(Mode::Atomic, 2, 1, budget) };
     check("behind", copied.clone());
     check("forked", Scenario { forks_at: Some(2), logs: vec![2, 2], ..copied });
+}
+
+#[test]
+fn a_recovered_ledger_goes_on_under_a_new_key_behind_what_stands_under_the_old_one() {
+    let budget = Budget { recoveries: 1, cuts: 1, tears: 1, ..Budget::default() };
+    check("atomic", scenario(Mode::Atomic, 2, 1, budget));
+    let budget = Budget { recoveries: 1, parts: 1, ..Budget::default() };
+    check("fast", scenario(Mode::Fast, 2, 1, budget));
+    check("classic", scenario(Mode::Classic, 2, 1, budget));
+    let budget = Budget { recoveries: 1, restarts: 1, losses: 2, ..Budget::default() };
+    check("what was acknowledged is lost", scenario(Mode::Atomic, 2, 1, budget));
+    let budget = Budget { recoveries: 1, head_purges: 1, ..Budget::default() };
+    check("heads are purged", scenario(Mode::Atomic, 2, 1, budget));
+    let budget = Budget { recoveries: 1, cuts: 1, ..Budget::default() };
+    check("the old machine stays", Scenario { old_stays: true, ..scenario(Mode::Atomic, 2, 1, budget) });
 }

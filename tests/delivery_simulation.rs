@@ -31,6 +31,9 @@ fn every_mistake_of_a_driver_is_noticed() {
         Mutant::ForgetsParked,
         Mutant::OpensWithoutHead,
         Mutant::TiesNothing,
+        Mutant::ForgetsEarlier,
+        Mutant::TrustsEarlier,
+        Mutant::HidesSuccessor,
     ] {
         let found = (0..40_000).find_map(|seed| run_seed(seed, Some(mutant)).err());
         let report = found.unwrap_or_else(|| panic!("{mutant:?} goes unnoticed"));

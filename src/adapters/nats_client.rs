@@ -39,6 +39,7 @@ pub(in crate::adapters) mod reads;
 pub mod restore;
 mod send;
 mod status;
+mod successor;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

@@ -80,7 +80,7 @@ pub struct Machine {
     /// What the outbox remembers of it.
     known: Option<Cursor>,
     /// Where an earlier source of the outbox ended in it.
-    base: u64,
+    base: Option<u64>,
     /// The last own position that is in the stream or parked.
     position: u64,
     /// The newest own head: its sequence and position; 0 without one.
@@ -164,7 +164,7 @@ impl Machine {
             retries,
             mode: Mode::Atomic,
             known: None,
-            base: 0,
+            base: None,
             position: 0,
             head: Previous { sequence: 0, position: 0 },
             unclosed: false,

@@ -4,11 +4,22 @@
 
 use cid::Cid;
 
+use crate::text::{InvalidText, PublicKey};
 use crate::time::Timestamp;
 
 /// Who publishes: a ledger's identity, or the id that a file queue minted. One token of a NATS subject, since the head
 /// subject of a source is `{head_subject}.{source}`.
 pub type Source = crate::text::SubjectToken;
+
+/// The source under which a ledger with this key publishes: the key's text, in the URL-safe alphabet of base64 (RFC 4648, 5)
+/// without padding.
+///
+/// # Errors
+/// When it has a form that is no token.
+pub fn source_of(key: &PublicKey) -> Result<Source, InvalidText> {
+    let token = key.as_str().trim_end_matches('=').replace('+', "-").replace('/', "_");
+    Source::new(&token)
+}
 
 /// One event that waits for publication.
 #[derive(Debug, Clone, PartialEq, Eq)]

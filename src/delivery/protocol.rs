@@ -3,7 +3,7 @@
 use cid::Cid;
 
 use super::head::{Head, Previous};
-use super::outbox::Cursor;
+use super::outbox::{Cursor, Source};
 
 /// One try to send one batch. Numbers are never used twice by one machine; a driver gives each a fresh batch id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -163,10 +163,22 @@ pub struct StreamSeen {
     pub mode: Mode,
     /// What the outbox remembers of this incarnation of the stream.
     pub known: Option<Cursor>,
-    /// The last position that stands in the stream under an earlier source of the same outbox; 0 without one.
-    pub base: u64,
+    /// The last position that stands in the stream under an earlier source of the same outbox; 0 without one. `None` where
+    /// nobody looked, because a head of the source itself was there: that tells.
+    pub base: Option<u64>,
+    /// The source that took this one's place, where the stream announces one.
+    pub successor: Option<Successor>,
     /// What the outbox has parked; another drainer of it may have parked more. Read after the cursor, never before.
     pub parked: Vec<u64>,
+}
+
+/// A source that announced itself in the stream as the one that takes another's place: the ledger goes on under a new key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Successor {
+    /// Its name.
+    pub source: Source,
+    /// The sequence of the announcement.
+    pub sequence: u64,
 }
 
 /// The newest message on the source's head subject.
@@ -331,6 +343,16 @@ pub enum Stop {
         /// What the outbox has.
         ours: Cid,
     },
+    /// The ledger goes on under another key elsewhere.
+    #[error(
+        "the ledger goes on under another key: at sequence {sequence} the stream announces {source} in the place of the key \
+         here, and readers take what comes under the old one for a second history. Nothing is published. Where the ledger \
+         was recovered, go on there and keep this copy as evidence, or make a mirror of it with the new key; if nobody \
+         recovered it, someone else publishes in its name: forbid that, delete the message, then start again",
+        sequence = .0.sequence,
+        source = .0.source
+    )]
+    Succeeded(Box<Successor>),
     /// The stream has something of this source that the outbox can't compare.
     #[error(
         "the stream has position {position} of this source at sequence {sequence}, which can't be compared with the log \

@@ -4,10 +4,18 @@ use std::time::Duration;
 
 use cid::Cid;
 use cim_keys::adapters::NatsClientAdapter;
-use cim_keys::config::NatsConfig;
+use cim_keys::adapters::message::MessageWriter;
+use cim_keys::adapters::nats_client::FlushError;
+use cim_keys::config::{NatsConfig, Payload};
+use cim_keys::delivery::Stop;
+use cim_keys::delivery::outbox::{Entry, source_of};
+use cim_keys::events::LedgerKeyRotated;
+use cim_keys::ipld_support::{ContentAddressedEvent, canonical_bytes};
 use cim_keys::store::Store;
+use cim_keys::text::{Note, PublicKey};
+use cim_keys_testkit::check::Contents;
 use cim_keys_testkit::proxy::{Action, Direction};
-use cim_keys_testkit::{Cluster, NatsServer, Proxy, ServerOptions, check_everything};
+use cim_keys_testkit::{Cluster, NatsServer, Proxy, ServerOptions, check_everything, samples};
 
 use crate::harness::{STREAM, config, connect, eventually, settle, stream_api, stream_with};
 use crate::store_support::{Place, add_person, check};
@@ -167,6 +175,69 @@ async fn a_ledger_that_was_set_back_and_went_its_own_way_is_stopped() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let problem = ledger.adapter.flush_queue().await.unwrap_err().to_string();
     assert!(problem.contains(&true_one.to_string()) && problem.contains(&other.to_string()), "{problem}");
+}
+
+/// Whoever recovered the ledger elsewhere publishes the new key; this machine knows nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_went_on_under_another_key_is_published_no_more() {
+    let Some(server) = NatsServer::run() else { return };
+    let (next, other) = (
+        PublicKey::new("MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").unwrap(),
+        PublicKey::new("MCowBQYDK2VwAyEAPUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=").unwrap(),
+    );
+    for settings in [
+        config(&server.url()),
+        NatsConfig { payload: Payload::DagCbor, ..config(&server.url()) },
+        NatsConfig { enable_ipld: false, ..config(&server.url()) },
+    ] {
+        let client = connect(&server.url()).await;
+        let ledger = Ledger::new(settings.clone());
+        ledger.record(20);
+        settle(&ledger.adapter, 0).await;
+        let (ledger_id, own) = (ledger.store.identity().ledger_id, ledger.store.identity().public_key.clone());
+        let announce = async |previous: &PublicKey, key: &PublicKey, source: &PublicKey| {
+            let rotated = LedgerKeyRotated {
+                ledger_id,
+                public_key: key.clone(),
+                previous_public_key: previous.clone(),
+                reason: Note::new("the machine was lost").unwrap(),
+            };
+            let event = ContentAddressedEvent::new(samples::event(1, rotated.into())).unwrap();
+            let writer = MessageWriter::new(&settings, &source_of(source).unwrap());
+            let entry = Entry {
+                position: 23,
+                cid: event.cid,
+                aggregate: "ledger".into(),
+                event_type: "LedgerKeyRotated".into(),
+                block: canonical_bytes(&event.event).unwrap(),
+            };
+            let message = writer.write(&entry, 1 << 20, None).unwrap();
+            let stream = async_nats::jetstream::new(client.clone());
+            let ack = stream.publish_with_headers(message.subject, message.headers, message.body).await.unwrap();
+            ack.await.unwrap().sequence
+        };
+        // Another ledger's new key, and one that is announced under another name than its own, say nothing.
+        announce(&other, &next, &next).await;
+        announce(&own, &next, &other).await;
+        let place = ledger.close().await;
+        let store = place.open();
+        let ledger = Ledger::on(place, store, settings.clone());
+        ledger.record(5);
+        settle(&ledger.adapter, 0).await;
+
+        let sequence = announce(&own, &next, &next).await;
+        let place = ledger.close().await;
+        let before = Contents::read(&client, STREAM).await.events.len();
+        let store = place.open();
+        let ledger = Ledger::on(place, store, settings.clone());
+        ledger.record(5);
+        let stopped = ledger.adapter.flush_queue().await.unwrap_err();
+        let FlushError::Stopped(Stop::Succeeded(successor)) = stopped else { panic!("{stopped}") };
+        assert_eq!((successor.sequence, successor.source), (sequence, source_of(&next).unwrap()));
+        assert_eq!(Contents::read(&client, STREAM).await.events.len(), before);
+        ledger.close().await;
+        stream_api(&client, "DELETE", &stream_with(serde_json::json!({}))).await;
+    }
 }
 
 /// Every file below a folder, with what it holds.

@@ -304,6 +304,75 @@ fn readers_of_the_stream_follow_to_the_new_key() {
 }
 
 #[test]
+fn a_machine_whose_ledger_went_on_elsewhere_is_told_and_publishes_no_more() {
+    let Some(relay) = Relay::new() else { return };
+    relay.place.run(&["backup", &relay.at("vault")]).json();
+    relay.out();
+    relay.mirror();
+    relay.add("Published");
+    relay.sign();
+    relay.sync_here();
+    relay.begin_again(&["--from", "nats", "--url", &relay.server.url(), &relay.issuing]);
+    // Until the stream announces the new key, nobody can tell.
+    relay.sync_here();
+    relay.work_again("After");
+    let before = relay.contents();
+
+    let new = relay.on("again", &["status"]).json()[0]["source"].as_str().unwrap().to_owned();
+    relay.add("Too late");
+    let late = relay.place.run(&["sync", "--once", "--url", &relay.server.url()]);
+    late.fails(3, &["publishes no more", "goes on under another key", &new]);
+    relay.place.run(&["queue", "flush", "--url", &relay.server.url()]).fails(3, &[&new]);
+    // So is a mirror that was fed before.
+    relay.sync("mirror").fails(3, &["goes on under another key"]);
+    let after = relay.contents();
+    assert_eq!((after.events.len(), after.heads.len()), (before.events.len(), before.heads.len()));
+
+    // The one that goes on does not take its own announcement for another's, and neither does a mirror that knows of it.
+    relay.work_again("Later");
+    relay.on("again", &["unit", "add", "Relayed"]).json();
+    relay.on("again", &["carry", "out", &relay.at("usb"), &relay.issuing]).json();
+    relay.on("mirror", &["mirror", "update", &relay.at("usb")]).json();
+    assert_eq!(relay.sync("mirror").json()[0]["published"], 1);
+}
+
+#[test]
+fn a_running_follower_goes_on_to_the_new_key_as_it_is_announced() {
+    use std::io::{BufRead as _, BufReader};
+    let Some(relay) = Relay::new() else { return };
+    let old = relay.key("acme");
+    relay.place.run(&["backup", &relay.at("vault")]).json();
+    relay.add("Before");
+    relay.sign();
+    relay.sync_here();
+    relay.replay("early", &old).json();
+
+    let url = relay.server.url();
+    let mut command = relay.place.command(&["follow", "--ledger", &relay.at("early"), "--url", &url]);
+    command.env("CIM_KEYS_STATE", relay.place.path("elsewhere")).env_remove("CIM_KEYS_LOG");
+    let mut following = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    // Waits until it has so many events; whatever else it says is wrong.
+    let mut wait_for = |events: usize| loop {
+        let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(line["event"], "taken", "{line}");
+        if line["events"] == events {
+            break;
+        }
+    };
+    wait_for(exported(&relay, "early").len());
+    relay.begin_again(&["--from", "nats", "--url", &url, &relay.issuing]);
+    for name in ["After", "Later"] {
+        relay.work_again(name);
+        wait_for(exported(&relay, "again").len());
+    }
+    following.kill().unwrap();
+    following.wait().unwrap();
+    assert_eq!(exported(&relay, "early"), exported(&relay, "again"));
+    relay.on("early", &["verify", "--deep"]).json();
+}
+
+#[test]
 fn who_trusts_the_old_key_is_told_of_a_history_that_was_given_up_and_who_trusts_the_new_one_goes_on() {
     let Some(relay) = Relay::new() else { return };
     let old = relay.key("acme");

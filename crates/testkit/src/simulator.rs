@@ -17,14 +17,19 @@ use cid::multihash::Multihash;
 use cim_keys::delivery::outbox::Cursor;
 use cim_keys::delivery::{
     Attempt, EventSeen, Head, HeadSeen, Input, Machine, Mode, Output, ParkedEvent, Plan, Rules, Stop, StreamSeen,
+    Successor, last_of_ours,
 };
 
 pub use random::{Report, run_seed};
 pub use scenario::{Action, Budget, Mutant, Scenario};
 pub use server::{Answer, Message, Packet, Server};
 
-/// The source under which all outboxes of a world publish.
-pub const SOURCE: &str = "source";
+/// The sources under which the outboxes of a world publish: all under the first, until a ledger is recovered and goes on under
+/// a new key, which is the second.
+pub const SOURCES: [&str; 2] = ["source", "successor"];
+
+/// What the events of a recovered ledger differ in.
+const RECOVERED: u8 = 0xff;
 
 /// A content identifier that stands for the event at a position in one log; logs of another `fork` differ in it.
 ///
@@ -40,6 +45,10 @@ pub fn cid(position: u64, fork: u8) -> Cid {
 /// One log and what an outbox keeps beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Log {
+    /// Under which source it is published.
+    source: u8,
+    /// The last position that may have been published under the source before; 0 without one.
+    through: u64,
     events: Vec<Cid>,
     fork: u8,
     cursors: BTreeMap<u32, Cursor>,
@@ -58,6 +67,8 @@ struct Drainer {
     composed: Option<Packet>,
     waiting: bool,
     answer: Option<(Attempt, Answer)>,
+    /// Whether it was told that the ledger goes on under another source.
+    ended: bool,
     /// The cursor on the disk, of which stream, where a newer one is not written down yet.
     unkept: Option<(u32, Cursor)>,
 }
@@ -72,6 +83,7 @@ pub struct World {
     logs: Vec<Log>,
     drainers: Vec<Drainer>,
     network: Vec<Packet>,
+    problem: Option<&'static str>,
 }
 
 impl World {
@@ -85,6 +97,8 @@ impl World {
                 let fork = if forks_at.is_some() { index } else { 0 };
                 let events = (1..=length).map(|p| cid(p, if forks_at.is_some_and(|at| p >= at) { fork } else { 0 }));
                 Log {
+                    source: 0,
+                    through: 0,
                     events: events.collect(),
                     fork,
                     cursors: BTreeMap::new(),
@@ -100,6 +114,7 @@ impl World {
             logs,
             drainers,
             network: Vec::new(),
+            problem: None,
             scenario,
         }
     }
@@ -110,7 +125,8 @@ impl World {
         let mut actions = self.progress();
         let budget = &self.budget;
         for (log, there) in self.logs.iter().enumerate() {
-            if (there.events.len() as u64) < self.scenario.grow_to {
+            let drained = self.drainers.iter().any(|drainer| drainer.log == log);
+            if drained && (there.events.len() as u64) < self.scenario.grow_to {
                 actions.push(Action::Append { log });
             }
             if budget.retries > 0 && !there.parked.is_empty() {
@@ -159,6 +175,10 @@ impl World {
                 actions.push(action);
             }
         };
+        for through in 1..=self.logs[0].events.len() as u64 {
+            fault(budget.recoveries, Action::Recover { through, remembers: false });
+            fault(budget.recoveries, Action::Recover { through, remembers: true });
+        }
         fault(budget.others, Action::OtherWriter);
         fault(budget.head_purges, Action::PurgeHeads);
         fault(budget.purges, Action::PurgeAll);
@@ -284,6 +304,10 @@ impl World {
                 }
                 (0..self.drainers.len()).for_each(|drainer| self.cut(drainer));
             }
+            Action::Recover { through, remembers } => {
+                self.budget.recoveries -= 1;
+                self.recover(through, remembers);
+            }
             Action::OtherWriter => {
                 self.budget.others -= 1;
                 self.server.store(Message::Other);
@@ -309,6 +333,39 @@ impl World {
                 self.server.refusing = Some(code);
             }
             Action::Mend => self.server.refusing = None,
+        }
+    }
+
+    /// Brings the ledger back as it was up to a position, and begins anew. What it had behind that is given up.
+    fn recover(&mut self, through: u64, remembers: bool) {
+        let old = &self.logs[0];
+        let mut events: Vec<Cid> = old.events.iter().copied().take(usize::try_from(through).unwrap_or(0)).collect();
+        // The announcement of the new key, which stands under it.
+        events.push(cid(through + 1, RECOVERED));
+        // Heads of the source before are none of its own.
+        let older = |cursor: &Cursor| Cursor { position: cursor.position.min(through), head_sequence: 0 };
+        let cursors = old.cursors.iter().filter(|_| remembers).map(|(stream, cursor)| (*stream, older(cursor)));
+        let log = Log {
+            source: 1,
+            through,
+            events,
+            fork: RECOVERED,
+            cursors: cursors.collect(),
+            parked: BTreeSet::new(),
+            retries: BTreeSet::new(),
+        };
+        let index = self.logs.len();
+        let new = Drainer::new(&self.scenario.rules, index, &log);
+        self.logs.push(log);
+        if self.scenario.old_stays {
+            self.server.shared = true;
+            self.drainers.push(new);
+        } else {
+            // A recovery takes longer than anything stays in the network.
+            self.network.clear();
+            for drainer in &mut self.drainers {
+                *drainer = Drainer { connection: drainer.connection + 1, ..new.clone() };
+            }
         }
     }
 
@@ -351,32 +408,37 @@ impl World {
     }
 
     fn answer_read(&mut self, drainer: usize) {
-        let there = &mut self.drainers[drainer];
-        let Some(read) = there.read.take() else { return };
-        let log = &self.logs[there.log];
+        let Some(read) = self.drainers[drainer].read.take() else { return };
+        let log = &self.logs[self.drainers[drainer].log];
         let blind = self.scenario.mutant == Some(Mutant::ComparesNothing);
         let ours = |position: u64, theirs: Cid| if blind { Some(theirs) } else { log.at(position) };
         let input = match read {
-            Output::ReadStream => Input::Stream(StreamSeen {
-                mode: self.scenario.mode,
-                known: log.cursors.get(&self.server.incarnation).copied(),
-                base: 0,
-                parked: log.parked.iter().copied().collect(),
-            }),
+            Output::ReadStream => {
+                let successor = self.successor(log);
+                let seen = StreamSeen {
+                    mode: self.scenario.mode,
+                    known: log.cursors.get(&self.server.incarnation).copied(),
+                    base: self.base(log),
+                    successor: successor.clone().filter(|_| !self.mutant(Mutant::HidesSuccessor)),
+                    parked: log.parked.iter().copied().collect(),
+                };
+                self.drainers[drainer].ended |= successor.is_some();
+                Input::Stream(seen)
+            }
             Output::ReadHead => {
                 let back = usize::from(self.scenario.mutant == Some(Mutant::ReadsStaleHead));
-                Input::Head(self.server.head(back).map(|(sequence, head)| {
+                Input::Head(self.server.head(log.source, back).map(|(sequence, head)| {
                     Box::new(HeadSeen { sequence, ours: ours(head.position, head.cid), head: head.clone() })
                 }))
             }
             Output::ReadEvents { after, probe } => {
                 let skips = self.scenario.mutant == Some(Mutant::SkipsTail);
-                let events = self.server.events_after(after).filter(|_| !skips);
+                let events = self.server.events_after(log.source, after).filter(|_| !skips);
                 Input::Events {
                     first: self.server.first(),
                     through: self.server.last(),
                     probed: self.server.holds(probe),
-                    newer_head: !skips && self.server.head(0).is_some_and(|(sequence, _)| sequence > after),
+                    newer_head: !skips && self.server.head(log.source, 0).is_some_and(|(sequence, _)| sequence > after),
                     events: events
                         .map(|(sequence, position, cid)| EventSeen {
                             sequence,
@@ -390,6 +452,31 @@ impl World {
             _ => return,
         };
         self.give(drainer, input);
+    }
+
+    /// How far the source before a log's own got, as its reader finds it.
+    fn base(&self, log: &Log) -> Option<u64> {
+        if log.source == 0 || self.mutant(Mutant::ForgetsEarlier) {
+            return Some(0);
+        }
+        if self.server.head(log.source, 0).is_some() {
+            return None;
+        }
+        let stored = self.server.events_after(0, 0).map(|(_, position, cid)| (position, cid));
+        if self.mutant(Mutant::TrustsEarlier) {
+            return Some(stored.map(|(position, _)| position).max().unwrap_or(0));
+        }
+        Some(last_of_ours(stored, log.through, |position| log.at(position)).unwrap_or(0))
+    }
+
+    /// Who took the place of a log's source, where the stream announces it.
+    fn successor(&self, log: &Log) -> Option<Successor> {
+        let announced =
+            self.logs.iter().filter(|other| log.source == 0 && other.source == 1).find_map(|other| {
+                self.server.events_after(1, 0).find(|(_, position, _)| *position == other.through + 1)
+            });
+        let source = || SOURCES[1].parse().expect("a token");
+        announced.map(|(sequence, ..)| Successor { source: source(), sequence })
     }
 
     fn give(&mut self, drainer: usize, input: Input) {
@@ -425,6 +512,9 @@ impl World {
             Output::Transmit { .. } => {
                 let packet = drainer.composed.clone().expect("a batch is composed before it is sent");
                 let attempt = packet.attempt;
+                if drainer.ended {
+                    self.problem = Some("a source publishes though it knows its successor");
+                }
                 self.network.push(packet);
                 if self.mutant(Mutant::TrustsItself) {
                     let sequence = self.server.last() + 1;
@@ -467,7 +557,7 @@ impl World {
         let mut through = plan.after;
         let mut messages = Vec::new();
         if let Some(position) = plan.only {
-            messages.extend(log.at(position).map(|cid| Message::Event { position, cid }));
+            messages.extend(log.at(position).map(|cid| Message::Event { source: log.source, position, cid }));
         } else {
             for position in plan.after + 1..=end {
                 if parked(position) {
@@ -478,11 +568,12 @@ impl World {
                     break;
                 }
                 through = position;
-                messages.push(Message::Event { position, cid: log.events[usize::try_from(position).unwrap_or(0) - 1] });
+                let cid = log.events[usize::try_from(position).unwrap_or(0) - 1];
+                messages.push(Message::Event { source: log.source, position, cid });
             }
         }
         let head = |position: u64, previous| {
-            let source = SOURCE.parse().expect("a token");
+            let source = SOURCES[usize::from(log.source)].parse().expect("a token");
             let mut head = Head::new(source, position, log.at(position).unwrap_or_else(|| cid(position, 0)));
             head.previous = previous;
             if !self.mutant(Mutant::ForgetsParked) {
@@ -490,7 +581,7 @@ impl World {
                 let cid = |position| log.at(position).unwrap_or_else(|| cid(position, 0));
                 head.parked = listed.map(|position| ParkedEvent { position, cid: cid(position) }).collect();
             }
-            Message::Head(head)
+            Message::Head { source: log.source, head }
         };
         // Where all that follows is parked, a head alone says so.
         let fast = plan.mode == Mode::Fast && !messages.is_empty();
@@ -502,6 +593,7 @@ impl World {
         }
         Packet {
             drainer: index,
+            source: log.source,
             connection: drainer.connection,
             attempt: plan.attempt,
             mode: if plan.mode == Mode::Fast && !fast { Mode::Atomic } else { plan.mode },
@@ -520,11 +612,16 @@ impl World {
     /// With what does not hold.
     pub fn check(&self) -> Result<(), String> {
         self.server.check()?;
-        let stored = || self.server.ever();
-        if !self.logs.iter().any(|log| stored().all(|(position, cid)| log.at(position) == Some(cid))) {
-            return Err("the stream mixes two logs".into());
+        for source in [0, 1] {
+            let is_all = |log: &Log| {
+                let mut stored = self.server.ever().filter(|there| there.source == source);
+                stored.all(|there| log.source == source && log.at(there.position) == Some(there.cid))
+            };
+            if !self.logs.iter().any(is_all) {
+                return Err("the stream mixes two logs".into());
+            }
         }
-        Ok(())
+        self.problem.map_or(Ok(()), |problem| Err(problem.to_owned()))
     }
 
     /// Ends all faults, lets everything run on, and looks at what must hold in the end: everything that was accepted is
@@ -564,11 +661,13 @@ impl World {
             match drainer.machine.stopped() {
                 None if drainer.machine.is_drained() => {
                     drained = true;
-                    let parked = self.server.head(0).map(|(_, head)| head.parked.clone()).unwrap_or_default();
+                    let head = self.server.head(log.source, 0).map(|(_, head)| head);
                     for position in 1..=log.events.len() as u64 {
-                        let there = self.server.ever().any(|(stored, _)| stored == position);
-                        let known_as_parked = parked.iter().any(|listed| listed.position == position);
-                        if !there && (!log.parked.contains(&position) || !known_as_parked && self.server.has_heads()) {
+                        let is_there = |cid| self.server.ever().any(|one| one.position == position && one.cid == cid);
+                        let there = log.at(position).is_some_and(is_there);
+                        let known_as_parked =
+                            head.is_none_or(|head| head.parked.iter().any(|listed| listed.position == position));
+                        if !there && (!log.parked.contains(&position) || !known_as_parked) {
                             return Err(format!("position {position} is lost"));
                         }
                         if there && log.parked.contains(&position) && log.events.len() as u64 == drainer.machine.end() {
@@ -581,6 +680,7 @@ impl World {
                 Some(Stop::Fork { .. }) if self.scenario.forks_at.is_some() => {}
                 Some(Stop::Unknowable { .. }) if self.may_be_unknowable() => drained = true,
                 Some(Stop::Unverifiable { .. }) if self.scenario.logs.len() > 1 => {}
+                Some(Stop::Succeeded(_)) if self.successor(log).is_some() => {}
                 Some(stop) => return Err(format!("it stopped without a reason: {stop}")),
             }
         }
@@ -605,6 +705,7 @@ impl Drainer {
             composed: None,
             waiting: false,
             answer: None,
+            ended: false,
             unkept: None,
         }
     }

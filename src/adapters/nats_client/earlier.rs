@@ -1,46 +1,63 @@
-//! What a stream has from the sources that the same outbox published under before it had its key of now.
+//! What a stream has from the other sources of the same outbox: those that it published under before it had its key of now,
+//! and the one that took its place.
 
-use super::keeper::Keeper;
-use super::reads::{Info, ReadError, Reader, Stored};
-use crate::delivery::outbox::Outbox;
+use cid::Cid;
+
+use super::keeper::{Keeper, Kept};
+use super::reads::{Info, ReadError, Reader};
+use crate::delivery::last_of_ours;
 
 impl Reader {
-    /// As [`Reader::stream`], with how far earlier sources of the outbox got in it, where nothing stands under its own yet:
-    /// the last position that is the outbox's. Whatever they published behind that was given up, and is no beginning for
-    /// the new one.
-    pub(super) async fn stream_and_earlier(&self, keeper: &Keeper) -> Result<Info, ReadError> {
+    /// As [`Reader::stream`], with the source that took the place of the outbox's, and with how far earlier sources of the
+    /// outbox got, where nothing stands under its own yet: the last position that is the outbox's. Whatever they published
+    /// behind that was given up, and is no beginning for the new one.
+    pub(super) async fn stream_and_others(&self, keeper: &Keeper) -> Result<Info, ReadError> {
         let mut info = self.stream().await?;
-        let earlier = keeper.with(|kept| kept.outbox().predecessors().to_vec()).await.unwrap_or_default();
-        if earlier.is_empty() || matches!(self.head().await, Ok(Some(_))) {
+        // A file queue has no key that another could follow.
+        let of_ledger = |kept: &mut Kept| match kept {
+            Kept::Queue(_) => None,
+            Kept::Ledger(outbox) => Some(outbox.predecessors().to_vec()),
+        };
+        let Some(earlier) = keeper.with(of_ledger).await.flatten() else { return Ok(info) };
+        info.successor = self.successor(&earlier).await?;
+        if info.successor.is_some() || earlier.is_empty() {
             return Ok(info);
+        }
+        if matches!(self.head().await, Ok(Some(_))) {
+            return Ok(Info { base: None, ..info });
         }
         for (source, through) in earlier {
             let reader = self.of_source(source);
-            let Some((sequence, head)) = reader.head().await? else { continue };
-            let newest = Stored { sequence, position: head.position, cid: head.cid };
-            let mut ending = vec![newest];
-            ending.extend(reader.tail(&info.key, sequence, 0).await?.events);
-            let last = ending.iter().map(|event| event.position).max().unwrap_or(0);
-            let mut ours = last_of_ours(keeper, ending, through).await;
-            if ours != Some(last) {
+            let head = reader.head().await?;
+            let after = head.as_ref().map_or(0, |(sequence, _)| *sequence);
+            let mut ending: Vec<_> = head.iter().map(|(_, head)| (head.position, head.cid)).collect();
+            // A first batch that tore has no head.
+            ending.extend(reader.stored(&info, after).await?);
+            let last = ending.iter().map(|(position, _)| *position).max();
+            let mut ours = of_outbox(keeper, ending, through).await;
+            if ours != last && after > 0 {
                 // It went another way than the outbox: where, only the events tell.
-                let all = reader.tail(&info.key, 0, 0).await?.events;
-                ours = last_of_ours(keeper, all, through).await;
+                ours = of_outbox(keeper, reader.stored(&info, 0).await?, through).await;
             }
-            info.base = info.base.max(ours.unwrap_or(0));
+            info.base = info.base.max(ours);
+            if head.is_some() {
+                // It began behind those before it.
+                break;
+            }
         }
         Ok(info)
     }
+
+    async fn stored(&self, info: &Info, after: u64) -> Result<Vec<(u64, Cid)>, ReadError> {
+        let tail = self.tail(&info.key, after, 0).await?;
+        Ok(tail.events.iter().map(|event| (event.position, event.cid)).collect())
+    }
 }
 
-/// The last position up to which stored events are those of the outbox.
-async fn last_of_ours(keeper: &Keeper, events: Vec<Stored>, through: u64) -> Option<u64> {
-    let is_ours = move |outbox: &dyn Outbox, event: &Stored| {
-        event.position <= through && matches!(outbox.cid_at(event.position), Ok(Some(cid)) if cid == event.cid)
-    };
+async fn of_outbox(keeper: &Keeper, stored: Vec<(u64, Cid)>, through: u64) -> Option<u64> {
     let last = keeper.with(move |kept| {
         let outbox = kept.outbox();
-        events.iter().filter(|event| is_ours(outbox, event)).map(|event| event.position).max()
+        last_of_ours(stored, through, |position| outbox.cid_at(position).ok().flatten())
     });
     last.await.flatten()
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::super::message::POSITION;
 use crate::config::NatsConfig;
 use crate::delivery::outbox::{Source, StreamKey};
-use crate::delivery::{Findings, Head, Mode, StreamSettings, check_stream};
-use crate::text::visible;
+use crate::delivery::{Findings, Head, Mode, StreamSettings, Successor, check_stream};
+use crate::text::{SubjectPrefix, visible};
 
 /// How many messages are asked for at once when a tail is read.
 const READ_AHEAD: usize = 128;
@@ -34,8 +34,10 @@ pub(super) struct Info {
     pub(super) mode: Mode,
     pub(super) first: u64,
     pub(super) last: u64,
-    /// The last position that earlier sources of the outbox published here.
-    pub(super) base: u64,
+    /// The last position that earlier sources of the outbox published here; `None` where nobody looked.
+    pub(super) base: Option<u64>,
+    /// The source that took this one's place.
+    pub(super) successor: Option<Successor>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -78,6 +80,15 @@ impl Reader {
         Self { source, ..self.clone() }
     }
 
+    /// Whose events are read.
+    pub(super) const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(super) const fn subject_prefix(&self) -> &SubjectPrefix {
+        &self.config.subject_prefix
+    }
+
     pub(super) fn head_subject(&self) -> String {
         format!("{}.{}", self.config.head_subject, self.source)
     }
@@ -118,7 +129,8 @@ impl Reader {
             },
             first: number("first_seq"),
             last: number("last_seq"),
-            base: 0,
+            base: Some(0),
+            successor: None,
             warnings: found.warned.iter().map(ToString::to_string).collect(),
         })
     }
@@ -195,7 +207,7 @@ impl Reader {
         }
     }
 
-    async fn handle(&self) -> Result<Stream<()>, ReadError> {
+    pub(super) async fn handle(&self) -> Result<Stream<()>, ReadError> {
         let context = context(&self.client, &self.config);
         let name = self.config.stream_name.as_str();
         context.get_stream_no_info(name).await.map_err(|error| ReadError::Failed(error.to_string()))

@@ -39,6 +39,8 @@ impl Machine {
             (Reading::Stream, Input::Stream(seen)) => self.stream_seen(seen, out),
             (Reading::Stream, Input::StreamRefused { problem }) => self.stop(Stop::Stream(problem), out),
             (Reading::Head, Input::Head(Some(seen))) => self.head_seen(*seen, out),
+            // The head that was there a moment ago is gone, so nobody looked for what stands before it.
+            (Reading::Head, Input::Head(None)) if self.base.is_none() => self.pause(out),
             (Reading::Head, Input::Head(None)) => {
                 self.head = Previous { sequence: 0, position: 0 };
                 let probe = self.known.map_or(0, |known| known.head_sequence);
@@ -61,6 +63,9 @@ impl Machine {
     }
 
     fn stream_seen(&mut self, seen: StreamSeen, out: &mut Outputs) {
+        if let Some(successor) = seen.successor {
+            return self.stop(Stop::Succeeded(Box::new(successor)), out);
+        }
         self.mode = seen.mode;
         self.known = seen.known;
         self.base = seen.base;
@@ -144,7 +149,8 @@ impl Machine {
     /// There is no head: what is there of this source tells how far it is, if all of it is there. What an earlier source
     /// published is behind us.
     fn everything_seen(&mut self, first: u64, through: u64, probed: bool, events: &[EventSeen], out: &mut Outputs) {
-        self.position = self.base;
+        let base = self.base.unwrap_or(0);
+        self.position = base;
         self.unclosed = false;
         // A purge keeps sequences: they go on from where they were, and what was purged leaves a hole. A stream that
         // ends before my head, or has another message in its place, was cut back: what was confirmed is not there. And a
@@ -165,7 +171,7 @@ impl Machine {
             if !cut_back {
                 self.position = found.max(confirmed);
             }
-            let unseen = if cut_back { found == self.base } else { found <= confirmed };
+            let unseen = if cut_back { found == base } else { found <= confirmed };
             if !whole && unseen && (cut_back || self.unresolved) && !self.go_on_from() {
                 return self.stop(Stop::Unknowable { from: self.position + 1 }, out);
             }

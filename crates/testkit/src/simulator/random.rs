@@ -127,7 +127,15 @@ fn scenario(random: &mut Random, mutant: Option<Mutant>) -> Scenario {
     let pace_us = if random.below(4) == 0 { 1_000 } else { 0 };
     let fast_times = if meeting { 1 } else { 1 + random.below(4) as usize };
     let rules = Rules { max_events, fast_from, fast_times, max_retries, ..Rules::default() };
-    Scenario { mode, logs, forks_at, drainers, grow_to, poison, budget, rules, pace_us, mutant }
+    let mut old_stays = false;
+    let keyed = matches!(mutant, Some(Mutant::ForgetsEarlier | Mutant::TrustsEarlier | Mutant::HidesSuccessor));
+    // What is purged can't be found again under the key before, and what is parked may be retried under either.
+    if !meeting && alone && poison.is_empty() && budget.purges == 0 && (keyed || random.below(4) == 0) {
+        budget.recoveries = 1;
+        // To the old machine the new one is another writer.
+        old_stays = (single || budget.tears == 0) && random.below(3) == 0;
+    }
+    Scenario { mode, logs, forks_at, drainers, grow_to, poison, budget, old_stays, rules, pace_us, mutant }
 }
 
 /// SplitMix64: the same numbers from the same seed in every release of every library.

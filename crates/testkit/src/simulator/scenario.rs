@@ -21,6 +21,8 @@ pub struct Scenario {
     pub poison: BTreeSet<u64>,
     /// How many of each fault may happen.
     pub budget: Budget,
+    /// Whether the machine of a ledger that was recovered elsewhere stays, and knows nothing of it.
+    pub old_stays: bool,
     /// The machine's limits.
     pub rules: Rules,
     /// How long a message takes, in microseconds: slow fast batches are left for atomic ones.
@@ -58,6 +60,8 @@ pub struct Budget {
     pub refusals: u8,
     /// Parked events that a user asks to retry.
     pub retries: u8,
+    /// Ledgers recovered from a backup: they go on under a new key, which is a new source.
+    pub recoveries: u8,
 }
 
 /// Mistakes that a driver of the machine could make. Each breaks a promise, and a check that never fails proves nothing.
@@ -83,6 +87,12 @@ pub enum Mutant {
     OpensWithoutHead,
     /// What follows a refused message is not refused with it, though each names the stream's last sequence.
     TiesNothing,
+    /// What stands in the stream under the key before is not looked for.
+    ForgetsEarlier,
+    /// What stands in the stream under the key before is taken for the log's own, wherever that went on.
+    TrustsEarlier,
+    /// That the ledger goes on under another key is not told.
+    HidesSuccessor,
 }
 
 /// Something that can happen.
@@ -143,6 +153,12 @@ pub enum Action {
     Restart {
         complete: bool,
         lose: usize,
+    },
+    /// The ledger is recovered from what it was up to a position, and goes on under a new key; its outbox may remember how far
+    /// the stream was.
+    Recover {
+        through: u64,
+        remembers: bool,
     },
     OtherWriter,
     PurgeHeads,

@@ -8,15 +8,22 @@ use cim_keys::delivery::{Attempt, Head, Mode};
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Message {
-    /// An event of the source.
+    /// An event of one of the sources.
     Event {
+        /// Which.
+        source: u8,
         /// Its position.
         position: u64,
         /// Its identifier.
         cid: Cid,
     },
-    /// A head of the source.
-    Head(Head),
+    /// A head of one of the sources.
+    Head {
+        /// Which.
+        source: u8,
+        /// What it says.
+        head: Head,
+    },
     /// Another writer's.
     Other,
 }
@@ -26,6 +33,8 @@ pub enum Message {
 pub struct Packet {
     /// Who sent it.
     pub drainer: usize,
+    /// Under which source.
+    pub source: u8,
     /// On which of its connections.
     pub connection: u32,
     /// Which try it is.
@@ -60,14 +69,14 @@ impl Packet {
     }
 
     fn opens(&self) -> bool {
-        matches!(self.messages.first(), Some(Message::Head(_))) && self.messages.len() > 1
+        matches!(self.messages.first(), Some(Message::Head { .. })) && self.messages.len() > 1
     }
 
     /// Its events.
     #[must_use]
     pub fn events(&self) -> Vec<(u64, Cid)> {
         let event = |message: &Message| match message {
-            Message::Event { position, cid } => Some((*position, *cid)),
+            Message::Event { position, cid, .. } => Some((*position, *cid)),
             _ => None,
         };
         self.messages.iter().filter_map(event).collect()
@@ -89,6 +98,18 @@ pub enum Answer {
     },
 }
 
+/// An event that was stored and not lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Ever {
+    sequence: u64,
+    /// Under which source.
+    pub(super) source: u8,
+    /// Its position.
+    pub(super) position: u64,
+    /// Its identifier.
+    pub(super) cid: Cid,
+}
+
 /// A server with one stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
@@ -97,8 +118,10 @@ pub struct Server {
     /// The code with which it refuses every batch for now.
     pub refusing: Option<u64>,
     stored: Vec<(u64, Message)>,
-    /// Own events that were stored and not lost, purged ones included.
-    ever: Vec<(u64, u64, Cid)>,
+    /// Events that were stored and not lost, purged ones included.
+    ever: Vec<Ever>,
+    /// Whether what stands there under one source may come again under another: two machines publish one log.
+    pub(super) shared: bool,
     last: u64,
     first: u64,
     /// What is missing of the torn batch at the end.
@@ -114,6 +137,7 @@ impl Server {
             refusing: None,
             stored: Vec::new(),
             ever: Vec::new(),
+            shared: false,
             last: 0,
             first: 1,
             torn: Vec::new(),
@@ -138,39 +162,38 @@ impl Server {
         self.stored.iter().any(|(there, _)| *there == sequence)
     }
 
-    /// The newest head, or one further `back`.
-    pub(super) fn head(&self, back: usize) -> Option<(u64, &Head)> {
+    /// The newest head of a source, or one further `back`.
+    pub(super) fn head(&self, of: u8, back: usize) -> Option<(u64, &Head)> {
         let heads = self.stored.iter().rev().filter_map(|(sequence, message)| match message {
-            Message::Head(head) => Some((*sequence, head)),
+            Message::Head { source, head } if *source == of => Some((*sequence, head)),
             _ => None,
         });
         heads.take(back + 1).last()
     }
 
-    pub(super) fn has_heads(&self) -> bool {
-        self.head(0).is_some()
-    }
-
-    pub(super) fn events_after(&self, after: u64) -> impl Iterator<Item = (u64, u64, Cid)> {
+    /// The events of a source behind a sequence: sequence, position, identifier.
+    pub(super) fn events_after(&self, of: u8, after: u64) -> impl Iterator<Item = (u64, u64, Cid)> {
         self.stored.iter().filter_map(move |(sequence, message)| match message {
-            Message::Event { position, cid } if *sequence > after => Some((*sequence, *position, *cid)),
+            Message::Event { source, position, cid } if *source == of && *sequence > after => {
+                Some((*sequence, *position, *cid))
+            }
             _ => None,
         })
     }
 
-    /// Every own event that was stored and not lost, with its identifier.
-    pub(super) fn ever(&self) -> impl Iterator<Item = (u64, Cid)> {
-        self.ever.iter().map(|(_, position, cid)| (*position, *cid))
+    /// Every event that was stored and not lost.
+    pub(super) fn ever(&self) -> impl Iterator<Item = &Ever> {
+        self.ever.iter()
     }
 
     pub(super) fn store(&mut self, message: Message) {
         self.last += 1;
         self.torn.clear();
         match &message {
-            Message::Event { position, cid } => self.count(*position, *cid),
-            Message::Head(head) => {
+            Message::Event { source, position, cid } => self.count(*source, *position, *cid),
+            Message::Head { head, .. } => {
                 let told = |p: u64| {
-                    self.ever.iter().any(|(_, there, _)| *there == p) != head.parked.iter().any(|l| l.position == p)
+                    self.ever.iter().any(|there| there.position == p) != head.parked.iter().any(|l| l.position == p)
                 };
                 if !(1..=head.position).all(told) {
                     self.problem = Some("a head says of an event that it is there, or parked, and it is not so");
@@ -181,15 +204,16 @@ impl Server {
         self.stored.push((self.last, message));
     }
 
-    fn count(&mut self, position: u64, cid: Cid) {
-        if self.ever.iter().any(|(_, there, _)| *there == position) {
+    fn count(&mut self, source: u8, position: u64, cid: Cid) {
+        let same = |there: &Ever| there.source == source || there.cid == cid && !self.shared;
+        if self.ever.iter().any(|there| there.position == position && same(there)) {
             self.problem = Some("an event is there twice");
         }
-        let retried = self.head(0).is_some_and(|(_, head)| head.parked.iter().any(|l| l.position == position));
-        if !retried && self.ever.iter().any(|(_, there, _)| *there > position) {
+        let retried = self.head(source, 0).is_some_and(|(_, head)| head.parked.iter().any(|l| l.position == position));
+        if !retried && self.ever.iter().any(|there| there.source == source && there.position > position) {
             self.problem = Some("an event was overtaken");
         }
-        self.ever.push((self.last, position, cid));
+        self.ever.push(Ever { sequence: self.last, source, position, cid });
     }
 
     /// Takes a batch, or what is left of it: stores all of it or nothing, or one by one as much as is not refused.
@@ -218,11 +242,12 @@ impl Server {
     }
 
     fn expects_truly(&self, packet: &Packet) -> bool {
-        self.newest_head_is(packet.head_sequence) && packet.last_sequence.is_none_or(|expected| expected == self.last)
+        self.newest_head_is(packet.source, packet.head_sequence)
+            && packet.last_sequence.is_none_or(|expected| expected == self.last)
     }
 
-    fn newest_head_is(&self, expected: Option<u64>) -> bool {
-        let head = self.head(0).map_or(0, |(sequence, _)| sequence);
+    fn newest_head_is(&self, source: u8, expected: Option<u64>) -> bool {
+        let head = self.head(source, 0).map_or(0, |(sequence, _)| sequence);
         expected.is_none_or(|expected| expected == head)
     }
 
@@ -252,9 +277,10 @@ impl Server {
         match message {
             Message::Event { position, .. } if self.poison.contains(position) => return Some(10054),
             // Without the stream's last sequence there is the identifier, which the server knows for a while.
-            Message::Event { position, .. }
-                if expected.is_none() && self.ever.iter().any(|(_, there, _)| there == position) => {}
-            Message::Head(_) if !self.newest_head_is(head) => return Some(10071),
+            Message::Event { position, cid, .. }
+                if expected.is_none()
+                    && self.ever.iter().any(|there| there.position == *position && there.cid == *cid) => {}
+            Message::Head { source, .. } if !self.newest_head_is(*source, head) => return Some(10071),
             _ => self.store(message.clone()),
         }
         None
@@ -286,21 +312,26 @@ impl Server {
         }
         for _ in 0..lose {
             let Some((sequence, _)) = self.stored.pop() else { break };
-            self.ever.retain(|(there, _, _)| *there < sequence);
+            self.ever.retain(|there| there.sequence < sequence);
             self.last = sequence - 1;
         }
     }
 
     pub(super) fn purge(&mut self, heads_only: bool) {
         self.torn.clear();
-        self.stored.retain(|(_, message)| heads_only && !matches!(message, Message::Head(_)));
+        self.stored.retain(|(_, message)| heads_only && !matches!(message, Message::Head { .. }));
         if !heads_only {
             self.first = self.last + 1;
         }
     }
 
     pub(super) fn recreate(&mut self) {
-        *self = Self { incarnation: self.incarnation + 1, refusing: self.refusing, ..Self::new(self.poison.clone()) };
+        *self = Self {
+            incarnation: self.incarnation + 1,
+            refusing: self.refusing,
+            shared: self.shared,
+            ..Self::new(self.poison.clone())
+        };
     }
 
     pub(super) fn check(&self) -> Result<(), String> {

@@ -82,13 +82,20 @@ impl Driver {
         match output {
             Output::ReadStream if !self.config.enable_jetstream => {
                 self.reads += 1;
-                let info =
-                    Info { key: core_stream(), mode: Mode::Core, first: 0, last: 0, base: 0, warnings: Vec::new() };
+                let info = Info {
+                    key: core_stream(),
+                    mode: Mode::Core,
+                    first: 0,
+                    last: 0,
+                    base: Some(0),
+                    successor: None,
+                    warnings: Vec::new(),
+                };
                 let _ = self.done.send((self.reads, Done::Stream(Ok(info))));
             }
             Output::ReadStream => {
                 let keeper = self.keeper.clone();
-                self.read(move |reader| async move { Done::Stream(reader.stream_and_earlier(&keeper).await) });
+                self.read(move |reader| async move { Done::Stream(reader.stream_and_others(&keeper).await) });
             }
             Output::ReadHead => self.read(|reader| async move { Done::Head(reader.head().await) }),
             Output::ReadEvents { after, probe } => {

@@ -7,12 +7,12 @@ use cid::Cid;
 use super::super::super::object_store::Objects;
 use super::super::compose::Outcome;
 use super::super::keeper::{Kept, parked};
-use super::super::reads::{ReadError, Tail, context};
+use super::super::reads::{Info, ReadError, Tail, context};
 use super::super::send::Sent;
 use super::events::connects;
 use super::{Done, Driver};
-use crate::delivery::outbox::{OutboxError, StreamKey};
-use crate::delivery::{Attempt, Denied, EventSeen, HeadSeen, Input, Mode, Refusal, StreamSeen, classify};
+use crate::delivery::outbox::OutboxError;
+use crate::delivery::{Attempt, Denied, EventSeen, HeadSeen, Input, Refusal, StreamSeen, classify};
 
 impl Driver {
     pub(super) async fn task_done(&mut self, generation: u64, done: Done) {
@@ -42,9 +42,8 @@ impl Driver {
                 for warning in &info.warnings {
                     tracing::warn!(stream = info.key.stream, warning, "the stream is unusual");
                 }
-                let (mode, key, base) = (info.mode, info.key.clone(), info.base);
-                self.key = info.key;
-                self.stream_seen(mode, key, base).await
+                self.key = info.key.clone();
+                self.stream_seen(info).await
             }
             Done::Stream(Err(error)) | Done::Head(Err(error)) | Done::Tail(Err(error)) => self.read_failed(error),
             Done::Head(Ok(None)) => Some(Input::Head(None)),
@@ -116,12 +115,13 @@ impl Driver {
         }
     }
 
-    pub(super) async fn stream_seen(&mut self, mode: Mode, key: StreamKey, base: u64) -> Option<Input> {
+    pub(super) async fn stream_seen(&mut self, info: Info) -> Option<Input> {
+        let Info { key, mode, base, successor, .. } = info;
         let known = self.ask(move |kept| {
             let outbox = kept.outbox();
             Ok((outbox.cursor(&key)?, parked(outbox)?))
         });
-        known.await.map(|(known, parked)| Input::Stream(StreamSeen { mode, known, base, parked }))
+        known.await.map(|(known, parked)| Input::Stream(StreamSeen { mode, known, base, successor, parked }))
     }
 
     /// What the outbox has at these positions.

@@ -6,6 +6,7 @@ use cim_keys::adapters::NatsClientAdapter;
 use cim_keys::adapters::nats_client::{ConnectError, FlushError, NewAdapterError, Status, log_in as log_in_there};
 use cim_keys::app::session::Session;
 use cim_keys::config::NatsConfig;
+use cim_keys::delivery::Stop;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -290,6 +291,10 @@ fn cannot(error: FlushError) -> CliError {
             CliError::usage("cannot publish").because(&error)
         }
         FlushError::Connect(_) => CliError::unreachable("cannot publish").because(&error).hint(waits),
+        FlushError::Stopped(Stop::Succeeded(_)) => {
+            CliError::refused("this copy of the ledger publishes no more").because(&error)
+        }
+        FlushError::Stopped(Stop::Fork { .. }) => CliError::verification("publishing has stopped").because(&error),
         FlushError::Stopped(_) => CliError::failed("publishing has stopped").because(&error),
         _ => CliError::failed("cannot publish everything").because(&error).hint(waits),
     }
