@@ -203,8 +203,7 @@ pub fn open(store: &Store, text: &str, now: Timestamp) -> Result<Opened, Refused
             return Err(RefusedRequest::Used(recorded.position));
         }
     }
-    let SavedPlan { manifest, name, options, .. } = payload.plan;
-    let prepared = apply::prepare(store, apply::Request { manifest, name, options })?;
+    let prepared = apply::prepare(store, payload.plan.into_request())?;
     Ok(Opened { id: payload.id, from, base: base.size(), prepared })
 }
 

@@ -5,11 +5,13 @@
 
 mod account;
 mod activation;
+mod import_token;
 mod operator;
 mod user;
 
 pub use account::*;
 pub use activation::*;
+pub use import_token::*;
 pub use operator::*;
 pub use user::*;
 
@@ -70,7 +72,7 @@ pub struct Generic {
 }
 
 /// A whole token's claims: the registered ones and the body of its kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims<B> {
     /// The registered claims.
     #[serde(flatten)]
@@ -80,7 +82,7 @@ pub struct Claims<B> {
 }
 
 /// A body of claims: which kind it is, and who may sign it.
-pub trait Body: Serialize + for<'de> Deserialize<'de> {
+pub trait Body: Clone + Serialize + for<'de> Deserialize<'de> {
     /// The kind, as `nats.type` names it.
     const KIND: &'static str;
     /// The kinds of key (first letter of the public key) that the token may be about.
@@ -91,10 +93,18 @@ pub trait Body: Serialize + for<'de> Deserialize<'de> {
     fn generic_mut(&mut self) -> &mut Generic;
     /// The common fields.
     fn generic(&self) -> &Generic;
+    /// Makes of the texts of tokens inside it what is recorded of them; gives the texts.
+    fn take_texts(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Whether it is as servers read it: with texts of tokens, and not with what is recorded of them.
+    fn is_for_servers(&self) -> bool {
+        true
+    }
 }
 
 macro_rules! body {
-    ($type:ty, $kind:literal, $subject:expr, $issuers:expr) => {
+    ($type:ty, $kind:literal, $subject:expr, $issuers:expr $(, $own:item)*) => {
         impl Body for $type {
             const KIND: &'static str = $kind;
             const SUBJECT: &'static [char] = $subject;
@@ -105,12 +115,31 @@ macro_rules! body {
             fn generic(&self) -> &Generic {
                 &self.generic
             }
+            $($own)*
         }
     };
 }
 
 body!(Operator, "operator", &['O'], &['O']);
-body!(Account, "account", &['A'], &['A', 'O']);
+body!(
+    Account,
+    "account",
+    &['A'],
+    &['A', 'O'],
+    fn take_texts(&mut self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for import in &mut self.imports {
+            let record = import.token.to_record();
+            if let ImportToken::Text(text) = std::mem::replace(&mut import.token, record) {
+                texts.push(text);
+            }
+        }
+        texts
+    },
+    fn is_for_servers(&self) -> bool {
+        !self.imports.iter().any(|import| matches!(import.token, ImportToken::Reference(_)))
+    }
+);
 body!(User, "user", &['U'], &['A']);
 body!(Activation, "activation", &['A'], &['A', 'O']);
 body!(GenericBody, "generic", &['O', 'A', 'U', 'N', 'C', 'X'], &['O', 'A', 'U', 'N', 'C']);

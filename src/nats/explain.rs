@@ -151,7 +151,7 @@ pub fn explain(chain: Chain<'_>, question: &Question) -> Explanation {
         subjects::publish(chain, permissions, subject, question, steps);
     });
     let subscribes = asked(&question.subscribe, &|permissions, subject, steps| {
-        subjects::subscribe(chain, permissions, subject, steps);
+        subjects::subscribe(chain, permissions, subject, question, steps);
     });
     let absent = |what: &Option<String>, answer: Option<bool>| what.as_ref().map(|_| answer.unwrap_or(false));
     let (publishes, subscribes) = (absent(&question.publish, publishes), absent(&question.subscribe, subscribes));

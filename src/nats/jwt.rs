@@ -39,6 +39,9 @@ pub enum SignError {
         /// Which kinds of key may.
         needed: String,
     },
+    /// It holds what is recorded of a token, and servers need the token.
+    #[error("the text of an activation is missing")]
+    Incomplete,
     /// `iat` is not set: two tokens without it could not be told apart by age.
     #[error("the time of issue is not set")]
     IssuedAt,
@@ -133,6 +136,9 @@ pub fn sign<B: Body, E: std::fmt::Display>(
     if claims.registered.iat <= 0 {
         return Err(SignError::IssuedAt);
     }
+    if !claims.nats.is_for_servers() {
+        return Err(SignError::Incomplete);
+    }
     claims.registered.iss = issuer.to_owned();
     claims.registered.jti = jti(&claims.registered)?;
     claims.nats.generic_mut().kind = B::KIND.to_owned();
@@ -164,7 +170,11 @@ pub fn decode<B: Body>(token: &str) -> Result<Claims<B>, DecodeError> {
     if !is_public_key(&found.registered.iss, B::ISSUERS) {
         return Err(DecodeError::Key { role: "issuer", key: found.registered.iss });
     }
-    Ok(serde_json::from_slice(&payload)?)
+    let claims: Claims<B> = serde_json::from_slice(&payload)?;
+    if !claims.nats.is_for_servers() {
+        return Err(DecodeError::Form("an activation in it is no text"));
+    }
+    Ok(claims)
 }
 
 /// Reads what every token says, and checks its signature against its own issuer.

@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Duration;
 
+use cim_keys::store::RestrictedBlocks;
 use cim_keys_testkit::nats_server::NatsServer;
 use futures_util::StreamExt as _;
 use support::nats::{Nats, publishes};
@@ -71,7 +72,10 @@ async fn exports_and_imports_carry_messages_and_private_ones_need_an_activation(
     let service = format!("prices.{billing}");
     nats.ok(&["import", "add", "BILLING", &service, "--from", "ORDERS", "--service", "--local-subject", "price"]);
     let listed = nats.ok(&["import", "list", "BILLING"]);
-    assert!(listed.iter().any(|it| it["token"].as_str().is_some_and(|token| token.starts_with("eyJ"))), "{listed:?}");
+    let token = listed.iter().map(|it| &it["token"]).find(|token| !token.is_null()).unwrap();
+    assert!(token["cid"].as_str().unwrap().starts_with("bafkrei"), "{listed:?}");
+    let claims = &token["claims"];
+    assert_eq!((&claims["sub"], &claims["nats"]["subject"]), (&billing.clone().into(), &"orders.*.new".into()));
 
     let Some(server) = nats.server() else { return };
     let shop = connect(&server, &nats.creds("ORDERS/shop")).await;
@@ -87,6 +91,18 @@ async fn exports_and_imports_carry_messages_and_private_ones_need_an_activation(
         }
     });
     assert_eq!(asks(&clerk, "price").await.unwrap(), service, "the service sees who asks");
+
+    // An activation whose text was lost is taken from the importer's token; with that lost too, nothing is signed without it.
+    let shown = nats.ok(&["account", "show", "BILLING"])[0]["token"]["signed"]["token"].to_string();
+    let billing = shown[shown.find("bafkrei").unwrap()..][..59].parse().unwrap();
+    let path = nats.place.ledger().join("restricted.db");
+    RestrictedBlocks::open(&path).unwrap().keep_only(&[billing].into()).unwrap();
+    nats.ok(&["account", "edit", "BILLING", "--conns", "9"]);
+    let explained = nats.ok(&["explain", "--user", "BILLING/clerk", "--subscribe", "in.*"]);
+    assert!(explained[0].to_string().contains("account ORDERS as orders.*.new"), "{explained:?}");
+    RestrictedBlocks::open(&path).unwrap().keep_only(&[].into()).unwrap();
+    nats.run(&["account", "edit", "BILLING", "--conns", "8"])
+        .fails(1, &["import \"orders.*.new\"", "--activation FILE"]);
 
     // What is imported can't be taken back under the importer.
     nats.run(&["export", "delete", "ORDERS", "new orders"]).fails(3, &["account BILLING", "exports no such stream"]);
@@ -108,6 +124,10 @@ async fn an_activation_goes_to_an_account_of_elsewhere() {
         .run(&["import", "add", "ORDERS", "orders.us.>", "--from", &exporter, "--activation", file])
         .fails(3, &["activation covers"]);
     ours.run(&["activation", "add", "ORDERS", "stock.>", "--for", &importer]).fails(2, &["add the export first"]);
+    let url = theirs.place.file("url", b"https://kim:pw@jwt.example/eu?key=s3cret");
+    theirs
+        .run(&["import", "edit", "ORDERS", "orders.eu.>", "--activation", &url])
+        .fails(3, &["its activation is a URL", "give the text"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

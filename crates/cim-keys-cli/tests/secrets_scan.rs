@@ -9,7 +9,9 @@ use std::fs;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use cim_keys::custody::Custody;
+use cim_keys::store::RestrictedBlocks;
 use secrecy::ExposeSecret as _;
+use support::nats::Nats;
 use support::{ISSUING, Place, ROOT, Run, files};
 
 /// A secret in the ways in which it could stand somewhere.
@@ -153,6 +155,100 @@ fn nothing_outside_custody_holds_a_secret() {
             for (name, hay) in &hays {
                 assert!(!finds(&needle, hay), "{name} holds {}", String::from_utf8_lossy(&needle));
             }
+        }
+    }
+}
+
+/// The texts of tokens are credentials, or bring back what was revoked: they are restricted blocks, and nothing else holds
+/// them. Where an act hands one out, it says so.
+#[test]
+fn nothing_but_restricted_blocks_holds_the_text_of_a_token() {
+    let (ours, theirs) = (Nats::new(), Nats::new());
+    let mut said: Vec<(String, Run)> = Vec::new();
+    let key =
+        |nats: &Nats| nats.ok(&["account", "show", "ORDERS"])[0]["account"]["public_key"].as_str().unwrap().to_owned();
+    let (exporter, importer) = (key(&ours), key(&theirs));
+    ours.ok(&["export", "add", "ORDERS", "orders.>", "--private"]);
+    let mut texts = Vec::new();
+    for subject in ["orders.eu.>", "orders.us.>", "orders.uk.>"] {
+        texts.push(ours.run(&["activation", "add", "ORDERS", subject, "--for", &importer]).stdout.trim().to_owned());
+    }
+    // Within a ledger, by command and by apply, which plans, saves the plan, and applies it; into a mirror as well.
+    ours.ok(&["account", "add", "BILLING"]);
+    ours.ok(&["user", "add", "BILLING/clerk", "--bearer"]);
+    let activation = theirs.place.file("eu.jwt", texts[0].as_bytes());
+    let (root, issuing) = theirs.place.passphrase_flags();
+    let manifest = |land: &str, activation: &str| {
+        format!(
+            "format = \"cim-keys/1\"\n[organization]\nname = \"Acme\"\n[nats.accounts.orders]\nname = \"ORDERS\"\n\
+             jetstream = {{}}\n[nats.accounts.orders.imports.{land}]\ntype = \"stream\"\nsubject = \"orders.{land}.>\"\n\
+             account = \"{exporter}\"\nactivation = \"{activation}\"\n"
+        )
+    };
+    let file = theirs.place.path("acme.toml");
+    fs::write(&file, manifest("us", &texts[1])).unwrap();
+    let (file, plan) = (file.to_str().unwrap(), theirs.place.path("day0.plan"));
+    let plan = plan.to_str().unwrap();
+    let mut run = |nats: &Nats, args: &[&str]| {
+        let run = nats.place.run(args);
+        assert_eq!(run.code, 0, "{args:?}: {run:?}");
+        said.push((args.join(" "), run));
+    };
+    run(&ours, &["nats", "import", "add", "BILLING", "orders.>", "--from", "ORDERS", &issuing]);
+    let add = ["nats", "import", "add", "ORDERS", "orders.eu.>", "--from", &exporter, "--activation", &activation];
+    run(&theirs, &[&add[..], &[&issuing]].concat());
+    run(&theirs, &["apply", file, "--save-plan", plan]);
+    run(&theirs, &["apply", plan, &root, &issuing]);
+    fs::write(file, manifest("uk", &texts[2])).unwrap();
+    run(&theirs, &["apply", file, "--dry-run"]);
+    run(&theirs, &["apply", file, &root, &issuing]);
+    run(&theirs, &["apply", file, &root, &issuing]);
+    run(&theirs, &["nats", "account", "edit", "ORDERS", "--conns", "7", &issuing]);
+    run(&ours, &["nats", "account", "edit", "BILLING", "--conns", "7", &issuing]);
+    for nats in [&ours, &theirs] {
+        for args in [&["event", "list"][..], &["event", "show", "1"], &["verify"], &["nats", "import", "list"]] {
+            run(nats, args);
+            run(nats, &[args, &["--output", "text"]].concat());
+        }
+        run(nats, &["nats", "account", "list"]);
+        run(nats, &["diff", "1"]);
+        let path = |name: &str| nats.place.path(name).to_str().unwrap().to_owned();
+        run(nats, &["export", "car", &path("archive.car")]);
+        run(nats, &["export", "events", "--out", &path("events.jsonl")]);
+    }
+
+    // Every token whose text is kept, and those that ended inside another.
+    for nats in [&ours, &theirs] {
+        let blocks = RestrictedBlocks::open(&nats.place.ledger().join("restricted.db")).unwrap();
+        let events = fs::read_to_string(nats.place.path("events.jsonl")).unwrap();
+        for (at, _) in events.match_indices("bafkrei") {
+            let block = blocks.get(&events[at..at + 59].parse().unwrap()).unwrap();
+            texts.extend(block.map(|block| String::from_utf8(block).unwrap()));
+        }
+    }
+    texts.sort_unstable();
+    texts.dedup();
+    let count = texts.len();
+    assert!(count > 15, "{count}");
+    let mut hays: Vec<(String, Vec<u8>)> = Vec::new();
+    for (args, run) in said {
+        hays.push((format!("standard output of {args}"), run.stdout.into_bytes()));
+        hays.push((format!("standard error of {args}"), run.stderr.into_bytes()));
+    }
+    for nats in [&ours, &theirs] {
+        for path in files(nats.place.dir.path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // The user's own files, a plan for review beside them, and the restricted blocks.
+            if !["acme.toml", "day0.plan", "eu.jwt"].contains(&name.as_str()) && !name.starts_with("restricted.db") {
+                hays.push((path.display().to_string(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    assert!(hays.iter().any(|(name, _)| name.ends_with("archive.car")), "{}", hays.len());
+    for text in &texts {
+        let signature = text.rsplit('.').next().unwrap().as_bytes();
+        for (name, hay) in &hays {
+            assert!(!finds(signature, hay), "{name} holds {text}");
         }
     }
 }

@@ -39,7 +39,11 @@ impl Base {
         if read.format != FORMAT {
             return Err(format!("it has the format {:?}, and this release reads {FORMAT:?}", read.format));
         }
-        Ok(Self { manifest: read.manifest, ids: read.ids })
+        let mut manifest = read.manifest;
+        // Blocks of before the first release held the texts of activations.
+        manifest.take_activations();
+        manifest.activations.clear();
+        Ok(Self { manifest, ids: read.ids })
     }
 
     /// Copies an entry into another manifest, because it is to be remembered there.

@@ -196,6 +196,11 @@ impl KeyAccess for StandIns {
         };
         PrivateKey::generate(KeyKind::Nkey(kind)).map_err(KeyAccessError::new)
     }
+
+    /// No account is signed, so none needs a text: a mirror has none, and plans all the same.
+    fn token_text(&mut self, _token: &Cid) -> Result<Option<String>, KeyAccessError> {
+        Ok(None)
+    }
 }
 
 /// What the acts of a plan lead to, decided one after the other. Keys of `[keys]` are made by the caller.
@@ -310,8 +315,8 @@ pub fn prepare_saved(store: &Store, saved: SavedPlan) -> Result<Prepared, ApplyE
     if actual != saved.ledger_id {
         return Err(ApplyError::OtherLedger { planned: saved.ledger_id, actual });
     }
-    let SavedPlan { manifest, name, options, plan, position, head, .. } = saved;
-    let prepared = prepare(store, Request { manifest, name, options })?;
+    let (plan, position, head) = (saved.plan.clone(), saved.position, saved.head.clone());
+    let prepared = prepare(store, saved.into_request())?;
     let head_now = prepared.head.map(|head| head.to_string()).unwrap_or_default();
     if prepared.position != position || head_now != head {
         return Err(ApplyError::Moved { planned: position, actual: prepared.position });

@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use cid::Cid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::events::{KeyAlgorithm, KeyPurpose, LocationKind, NkeyKind, PolicyFormat, RelationshipKind, Validity};
+use crate::ipld_support::parse_cid;
+use crate::nats::claims::ImportToken;
 use crate::text::{DnsName, Document, EmailAddress, InvalidText, Label, Name, Note, Permission};
 
 /// The name of an entry inside its file: 1 to 64 lower-case letters, digits and inner hyphens.
@@ -149,6 +152,28 @@ pub struct Manifest {
     /// `[nats]`.
     #[serde(default, skip_serializing_if = "is_no_nats")]
     pub nats: nats::Nats,
+    /// The texts of activations that imports name by their content identifiers: they go into restricted blocks, and are no
+    /// part of what is remembered.
+    #[serde(skip)]
+    pub activations: BTreeMap<Cid, String>,
+}
+
+impl Manifest {
+    /// Makes of the texts of activations their content identifiers, and keeps the texts aside.
+    pub(super) fn take_activations(&mut self) {
+        for import in self.nats.accounts.values_mut().flat_map(|account| account.imports.values_mut()) {
+            let text = import.activation.trim().to_owned();
+            if parse_cid(&text).is_ok() {
+                continue;
+            }
+            if let token @ ImportToken::Text(_) = ImportToken::from_text(text.clone())
+                && let Some(cid) = token.cid()
+            {
+                import.activation = cid.to_string();
+                self.activations.insert(cid, text);
+            }
+        }
+    }
 }
 
 fn is_no_nats(nats: &nats::Nats) -> bool {

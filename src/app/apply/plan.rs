@@ -156,6 +156,7 @@ pub(super) fn plan(
         conflicts: Vec::new(),
     };
     let mut next = manifest.clone();
+    next.activations.clear();
     planner.removals(manifest, &mut next)?;
     let mut known = Vec::new();
     for (kind, path) in paths(manifest) {

@@ -61,7 +61,10 @@ pub fn read(source: &str, files: &dyn Files) -> Result<Manifest, InvalidManifest
     }
     let problems = reader.into_problems();
     match manifest {
-        Some(manifest) if problems.is_empty() => Ok(manifest),
+        Some(mut manifest) if problems.is_empty() => {
+            manifest.take_activations();
+            Ok(manifest)
+        }
         _ => Err(InvalidManifest(problems)),
     }
 }
@@ -128,6 +131,7 @@ impl Build<'_> {
             relationships,
             keys,
             nats,
+            activations: BTreeMap::new(),
         })
     }
 

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::execute::Request;
 use super::manifest::Manifest;
 use super::plan::{Options, Plan};
 use crate::ids::LedgerId;
+use crate::ipld_support::cid_of_blob;
 use crate::text::Name;
 
 const FORMAT: &str = "cim-keys-plan/1";
@@ -31,6 +33,10 @@ pub struct SavedPlan {
     pub plan: Plan,
     /// What is to be so.
     pub manifest: Manifest,
+    /// The texts of activations that the manifest names by their content identifiers. They are no part of what is
+    /// recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub activations: Vec<String>,
 }
 
 /// A file that is no plan of this release.
@@ -50,7 +56,17 @@ impl SavedPlan {
         plan: Plan,
         manifest: Manifest,
     ) -> Self {
-        Self { format: FORMAT.to_owned(), ledger_id, position, head, name, options, plan, manifest }
+        let activations = manifest.activations.values().cloned().collect();
+        Self { format: FORMAT.to_owned(), ledger_id, position, head, name, options, plan, manifest, activations }
+    }
+
+    /// What is to be applied.
+    #[must_use]
+    pub fn into_request(self) -> Request {
+        let Self { mut manifest, name, options, activations, .. } = self;
+        manifest.activations.extend(activations.into_iter().map(|text| (cid_of_blob(text.as_bytes()), text)));
+        manifest.take_activations();
+        Request { manifest, name, options }
     }
 
     /// Whether a file is a saved plan rather than an apply file, judged by its beginning.

@@ -108,6 +108,7 @@ pub fn edit(
 /// Replaces an account's claims. Nothing happens where nothing changes.
 pub(crate) fn put(work: &mut Work<'_, '_>, facts: &AccountFacts, mut claims: Claims<Account>) -> Result<(), NatsError> {
     claims.nats.normalize();
+    work.take_activations(&mut claims.nats);
     if claims.nats != work.account_claims(facts)?.nats {
         work.issue_account(facts.account.account_id, claims);
     }

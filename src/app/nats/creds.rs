@@ -1,11 +1,12 @@
 //! What goes out: a user's credentials, and the texts of tokens.
 
+use cid::Cid;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::work::{KeyAccess, NatsError};
 use crate::ledger::{Facts, Refusal, TokenFacts, UserFacts, View};
 use crate::nats::creds::Creds;
-use crate::store::RestrictedBlocks;
+use crate::store::{RestrictedBlocks, RestrictedError};
 
 /// The text of a recorded token.
 ///
@@ -13,8 +14,15 @@ use crate::store::RestrictedBlocks;
 /// When there is none, or its text is not kept here.
 pub fn token(restricted: &RestrictedBlocks, what: &str, token: Option<&TokenFacts>) -> Result<String, NatsError> {
     let signed = token.and_then(|token| token.signed.as_ref()).ok_or_else(|| NatsError::NoToken(what.to_owned()))?;
-    let bytes = restricted.get(&signed.token)?.ok_or_else(|| NatsError::TokenNotHere(what.to_owned()))?;
-    String::from_utf8(bytes).map_err(|_| NatsError::TokenNotHere(what.to_owned()))
+    text(restricted, &signed.token)?.ok_or_else(|| NatsError::TokenNotHere(what.to_owned()))
+}
+
+/// The text of a token by the content identifier of the text; `None` where it is not kept here.
+///
+/// # Errors
+/// When the file of restricted blocks fails.
+pub fn text(restricted: &RestrictedBlocks, token: &Cid) -> Result<Option<String>, RestrictedError> {
+    Ok(restricted.get(token)?.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
 /// A user's credentials: its token, and its seed out of custody.

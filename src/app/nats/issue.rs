@@ -10,7 +10,9 @@ use crate::ids::{NatsAccountId, NatsUserId};
 use crate::ipld_support::cid_of_blob;
 use crate::ledger::{AccountFacts, Facts, Kind, NatsCommand, OperatorFacts, Refusal, TokenFacts, UserFacts};
 use crate::nats::check::{Finding, check_account, check_operator, check_signer, check_sources, check_user_of};
-use crate::nats::claims::{Account, Activation, Body, Claims, Operator, Registered, SigningKey, User, UserPermissions};
+use crate::nats::claims::{
+    Account, Activation, Body, Claims, Import, ImportToken, Operator, Registered, SigningKey, User, UserPermissions,
+};
 use crate::nats::jwt::{self, SignError};
 use crate::parallel::in_parts;
 use crate::text::{Document, Label, PublicKey};
@@ -76,6 +78,55 @@ impl Work<'_, '_> {
         Ok(found)
     }
 
+    /// Keeps the texts of activations, and leaves in the claims what is recorded of them. A text that is no activation stays
+    /// where it is: it is refused when the act ends.
+    pub(super) fn take_activations(&mut self, account: &mut Account) {
+        for import in &mut account.imports {
+            if let ImportToken::Text(text) = &import.token
+                && let record @ ImportToken::Reference(_) = import.token.to_record()
+                && let ImportToken::Reference(reference) = &record
+                && reference.claims.is_some()
+            {
+                if self.activations.insert(reference.cid, text.clone()).is_none() {
+                    self.change.tokens.push(text.clone());
+                }
+                import.token = record;
+            }
+        }
+    }
+
+    /// Puts the texts of activations back, for signing: those of this act, of the restricted blocks, or of the account's
+    /// token before.
+    fn complete(&mut self, facts: &AccountFacts, claims: &mut Claims<Account>) -> Result<(), NatsError> {
+        let mut before: Option<Vec<Import>> = None;
+        for import in &mut claims.nats.imports {
+            let ImportToken::Reference(reference) = &import.token else { continue };
+            let mut text = match self.activations.get(&reference.cid) {
+                Some(text) => Some(text.clone()),
+                None => self.keys.token_text(&reference.cid)?,
+            };
+            if text.is_none() {
+                if before.is_none() {
+                    let signed = facts.token.as_ref().and_then(|token| token.signed.as_ref());
+                    let token = signed.map(|signed| self.keys.token_text(&signed.token)).transpose()?.flatten();
+                    let claims = token.and_then(|token| jwt::decode::<Account>(&token).ok());
+                    before = Some(claims.map(|claims| claims.nats.imports).unwrap_or_default());
+                }
+                let same = |it: &Import| it.token.cid() == Some(reference.cid);
+                text = before.iter().flatten().find(|it| same(it)).and_then(|it| match &it.token {
+                    ImportToken::Text(text) => Some(text.clone()),
+                    _ => None,
+                });
+            }
+            let text = text.ok_or_else(|| NatsError::ActivationNotHere {
+                account: facts.account.name.to_string(),
+                import: import.subject.clone(),
+            })?;
+            import.token = ImportToken::Text(text);
+        }
+        Ok(())
+    }
+
     /// The operator gets a token when the act ends.
     pub(super) fn issue_operator(&mut self, claims: Claims<Operator>) {
         self.pending.operator = Some(claims);
@@ -84,6 +135,7 @@ impl Work<'_, '_> {
     /// An account gets a token when the act ends.
     pub(super) fn issue_account(&mut self, id: NatsAccountId, mut claims: Claims<Account>) {
         claims.nats.normalize();
+        self.take_activations(&mut claims.nats);
         self.known.get_mut().templates.clear();
         self.pending.accounts.insert(id, claims);
     }
@@ -112,7 +164,8 @@ impl Work<'_, '_> {
     pub fn finish(mut self) -> Result<Change, NatsError> {
         let Some(checked) = self.checked()? else { return Ok(self.change) };
         let Checked { operator, operator_claims, accounts, users } = checked;
-        for (facts, claims, signer) in accounts.into_values() {
+        for (facts, mut claims, signer) in accounts.into_values() {
+            self.complete(&facts, &mut claims)?;
             self.sign(NatsParty::Account(facts.account.account_id), JwtKind::Account, claims, &signer)?;
         }
         self.sign_users(&users)?;
@@ -312,7 +365,7 @@ impl Work<'_, '_> {
     /// The recorded claims of an account of this ledger, by its public key.
     fn recorded_account(&self, key: &str) -> Option<Claims<Account>> {
         match self.by_public_key(Kind::Account, key).ok().flatten()?.facts {
-            Facts::Account(AccountFacts { token: Some(token), .. }) => serde_json::from_str(token.claims.as_str()).ok(),
+            Facts::Account(AccountFacts { token: Some(token), .. }) => read_claims(key, &token).ok(),
             _ => None,
         }
     }
@@ -373,7 +426,9 @@ impl Work<'_, '_> {
         let about = NatsParty::Account(exporter.account.account_id);
         let (claims, signed, token) = self.signed(about, JwtKind::Activation, claims, signer)?;
         self.run(NatsCommand::HandOut { claims, signed })?;
-        self.change.tokens.push(token.clone());
+        if self.activations.insert(cid_of_blob(token.as_bytes()), token.clone()).is_none() {
+            self.change.tokens.push(token.clone());
+        }
         Ok(token)
     }
 
@@ -415,7 +470,7 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    /// Records a token that is signed already, and keeps its text.
+    /// Records a token that is signed already, and keeps its text and those inside it.
     pub(super) fn keep<B: Body>(
         &mut self,
         about: NatsParty,
@@ -424,8 +479,9 @@ impl Work<'_, '_> {
         signer: &Made,
         token: String,
     ) -> Result<(), NatsError> {
-        let (claims, signed) = described(about, kind, claims, signer, &token)?;
-        self.issue((claims, signed, token))
+        let (described, signed) = described(about, kind, claims, signer, &token)?;
+        self.change.tokens.extend(claims.clone().nats.take_texts());
+        self.issue((described, signed, token))
     }
 }
 
@@ -444,7 +500,7 @@ fn sign<B: Body>(
     Ok((claims, signed, token))
 }
 
-/// A token as events describe it: what it says, and who signed.
+/// A token as events describe it: what it says, and who signed. Texts of tokens inside it are no part of that.
 fn described<B: Body>(
     about: NatsParty,
     kind: JwtKind,
@@ -458,7 +514,9 @@ fn described<B: Body>(
     let (subject, issuer) = (PublicKey::new(&registered.sub)?, signer.public_key.clone());
     let issued_at = u64::try_from(registered.iat).unwrap_or_default();
     let expires_at = u64::try_from(registered.exp).ok().filter(|exp| *exp > 0);
-    let document = serde_json::to_string(claims).map_err(SignError::from)?;
+    let mut claims = claims.clone();
+    claims.nats.take_texts();
+    let document = serde_json::to_string(&claims).map_err(SignError::from)?;
     let created = JwtClaimsCreated {
         jti: jti.clone(),
         kind,

@@ -5,7 +5,9 @@ use super::lookup;
 use super::work::{NatsError, Work};
 use crate::events::NatsHolder;
 use crate::ledger::AccountFacts;
-use crate::nats::claims::{Activation, Claims, Export, ExportType, Generic, Import, Registered, WeightedMapping};
+use crate::nats::claims::{
+    Activation, Claims, Export, ExportType, Generic, Import, ImportToken, Registered, WeightedMapping,
+};
 use crate::nats::{jwt, subject};
 use crate::time::Timestamp;
 
@@ -103,12 +105,12 @@ pub fn delete_export(work: &mut Work<'_, '_>, account: &AccountFacts, which: &st
 pub fn add_import(work: &mut Work<'_, '_>, account: &AccountFacts, mut import: Import) -> Result<(), NatsError> {
     let mut claims = work.account_claims(account)?;
     taken(claims.nats.imports.iter().map(|it| it.name.as_str()), "import", &import.name)?;
-    if import.token.is_empty()
+    if import.token.is_none()
         && let Ok(exporter) = lookup::account(work.view(), &import.account)
         && asks_for_activation(work, &exporter, &import)?
     {
-        import.token =
-            activate(work, &exporter, account.account.public_key.as_str(), &import.subject, import.r#type, None)?;
+        let importer = account.account.public_key.as_str();
+        import.token = ImportToken::Text(activate(work, &exporter, importer, &import.subject, import.r#type, None)?);
     }
     claims.nats.imports.push(import);
     accounts::put(work, account, claims)

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
+use cid::Cid;
+
 use super::issue::Pending;
 use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::app::custody::{SealedError, record_kept};
@@ -20,13 +22,20 @@ use crate::nats::jwt::SignError;
 use crate::store::{AppendContext, AppendError, AppendedEvent, ReadError, RestrictedBlocks, RestrictedError, Store};
 use crate::text::{InvalidText, Label, Name, Note, PublicKey};
 
-/// Gives private keys out of custody: asks for passphrases, opens a compartment once.
+/// Gives what signing takes: private keys out of custody (asks for passphrases, opens a compartment once), and the texts of
+/// tokens that stand inside others.
 pub trait KeyAccess {
     /// The private key, checked to be the one that is recorded.
     ///
     /// # Errors
     /// Whatever was in the way: a wrong passphrase, a missing file.
     fn private_key(&mut self, key: &KeyFacts) -> Result<PrivateKey, KeyAccessError>;
+
+    /// The text of a token, out of the restricted blocks; `None` where it is not kept here.
+    ///
+    /// # Errors
+    /// Whatever was in the way.
+    fn token_text(&mut self, token: &Cid) -> Result<Option<String>, KeyAccessError>;
 }
 
 /// Why a private key was not given.
@@ -95,6 +104,18 @@ pub enum NatsError {
         "the token of {0} is not kept here: only the ledger's own machine has it; issue it again there, or bring restricted.db back from a backup"
     )]
     TokenNotHere(String),
+    /// The text of an activation is not here, and the importer's token can't be made without it.
+    #[error(
+        "the activation of import \"{}\" of account {} is not kept here; give it again with `cim-keys nats import edit … --activation FILE`, or bring restricted.db back from a backup",
+        crate::text::visible(import),
+        crate::text::visible(account)
+    )]
+    ActivationNotHere {
+        /// The importing account.
+        account: String,
+        /// The subject that it imports.
+        import: String,
+    },
     /// Servers are asked to delete only what the ledger has deleted.
     #[error("account {0} is not deleted in the ledger; delete it there first, with `cim-keys nats account delete`")]
     NotDeleted(String),
@@ -186,6 +207,8 @@ pub struct Work<'v, 'k> {
     pub(super) change: Change,
     pub(super) pending: Pending,
     pub(super) known: RefCell<Known>,
+    /// Activations that this act made or was given.
+    pub(super) activations: BTreeMap<Cid, String>,
 }
 
 /// What every user of a fleet asks for again: which key signs, and what it gives. Good until something else than a key or a
@@ -201,7 +224,8 @@ impl<'v, 'k> Work<'v, 'k> {
     pub fn new(view: &'v dyn View, keys: &'k mut dyn KeyAccess, now: u64, owner: Party) -> Self {
         let (opened, change, pending) = (BTreeMap::new(), Change::default(), Pending::default());
         let known = RefCell::default();
-        Self { rehearsal: Rehearsal::new(view), keys, now, owner, opened, change, pending, known }
+        let activations = BTreeMap::new();
+        Self { rehearsal: Rehearsal::new(view), keys, now, owner, opened, change, pending, known, activations }
     }
 
     /// What is recorded, and what this act has led to so far.
@@ -356,8 +380,11 @@ impl<'v, 'k> Work<'v, 'k> {
 
 /// The claims of a recorded token.
 pub(super) fn read_claims<B: Body>(what: &str, token: &TokenFacts) -> Result<Claims<B>, NatsError> {
-    serde_json::from_str(token.claims.as_str())
-        .map_err(|source| NatsError::Recorded { what: crate::text::visible(what).into_owned(), source })
+    let mut claims: Claims<B> = serde_json::from_str(token.claims.as_str())
+        .map_err(|source| NatsError::Recorded { what: crate::text::visible(what).into_owned(), source })?;
+    // Events of before the first release held the texts of activations.
+    claims.nats.take_texts();
+    Ok(claims)
 }
 
 /// Records what an act leads to. Its tokens are kept and its secrets sealed before that is committed, so that nothing is
@@ -382,4 +409,29 @@ pub fn record(
         SealedError::Record(error) => NatsError::Append(error),
         left @ SealedError::Left { .. } => NatsError::Left(Box::new(left)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::nats::claims::{Account, ImportToken};
+    use crate::text::Document;
+
+    #[test]
+    fn claims_that_hold_the_text_of_an_activation_are_read_as_its_reference() {
+        let imports = r#"[{"subject":"a","account":"A","token":"an.old.text","type":"stream"}]"#;
+        let token = TokenFacts {
+            jti: Label::new("J").unwrap(),
+            issued_at: 1,
+            expires_at: None,
+            issuer: PublicKey::new(&nkeys::KeyPair::new_operator().public_key()).unwrap(),
+            claims: Document::new(&format!(r#"{{"sub":"A","nats":{{"imports":{imports}}}}}"#)).unwrap(),
+            signed: None,
+        };
+        let claims: Claims<Account> = read_claims("A", &token).unwrap();
+        let ImportToken::Reference(reference) = &claims.nats.imports[0].token else { panic!("{claims:?}") };
+        assert_eq!(reference.cid, crate::ipld_support::cid_of_blob(b"an.old.text"));
+        assert!(!serde_json::to_string(&claims).unwrap().contains("an.old.text"));
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::claims::{
-    Account, AccountLimits, Activation, Claims, Export, ExportType, Import, JetStreamLimits, SigningKey,
+    Account, AccountLimits, Activation, Claims, Export, ExportType, Import, ImportToken, JetStreamLimits, SigningKey,
 };
 use super::super::{jwt, subject};
 use super::user::{check_authorization, check_scope};
@@ -186,29 +186,42 @@ fn check_import(import: &Import, importer: &str, found: &mut Findings<'_>) {
         }
         check_renaming(&import.subject, &import.local_subject, found);
     }
-    if import.token.is_empty() {
-        return;
-    }
-    match jwt::decode::<Activation>(&import.token) {
-        Err(problem) => found.add(format!("its activation does not hold: {problem}"), "ask the exporter for a new one"),
-        Ok(activation) => {
-            let registered = &activation.registered;
-            if registered.iss != import.account && activation.nats.issuer_account != import.account {
-                found.add("its activation comes from another account", "ask the exporter for one of its own");
-            }
-            if registered.sub != importer {
-                found.add("its activation is made out to another account", "ask the exporter for one for this account");
-            }
-            if activation.nats.kind != import.r#type {
-                found.add("its activation is for the other kind of export", "let the type be that of the export");
-            }
-            if !subject::covers(&activation.nats.subject, &import.subject) {
-                found.add(
-                    format!("its activation covers \"{}\"", activation.nats.subject),
-                    "import what it covers, or ask for a wider one",
-                );
-            }
+    check_activation(import, importer, found);
+}
+
+fn check_activation(import: &Import, importer: &str, found: &mut Findings<'_>) {
+    let activation = match &import.token {
+        ImportToken::None => return,
+        ImportToken::Url(_) => {
+            return found.add("its activation is a URL, and servers fetch none", "give the text of the activation");
         }
+        ImportToken::Text(text) => match jwt::decode::<Activation>(text) {
+            Ok(activation) => activation,
+            Err(problem) => {
+                let problem = format!("its activation does not hold: {problem}");
+                return found.add(problem, "ask the exporter for a new one");
+            }
+        },
+        ImportToken::Reference(reference) => match &reference.claims {
+            Some(activation) => activation.clone(),
+            None => return found.add("its activation does not hold", "ask the exporter for a new one"),
+        },
+    };
+    let registered = &activation.registered;
+    if registered.iss != import.account && activation.nats.issuer_account != import.account {
+        found.add("its activation comes from another account", "ask the exporter for one of its own");
+    }
+    if registered.sub != importer {
+        found.add("its activation is made out to another account", "ask the exporter for one for this account");
+    }
+    if activation.nats.kind != import.r#type {
+        found.add("its activation is for the other kind of export", "let the type be that of the export");
+    }
+    if !subject::covers(&activation.nats.subject, &import.subject) {
+        found.add(
+            format!("its activation covers \"{}\"", activation.nats.subject),
+            "import what it covers, or ask for a wider one",
+        );
     }
 }
 

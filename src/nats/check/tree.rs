@@ -149,7 +149,7 @@ fn check_source(import: &Import, source: &Claims<Account>, found: &mut Findings<
         found.add(format!("account {name} exports no such {kind}"), "add the export there, or leave the import out");
         return;
     };
-    if export.token_req && import.token.is_empty() {
+    if export.token_req && import.token.is_none() {
         found.add(
             format!("account {name} asks for an activation, and there is none"),
             "add one, signed by that account",

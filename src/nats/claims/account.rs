@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Extra, Generic, Info, NO_LIMIT, Permissions, UserPermissions, is_zero, null_is_default};
+use super::{Extra, Generic, ImportToken, Info, NO_LIMIT, Permissions, UserPermissions, is_zero, null_is_default};
 
 /// Public keys, or `*` for all, and the second up to which what was issued to them is revoked.
 pub type Revocations = BTreeMap<String, i64>;
@@ -240,8 +240,8 @@ pub struct Import {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub account: String,
     /// The activation, where one is needed.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub token: String,
+    #[serde(default, skip_serializing_if = "ImportToken::is_none")]
+    pub token: ImportToken,
     /// What `local_subject` replaced.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub to: String,

@@ -1,7 +1,7 @@
 //! Whether a user can publish or subscribe, and where what it publishes goes.
 
 use super::{Chain, Question, Steps};
-use crate::nats::claims::{ExportType, Import, Permission, ResponsePermission, UserPermissions};
+use crate::nats::claims::{Export, ExportType, Import, Permission, ResponsePermission, UserPermissions};
 use crate::nats::subject::{self, covers, overlaps};
 
 /// What counts: the user's own permissions, or the account's default ones where it has none at all.
@@ -70,7 +70,7 @@ pub(super) fn publish(
     }
     mapped(chain, to, steps);
     for import in imports(chain, ExportType::Service).filter(|import| covers(&local(import), to)) {
-        imported(chain, import, &format!("a request on {to} goes to"), steps);
+        imported(chain, import, &format!("a request on {to} goes to"), question, steps);
     }
 }
 
@@ -90,7 +90,13 @@ fn mapped(chain: Chain<'_>, to: &str, steps: &mut Steps) {
     }
 }
 
-pub(super) fn subscribe(chain: Chain<'_>, permissions: &UserPermissions, wanted: &str, steps: &mut Steps) {
+pub(super) fn subscribe(
+    chain: Chain<'_>,
+    permissions: &UserPermissions,
+    wanted: &str,
+    question: &Question,
+    steps: &mut Steps,
+) {
     let effective = effective(chain, permissions);
     let whose = effective.whose;
     let (to, queue) = wanted.split_once(' ').map_or((wanted, None), |(to, queue)| (to, Some(queue)));
@@ -116,7 +122,7 @@ pub(super) fn subscribe(chain: Chain<'_>, permissions: &UserPermissions, wanted:
         }
     }
     for import in imports(chain, ExportType::Stream).filter(|import| overlaps(&local(import), to)) {
-        imported(chain, import, &format!("messages on {} come from", local(import)), steps);
+        imported(chain, import, &format!("messages on {} come from", local(import)), question, steps);
     }
 }
 
@@ -163,7 +169,7 @@ fn local(import: &Import) -> String {
     text.split('.').map(|token| if is_reference(token) { "*" } else { token }).collect::<Vec<_>>().join(".")
 }
 
-fn imported(chain: Chain<'_>, import: &Import, what: &str, steps: &mut Steps) {
+fn imported(chain: Chain<'_>, import: &Import, what: &str, question: &Question, steps: &mut Steps) {
     let Some(source) = (chain.others)(&import.account) else {
         steps.note(
             "import",
@@ -181,12 +187,28 @@ fn imported(chain: Chain<'_>, import: &Import, what: &str, steps: &mut Steps) {
                 import.subject
             ),
         ),
-        Some(export) if export.token_req && import.token.is_empty() => {
+        Some(export) if export.token_req && import.token.is_none() => {
             steps.note(
                 "import",
                 format!("{what} account {name} as {}, which asks for an activation that is not there", import.subject),
             );
         }
-        Some(_) => steps.note("import", format!("{what} account {name} as {}", import.subject)),
+        Some(export) => {
+            let subject = &import.subject;
+            let activation = import.token.claims().filter(|_| export.token_req).map(|it| it.registered);
+            let now = question.at.unix_micros().div_euclid(1_000_000);
+            let ended = activation.and_then(|it| match revoked_until(export, &it.sub) {
+                _ if it.exp > 0 && it.exp <= now => Some("has expired"),
+                Some(until) if until >= it.iat => Some("is revoked"),
+                _ => None,
+            });
+            let ended = ended.map(|how| format!(", and its activation {how}: nothing comes of it")).unwrap_or_default();
+            steps.note("import", format!("{what} account {name} as {subject}{ended}"));
+        }
     }
+}
+
+/// Up to which second an exporter has revoked the activations of an importer.
+fn revoked_until(export: &Export, importer: &str) -> Option<i64> {
+    [importer, "*"].into_iter().filter_map(|key| export.revocations.get(key)).max().copied()
 }

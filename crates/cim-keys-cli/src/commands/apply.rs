@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use cid::Cid;
 use cim_keys::acts::keys::PrivateKey;
 use cim_keys::app::apply::{
     self, Action, Applied, ApplyError, Files, Manifest, Options, Plan, Prepared, Problem, Request, SavedPlan,
@@ -19,7 +20,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::init::{self, CustodyArgs};
-use super::nats::Keys;
+use super::nats::{Keys, Tokens};
 use super::recorded::subject_prefix;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
@@ -110,7 +111,7 @@ pub(crate) fn carry_out_reviewed(
 ) -> Result {
     let again = prepared.request().clone();
     let custody = if prepared.signs() { Some(session.custody()?) } else { None };
-    let mut keys = Signers { custody: custody.as_ref(), passphrases, open: None };
+    let mut keys = Signers { custody: custody.as_ref(), tokens: Tokens::of(&session), passphrases, open: None };
     let applied = match apply::execute(&session, prepared, true, &mut keys) {
         Err(ApplyError::Append(jump @ AppendError::TimeJump { .. })) => {
             ledger::confirm_clock(&mut session, ui, jump)?;
@@ -160,7 +161,8 @@ fn carry_out(
     }
     let request = prepared.request().clone();
     let custody = if prepared.signs() { Some(session.custody()?) } else { None };
-    let mut keys = Signers { custody: custody.as_ref(), passphrases: args.passphrases(), open: None };
+    let (tokens, passphrases) = (Tokens::of(&session), args.passphrases());
+    let mut keys = Signers { custody: custody.as_ref(), tokens, passphrases, open: None };
     let answer = match apply::execute(&session, prepared, saved.is_some(), &mut keys) {
         Err(ApplyError::Append(jump @ AppendError::TimeJump { .. })) => {
             ledger::confirm_clock(&mut session, ui, jump)?;
@@ -185,6 +187,7 @@ fn carry_out(
 /// Keys that sign tokens, out of custody when the first of them is needed.
 struct Signers<'c> {
     custody: Option<&'c Custody>,
+    tokens: Tokens,
     passphrases: &'c PassphraseArgs,
     open: Option<Keys<'c>>,
 }
@@ -202,12 +205,16 @@ impl KeyAccess for Signers<'_> {
             return Err(KeyAccessError::new("another plan came up that signs tokens; apply the file again"));
         };
         if self.open.is_none() {
-            self.open = Some(Keys::new(custody, self.passphrases).map_err(Keys::carried)?);
+            self.open = Some(Keys::new(custody, self.tokens.again(), self.passphrases).map_err(Keys::carried)?);
         }
         match &mut self.open {
             Some(keys) => keys.private_key(key),
             None => Err(KeyAccessError::new("custody is closed")),
         }
+    }
+
+    fn token_text(&mut self, token: &Cid) -> std::result::Result<Option<String>, KeyAccessError> {
+        self.tokens.text(token)
     }
 }
 
@@ -215,8 +222,9 @@ impl KeyAccess for Signers<'_> {
 fn plan_only(args: &ApplyArgs, prepared: &Prepared, exists: bool, ui: Ui) -> Result {
     let mut object = json!({ "position": prepared.position, "plan": prepared.plan });
     if let Some(path) = &args.save_plan {
-        let text = prepared.save().map(|saved| saved.to_text()).unwrap_or_default();
-        save_plan(path, &text)?;
+        let saved = prepared.save();
+        let private = saved.as_ref().is_some_and(|saved| !saved.activations.is_empty());
+        save_plan(path, &saved.map(|saved| saved.to_text()).unwrap_or_default(), private)?;
         object["saved"] = path.to_string_lossy().into();
     }
     ui.object(&object)?;
@@ -240,7 +248,8 @@ fn plan_only(args: &ApplyArgs, prepared: &Prepared, exists: bool, ui: Ui) -> Res
 }
 
 /// Writes a plan whole, or leaves what was there. Only a plan is replaced: the apply file itself is soon named by mistake.
-fn save_plan(path: &Path, text: &str) -> Result {
+/// One that holds texts of tokens is for its owner alone.
+fn save_plan(path: &Path, text: &str, private: bool) -> Result {
     let cannot = |error: std::io::Error| {
         CliError::failed(format!("cannot write the plan into {}", path.display()))
             .because(&error)
@@ -257,7 +266,7 @@ fn save_plan(path: &Path, text: &str) -> Result {
             .hint("name another file with --save-plan"));
         }
     }
-    write_durably(path, text.as_bytes(), false).map_err(cannot)
+    write_durably(path, text.as_bytes(), private).map_err(cannot)
 }
 
 /// A plan as people read it.

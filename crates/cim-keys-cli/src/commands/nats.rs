@@ -23,7 +23,9 @@ mod signing_key;
 mod user;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use cid::Cid;
 use cim_keys::acts::keys::PrivateKey;
 use cim_keys::app::nats::{self, KeyAccess, KeyAccessError, NatsError, Work};
 use cim_keys::app::session::Session;
@@ -143,16 +145,18 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
     }
 }
 
-/// Private keys out of custody: each compartment is opened once, when the first key in it is needed.
+/// Private keys out of custody: each compartment is opened once, when the first key in it is needed. The texts of tokens
+/// likewise.
 pub(super) struct Keys<'c> {
     custody: &'c Custody,
+    tokens: Tokens,
     passphrases: Passphrases,
     open: BTreeMap<Label, Unlocked<'c>>,
 }
 
 impl<'c> Keys<'c> {
-    pub(super) fn new(custody: &'c Custody, args: &PassphraseArgs) -> Result<Self> {
-        Ok(Self { custody, passphrases: Passphrases::new(args)?, open: BTreeMap::new() })
+    pub(super) fn new(custody: &'c Custody, tokens: Tokens, args: &PassphraseArgs) -> Result<Self> {
+        Ok(Self { custody, tokens, passphrases: Passphrases::new(args)?, open: BTreeMap::new() })
     }
 
     /// Signs the head of what is recorded, if the compartment of the ledger's key was opened.
@@ -192,6 +196,35 @@ impl KeyAccess for Keys<'_> {
             self.open.insert(compartment.clone(), unlocked);
         }
         PrivateKey::reveal(&self.open[compartment], key.key_id, &key.public_key).map_err(KeyAccessError::new)
+    }
+
+    fn token_text(&mut self, token: &Cid) -> std::result::Result<Option<String>, KeyAccessError> {
+        self.tokens.text(token)
+    }
+}
+
+/// The texts of a ledger's tokens: the file is opened when the first one is needed.
+pub(super) struct Tokens {
+    path: PathBuf,
+    open: Option<RestrictedBlocks>,
+}
+
+impl Tokens {
+    pub(super) fn of(session: &Session) -> Self {
+        Self { path: session.place().restricted(), open: None }
+    }
+
+    /// The same file, not opened yet.
+    pub(super) fn again(&self) -> Self {
+        Self { path: self.path.clone(), open: None }
+    }
+
+    pub(super) fn text(&mut self, token: &Cid) -> std::result::Result<Option<String>, KeyAccessError> {
+        let blocks = match self.open.take() {
+            Some(blocks) => blocks,
+            None => RestrictedBlocks::open(&self.path).map_err(KeyAccessError::new)?,
+        };
+        nats::creds::text(self.open.insert(blocks), token).map_err(KeyAccessError::new)
     }
 }
 
@@ -264,7 +297,7 @@ pub(super) fn act_in<T>(
     act: impl Fn(&mut Work<'_, '_>) -> std::result::Result<T, NatsError>,
 ) -> Result<(Session, Vec<AppendedEvent>, T)> {
     let custody = session.custody()?;
-    let mut keys = Keys::new(&custody, passphrases)?;
+    let mut keys = Keys::new(&custody, Tokens::of(&session), passphrases)?;
     let mut restricted = restricted(&session)?;
     let mut attempt = |session: &Session| -> std::result::Result<_, NatsError> {
         // What is decided here is only recorded on exactly what it was decided on.

@@ -367,7 +367,8 @@ pub struct Import {
     /// The subject on this side.
     #[serde(default, skip_serializing_if = "is_default")]
     pub local_subject: String,
-    /// The activation, where an account of elsewhere asks for one.
+    /// The activation, where an account of elsewhere asks for one: its text, which the normal form has as the content
+    /// identifier of the text.
     #[serde(default, skip_serializing_if = "is_default")]
     pub activation: String,
     /// Whether a service learns who asks.

@@ -18,8 +18,9 @@ use crate::app::nats::{NatsError, Work, lookup, sharing};
 use crate::custody::ISSUING;
 use crate::events::{NatsUserCreated, Party};
 use crate::ids::{KeyId, NatsAccountId, NatsOperatorId, NatsUserId};
+use crate::ipld_support::parse_cid;
 use crate::ledger::{AccountFacts, EntityRef, Facts, Kind, Refusal};
-use crate::nats::claims::{self, SigningKey, UserPermissions};
+use crate::nats::claims::{self, ImportToken, SigningKey, UserPermissions};
 use crate::nats::presets::Preset;
 use crate::text::{Label, Name, Note};
 use crate::time::Timestamp;
@@ -275,14 +276,14 @@ impl<'r> Runner<'r> {
                 name: name.clone(),
                 subject: it.subject.clone(),
                 account: self.account_key(work, &it.account)?,
-                token: it.activation.clone(),
+                token: self.given(&it.activation, name, &before)?,
                 to: String::new(),
                 local_subject: it.local_subject.clone(),
                 r#type: it.r#type,
                 share: it.share,
                 allow_trace: it.allow_trace,
             };
-            if import.token.is_empty() {
+            if import.token.is_none() {
                 import.token = self.activation(work, facts, &import, &before)?;
             }
             imports.push(import);
@@ -292,6 +293,20 @@ impl<'r> Runner<'r> {
         accounts::put(work, facts, claims)
     }
 
+    /// The activation that the file gives: by its text, or one of before by its content identifier.
+    fn given(&self, activation: &str, name: &str, before: &[claims::Import]) -> Result<ImportToken, NatsError> {
+        let Ok(cid) = parse_cid(activation) else { return Ok(ImportToken::from_text(activation.to_owned())) };
+        if let Some(text) = self.manifest.activations.get(&cid) {
+            return Ok(ImportToken::Text(text.clone()));
+        }
+        let known = before.iter().find(|it| it.token.cid() == Some(cid));
+        known.map(|it| it.token.clone()).ok_or_else(|| {
+            NatsError::Usage(format!(
+                "imports.{name}.activation: no activation {cid} of the account is known; write its text"
+            ))
+        })
+    }
+
     /// The activation of a private export of this ledger: that of before, or a new one.
     fn activation(
         &self,
@@ -299,19 +314,20 @@ impl<'r> Runner<'r> {
         importer: &AccountFacts,
         import: &claims::Import,
         before: &[claims::Import],
-    ) -> Result<String, NatsError> {
-        let Ok(exporter) = lookup::account(work.view(), &import.account) else { return Ok(String::new()) };
+    ) -> Result<ImportToken, NatsError> {
+        let Ok(exporter) = lookup::account(work.view(), &import.account) else { return Ok(ImportToken::None) };
         if !sharing::asks_for_activation(work, &exporter, import)? {
-            return Ok(String::new());
+            return Ok(ImportToken::None);
         }
         let same = |it: &&claims::Import| {
             it.subject == import.subject && it.account == import.account && it.r#type == import.r#type
         };
-        match before.iter().find(same).filter(|it| !it.token.is_empty()) {
+        match before.iter().find(same).filter(|it| !it.token.is_none()) {
             Some(it) => Ok(it.token.clone()),
             None => {
                 let importer = importer.account.public_key.as_str();
-                sharing::activate(work, &exporter, importer, &import.subject, import.r#type, None)
+                let text = sharing::activate(work, &exporter, importer, &import.subject, import.r#type, None)?;
+                Ok(ImportToken::Text(text))
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::app::apply::plan::PlanError;
 use crate::app::nats::{NatsError, accounts, auth_callout, operators, users};
 use crate::events::Party;
 use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, Index, Kind, NameKey, OperatorFacts, UserFacts, View};
-use crate::nats::claims::{self, SigningKey, UserPermissions};
+use crate::nats::claims::{self, ImportToken, SigningKey, UserPermissions};
 
 /// The attributes of an entity, as the entry that stands for it would give them; `entry` is what the file says, for what
 /// a file may leave open.
@@ -94,7 +94,7 @@ impl Read<'_> {
                 r#type: it.r#type,
                 local_subject: if it.local_subject.is_empty() { it.to.clone() } else { it.local_subject.clone() },
                 // What this ledger activates it activates by itself.
-                activation: if here.is_some() { String::new() } else { it.token.clone() },
+                activation: if here.is_some() { String::new() } else { activation(&it.token) },
                 share: it.share,
                 allow_trace: it.allow_trace,
             };
@@ -190,5 +190,13 @@ impl Read<'_> {
     fn entry_of(&self, id: Uuid) -> Option<String> {
         let path = self.paths.get(&id)?;
         Some(path.rsplit('.').next().unwrap_or(path).to_owned())
+    }
+}
+
+/// An activation in the normal form of a file.
+fn activation(token: &ImportToken) -> String {
+    match token {
+        ImportToken::Url(url) => url.clone(),
+        token => token.cid().map(|cid| cid.to_string()).unwrap_or_default(),
     }
 }

@@ -14,7 +14,7 @@ use cim_keys::text::{Note, Recipient, visible};
 use clap::Args;
 use secrecy::ExposeSecret as _;
 
-use super::Keys;
+use super::{Keys, Tokens};
 use crate::cli::Global;
 use crate::commands::out::{self, Out};
 use crate::error::{CliError, Result};
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
     }
     let session = ledger::write(global)?;
     let custody = session.custody()?;
-    let mut keys = Keys::new(&custody, &args.passphrases)?;
+    let mut keys = Keys::new(&custody, Tokens::of(&session), &args.passphrases)?;
     let made = make(&session, &args.which, args.to.as_ref(), &mut keys)?;
     // The files are made first: what can't be written is not recorded as handed out.
     let mut outs = files(args, &made)?;
@@ -118,7 +118,7 @@ fn record(session: &Session, made: &[Made], to: Option<&Recipient>) -> Result {
 /// Writes one user's credentials to a path, recorded: for commands that need them beside something else.
 pub(super) fn write_one(session: &Session, which: &str, path: &Path, passphrases: &PassphraseArgs) -> Result {
     let custody = session.custody()?;
-    let mut keys = Keys::new(&custody, passphrases)?;
+    let mut keys = Keys::new(&custody, Tokens::of(session), passphrases)?;
     let made = make(session, &[which.to_owned()], None, &mut keys)?;
     let mut out = Out::create(path)?;
     record(session, &made, None)?;

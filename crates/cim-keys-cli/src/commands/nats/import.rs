@@ -2,7 +2,7 @@
 
 use cim_keys::app::nats::{NatsError, accounts, lookup, sharing};
 use cim_keys::ledger::View;
-use cim_keys::nats::claims::{ExportType, Import};
+use cim_keys::nats::claims::{ExportType, Import, ImportToken};
 use cim_keys::text::visible;
 use clap::{Args, Subcommand};
 
@@ -91,7 +91,7 @@ impl Details {
             import.local_subject.clone_from(subject);
         }
         if let Some(token) = token {
-            import.token.clone_from(token);
+            import.token = ImportToken::from_text(token.clone());
         }
         import.share = self.share.unwrap_or(import.share);
         import.allow_trace = self.allow_trace.unwrap_or(import.allow_trace);
@@ -108,7 +108,7 @@ pub(crate) fn run(command: ImportCommand, global: &Global, ui: Ui) -> Result {
                     name: args.subject.clone(),
                     subject: args.subject.clone(),
                     account: public_key(work.view(), &args.src_account)?,
-                    token: String::new(),
+                    token: ImportToken::None,
                     to: String::new(),
                     local_subject: String::new(),
                     r#type: if args.service { ExportType::Service } else { ExportType::Stream },

@@ -9,7 +9,7 @@ use cim_keys::text::{Note, visible};
 use clap::Args;
 use serde_json::json;
 
-use super::Keys;
+use super::{Keys, Tokens};
 use crate::cli::Global;
 use crate::commands::init;
 use crate::error::{CliError, Result};
@@ -161,7 +161,7 @@ pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
     if args.with_seeds && !ui.confirm("Write every private key of these identities in plaintext?")? {
         return Err(CliError::refused("nothing was exported"));
     }
-    let mut keys = Keys::new(&custody, &args.passphrases)?;
+    let mut keys = Keys::new(&custody, Tokens::of(&session), &args.passphrases)?;
     let home =
         session.store().view(|view| nsc::export(view, &restricted, &mut keys, seeds).map_err(CliError::from))??;
     if !home.keys.is_empty() {
