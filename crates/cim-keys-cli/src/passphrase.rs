@@ -238,6 +238,11 @@ fn for_compartment(text: &str) -> (Option<Label>, &str) {
     }
 }
 
+/// Whether an environment variable holds a passphrase.
+pub(crate) fn is_variable(name: &std::ffi::OsStr) -> bool {
+    name.to_string_lossy().starts_with(VARIABLE)
+}
+
 fn variable(name: &str) -> Option<Zeroizing<String>> {
     std::env::var(name).ok().map(Zeroizing::new).filter(|text| !text.is_empty())
 }

@@ -226,6 +226,73 @@ fn an_agent_ends_as_it_is_told_and_leaves_no_socket() {
     world.issuer.run(&["verify"]).json();
 }
 
+/// Whether a process is there.
+fn lives(pid: &str) -> bool {
+    Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status().unwrap().success()
+}
+
+/// Waits until a process is gone. Nobody may be left to take its exit code: what is left then is no agent.
+fn gone(pid: &str) {
+    let until = Instant::now() + PATIENCE;
+    let zombie = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+    while lives(pid) && !zombie() {
+        assert!(Instant::now() < until, "process {pid} is still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_detached_agent_is_in_the_background_when_the_command_returns() {
+    let world = World::new();
+    let socket = world.issuer.path("run/it's.sock");
+    let start = |passphrase: &[&str]| {
+        let start = ["agent", "start", "--detach", "--output", "text", "--socket", socket.to_str().unwrap()];
+        let mut command = world.issuer.command(&[&start[..], passphrase].concat());
+        command.env("CIM_KEYS_PASSPHRASE_OTHER", "the passphrase of something else");
+        support::run(command, b"")
+    };
+    // What a shell makes of what is printed.
+    let started = start(&[&world.passphrase]);
+    assert_eq!(started.code, 0, "{started:?}");
+    let shell = format!("{}\necho \"$CIM_KEYS_AGENT\"", started.stdout);
+    let shell = Command::new("sh").args(["-c", &shell]).output().unwrap();
+    let said = String::from_utf8(shell.stdout).unwrap();
+    let (first, second) = said.trim().split_once('\n').unwrap();
+    let pid = first.strip_prefix("Agent pid ").unwrap().to_owned();
+    assert_eq!(second, socket.to_str().unwrap());
+    assert!(lives(&pid));
+    // No secret among its arguments.
+    let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(arguments.contains("agent\0start") && !arguments.contains(ISSUING), "{arguments}");
+    let ask = |args: &[&str]| {
+        let mut command = world.issuer.command(args);
+        command.env("CIM_KEYS_AGENT", &socket);
+        support::run(command, b"")
+    };
+    ask(&["nats", "creds", "--ttl", "15m", "--file", "one.creds"]).json();
+    assert_eq!(ask(&["agent", "status"]).json()[0]["pid"].to_string(), pid);
+    start(&[&world.passphrase]).fails(3, &["listens at", "already"]);
+    ask(&["agent", "stop"]).json();
+    gone(&pid);
+    assert!(!socket.exists());
+
+    // By its process id; as JSON.
+    let start_json = ["agent", "start", "--detach", "--socket", socket.to_str().unwrap(), &world.passphrase];
+    let started = world.issuer.run(&start_json).json().remove(0);
+    let pid = started["status"]["pid"].to_string();
+    assert_eq!(started["event"], "listening");
+    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+    gone(&pid);
+    assert!(!socket.exists());
+
+    // What goes wrong is said before the command returns.
+    let wrong = format!("--passphrase-file={}", world.issuer.file("wrong.pass", b"not the passphrase"));
+    let failed = start(&[&wrong]);
+    assert_ne!(failed.code, 0);
+    assert!(failed.stderr.contains("passphrase") && failed.stdout.is_empty(), "{failed:?}");
+    assert!(!socket.exists());
+}
+
 #[test]
 fn what_is_no_request_is_answered_and_harms_nobody() {
     let world = World::new();

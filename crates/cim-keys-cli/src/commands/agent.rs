@@ -1,6 +1,7 @@
 //! `agent`: an issuer that stays at hand for a while, and signs short-lived users for whoever asks on its socket.
 
 mod client;
+mod detach;
 mod serve;
 mod socket;
 
@@ -28,7 +29,7 @@ use socket::Claimed;
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentCommand {
     /// Open the compartment of an issuer's signing keys and serve `nats creds` from here, until the time is over or it is
-    /// stopped; it stays in the foreground
+    /// stopped; it stays in the foreground, unless --detach is given
     Start(StartArgs),
     /// Show what an agent serves, and for how long
     Status(SocketArgs),
@@ -55,6 +56,12 @@ pub(crate) struct StartArgs {
     /// The one compartment that is opened
     #[arg(long, value_name = "NAME", default_value = "issuing")]
     compartment: Label,
+    /// Go into the background when it can be asked, and print what a shell evaluates: eval "$(cim-keys agent start --detach)"
+    #[arg(long)]
+    detach: bool,
+    /// It is the one in the background
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    detached: bool,
     #[command(flatten)]
     socket: SocketArgs,
 }
@@ -72,14 +79,25 @@ fn start(args: &StartArgs, global: &Global, ui: Ui) -> Result {
         return Err(CliError::usage("--as opens a person's compartment, and an agent opens one alone")
             .hint("leave it out; --actor names who acts, unsigned"));
     }
+    if args.detached {
+        detach::leave_terminal();
+    }
     let mut session = ledger::write(global)?;
     if global.actor.as_ref().is_none_or(String::is_empty) {
         session.act_as(Actor::Service(Label::new("agent")?));
     }
     // What would be refused is refused before anybody is asked for a passphrase.
     agent::roles(&session, &args.compartment).map_err(issue_told)?;
-    let place = Claimed::at(&socket::path(&args.socket)?)?;
+    let socket = socket::path(&args.socket)?;
+    let place = Claimed::at(&socket)?;
     let custody = session.custody()?;
+    if args.detach {
+        let passphrase = Passphrases::new(&global.passphrases)?.existing(&args.compartment)?;
+        let folder = session.place().folder().to_owned();
+        // The one in the background claims the place for itself.
+        drop((session, place));
+        return detach::start(args, global, (&folder, &socket), passphrase, ui);
+    }
     let unlocked = Passphrases::new(&global.passphrases)?.unlock(&custody, &args.compartment)?;
     let lives = i64::try_from(args.ttl).ok().and_then(|secs| secs.checked_mul(1_000_000));
     let ends_at = lives.and_then(|micros| Timestamp::now().unix_micros().checked_add(micros));
@@ -88,7 +106,7 @@ fn start(args: &StartArgs, global: &Global, ui: Ui) -> Result {
         .ok_or_else(|| CliError::usage("an agent does not live beyond the year 9999").hint("give a shorter --ttl"))?;
     let mut agent = Agent::new(session, unlocked, args.max_ttl, ends_at).map_err(start_told)?;
 
-    let end = serve::serve(&mut agent, place, |agent, path| ready(agent, path, ui))?;
+    let end = serve::serve(&mut agent, place, |agent, path| ready(agent, path, args.detached, ui))?;
     let issued = agent.issued();
     ui.object(&json!({ "event": "stopped", "reason": end.word(), "issued": issued }))?;
     let why = match end {
@@ -100,10 +118,14 @@ fn start(args: &StartArgs, global: &Global, ui: Ui) -> Result {
 }
 
 /// Says where the agent is, for people and for whoever waits for it.
-fn ready(agent: &Agent<'_>, path: &Path, ui: Ui) -> Result {
+fn ready(agent: &Agent<'_>, path: &Path, detached: bool, ui: Ui) -> Result {
     let shown = visible(&path.to_string_lossy()).into_owned();
     let standing = agent.status().map_err(issue_told)?;
-    ui.object(&json!({ "event": "listening", "socket": shown, "status": standing }))?;
+    let listening = json!({ "event": "listening", "socket": shown, "status": standing });
+    if detached {
+        return detach::say_ready(&listening);
+    }
+    ui.object(&listening)?;
     let roles = standing.roles.iter().map(|role| visible(&role.role).into_owned()).collect::<Vec<_>>().join(", ");
     ui.line(format_args!("Issuing users of {roles} until {}, at {shown}.", agent.ends_at()))?;
     ui.line(format_args!("  export CIM_KEYS_AGENT={shown}"))?;
