@@ -1,5 +1,6 @@
 //! What speaks to the outside.
 
+mod denials;
 pub mod message;
 pub mod nats_client;
 pub mod nats_system;

@@ -14,13 +14,14 @@ mod replies;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_nats::{Client, Event, ServerError, StatusCode};
+use async_nats::{Client, StatusCode};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use replies::{AccountInfo, Answer, ServerId, Trusted, UpdateStatus, Varz};
 
+use super::denials::{self, Denial};
 use super::nats_client::ConnectError;
 use super::nats_client::connect::connect;
 use crate::config::NatsConfig;
@@ -59,11 +60,14 @@ pub enum SystemError {
         /// The subject.
         subject: String,
     },
-    /// Nobody answered what every server answers to users of its system account.
+    /// Servers say that nobody listens where each of them listens to users of its system account.
     #[error(
         "no server answers on $SYS.REQ.SERVER.PING: the credentials are of a user outside of the system account, or the \
          servers have none; take credentials of a user of the system account"
     )]
+    Outsider,
+    /// Nobody answered in time what every server answers to users of its system account.
+    #[error("no server answers on $SYS.REQ.SERVER.PING in time; see whether the servers are well, and try again")]
     NoAnswer,
     /// The connection went away in between.
     #[error("the connection to the servers was lost while asking on {subject}; try again")]
@@ -86,7 +90,7 @@ pub enum Form {
 pub struct SystemClient {
     client: Client,
     patience: Duration,
-    denied: watch::Receiver<BTreeSet<String>>,
+    denied: watch::Receiver<BTreeSet<Denial>>,
 }
 
 impl SystemClient {
@@ -97,9 +101,7 @@ impl SystemClient {
     pub async fn connect(config: &NatsConfig) -> Result<Self, SystemError> {
         let (tell, told) = mpsc::unbounded_channel();
         let client = connect(config, tell).await?;
-        let (deny, denied) = watch::channel(BTreeSet::new());
-        tokio::spawn(watch_denials(told, deny));
-        Ok(Self { client, patience: config.connection_timeout(), denied })
+        Ok(Self { client, patience: config.connection_timeout(), denied: denials::gather(told) })
     }
 
     /// The servers that answer, with what they trust. Waits for `expected` of them, or for as many as the first one knows
@@ -108,7 +110,8 @@ impl SystemClient {
     /// # Errors
     /// When nobody answers, or the user may not ask.
     pub async fn servers(&self, expected: Option<usize>) -> Result<Vec<Answer<Varz>>, SystemError> {
-        let pings = self.gather(PUBLISHES[0], &[], Wait::Known(1)).await?;
+        let pings = self.ask(PUBLISHES[0], &[], Wait::Known(1)).await?;
+        let pings = pings.ok_or(SystemError::Outsider)?;
         let known =
             pings.iter().filter_map(|bytes| PingReply::read(bytes)).map(|ping| ping.statsz.active_servers).max();
         let known = known.ok_or(SystemError::NoAnswer)?;
@@ -191,6 +194,11 @@ impl SystemClient {
 
     /// Publishes a request and gathers what is answered.
     async fn gather(&self, subject: &str, body: &[u8], wait: Wait) -> Result<Vec<Vec<u8>>, SystemError> {
+        Ok(self.ask(subject, body, wait).await?.unwrap_or_default())
+    }
+
+    /// The same; `None` where servers say that nobody listens.
+    async fn ask(&self, subject: &str, body: &[u8], wait: Wait) -> Result<Option<Vec<Vec<u8>>>, SystemError> {
         let lost = || SystemError::Lost { subject: visible(subject).into_owned() };
         let inbox = self.client.new_inbox();
         let mut replies = self.client.subscribe(inbox.clone()).await.map_err(|_| lost())?;
@@ -204,7 +212,7 @@ impl SystemClient {
             tokio::select! {
                 message = replies.next() => match message {
                     // Nobody listens to this: that is an answer too.
-                    Some(message) if message.status == Some(StatusCode::NO_RESPONDERS) => break,
+                    Some(message) if message.status == Some(StatusCode::NO_RESPONDERS) => return Ok(None),
                     Some(message) => gathered.push(message.payload.to_vec()),
                     None => return Err(lost()),
                 },
@@ -219,7 +227,7 @@ impl SystemClient {
                 Wait::AtMost(_) => until = deadline.min(Instant::now() + QUIET),
             }
         }
-        Ok(gathered)
+        Ok(Some(gathered))
     }
 }
 
@@ -232,39 +240,10 @@ pub enum Wait {
     AtMost(usize),
 }
 
-async fn watch_denials(mut told: mpsc::UnboundedReceiver<Event>, deny: watch::Sender<BTreeSet<String>>) {
-    while let Some(event) = told.recv().await {
-        let Event::ServerError(ServerError::Other(text)) = event else { continue };
-        if let Some(subject) = denied_subject(&text) {
-            deny.send_modify(|denied| {
-                denied.insert(subject);
-            });
-        }
-    }
-}
-
-/// `Permissions Violation for Publish to "…"`.
-fn denied_subject(text: &str) -> Option<String> {
-    let at = text.to_ascii_lowercase().find("permissions violation for publish")?;
-    text[at..].split('"').nth(1).map(str::to_owned)
-}
-
-async fn is_denied(denied: &mut watch::Receiver<BTreeSet<String>>, subject: &str) {
-    if denied.wait_for(|denied| denied.contains(subject)).await.is_err() {
+async fn is_denied(denied: &mut watch::Receiver<BTreeSet<Denial>>, subject: &str) {
+    let denial = Denial::Publish(subject.to_owned());
+    if denied.wait_for(|denied| denied.contains(&denial)).await.is_err() {
         // The connection is gone; whoever reads from it is told.
         std::future::pending::<()>().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::denied_subject;
-
-    #[test]
-    fn what_is_denied_is_read_from_the_servers_words() {
-        let said = "Permissions Violation for Publish to \"$SYS.REQ.CLAIMS.LIST\"";
-        assert_eq!(denied_subject(said).as_deref(), Some("$SYS.REQ.CLAIMS.LIST"));
-        assert_eq!(denied_subject("Permissions Violation for Subscription to \"a\""), None);
-        assert_eq!(denied_subject("Authorization Violation"), None);
     }
 }

@@ -16,6 +16,7 @@
 //!
 //! It may publish nothing else: a reader can't change what it reads.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::ErrorCode;
@@ -26,7 +27,9 @@ use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use async_nats::{Client, jetstream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::watch;
 
+use super::denials::{self, Denial};
 use super::message::StreamMessage;
 use super::nats_client::ConnectError;
 use super::nats_client::connect::{connect, pause};
@@ -54,6 +57,17 @@ pub enum StreamReadError {
     /// The stream is not there.
     #[error("there is no stream {0} on this server, or not in this account; name it with --stream or nats.stream_name")]
     NoStream(String),
+    /// The user may not read.
+    #[error(
+        "the user of the credentials may not {denied}, which reading the stream {stream} needs; docs/NATS_INTEGRATION.md lists \
+         what a reader may have to do"
+    )]
+    Denied {
+        /// The stream.
+        stream: String,
+        /// What: `publish to $JS.API.…`.
+        denied: String,
+    },
     /// The server did not answer, however often it was asked.
     #[error("the stream {stream} could not be read: {problem}; what was taken so far stays, try again")]
     Failed {
@@ -99,6 +113,7 @@ pub struct StreamReader {
     client: Client,
     config: NatsConfig,
     patience: Duration,
+    denied: watch::Receiver<BTreeSet<Denial>>,
 }
 
 impl StreamReader {
@@ -107,9 +122,10 @@ impl StreamReader {
     /// # Errors
     /// When no server answers, or it refuses the user.
     pub async fn connect(config: &NatsConfig) -> Result<Self, ConnectError> {
-        let (events, _) = tokio::sync::mpsc::unbounded_channel();
+        let (events, told) = tokio::sync::mpsc::unbounded_channel();
         let client = connect(config, events).await?;
-        Ok(Self { client, config: config.clone(), patience: config.connection_timeout() * 3 })
+        let (config, patience, denied) = (config.clone(), config.connection_timeout() * 3, denials::gather(told));
+        Ok(Self { client, config, patience, denied })
     }
 
     /// Goes on for so long without an answer before it gives up.
@@ -195,7 +211,11 @@ impl StreamReader {
     /// # Errors
     /// What is wrong with it, in words.
     pub async fn object(&self, bucket: &str, name: &str) -> Result<Vec<u8>, String> {
-        let told = |error: &dyn std::error::Error| visible(&error.to_string()).into_owned();
+        let of = format!("OBJ_{bucket}");
+        let told = |error: &dyn std::error::Error| match self.denial(&of) {
+            Some(denied) => format!("the user of the credentials may not {denied}"),
+            None => visible(&error.to_string()).into_owned(),
+        };
         let store = context(&self.client, &self.config).get_object_store(bucket).await;
         let store = store.map_err(|error| told(&error))?;
         let object = store.get(name).await.map_err(|error| told(&error))?;
@@ -235,7 +255,7 @@ impl StreamReader {
                 (since, attempts) = (Instant::now(), 0);
             }
             attempts += 1;
-            if since.elapsed() > self.patience {
+            if since.elapsed() > self.patience || matches!(error, StreamReadError::Denied { .. }) {
                 return Err(error);
             }
             tokio::time::sleep(pause(attempts, Duration::from_millis(100), Duration::from_secs(2))).await;
@@ -339,8 +359,20 @@ impl StreamReader {
     }
 
     pub(crate) fn failed_with(&self, problem: String) -> StreamReadError {
-        let problem = visible(&problem).into_owned();
-        StreamReadError::Failed { stream: self.config.stream_name.to_string(), problem }
+        let (stream, problem) = (self.config.stream_name.to_string(), visible(&problem).into_owned());
+        match self.denial(&stream) {
+            Some(denied) => StreamReadError::Denied { stream, denied },
+            None => StreamReadError::Failed { stream, problem },
+        }
+    }
+
+    /// What the user was told that it may not do and that reading a stream needs. A request that is denied is not answered.
+    fn denial(&self, stream: &str) -> Option<String> {
+        let needed = |denial: &Denial| match denial {
+            Denial::Publish(subject) => subject.split('.').any(|token| token == stream),
+            Denial::Subscribe(_) => true,
+        };
+        self.denied.borrow().iter().find(|denial| needed(denial)).map(ToString::to_string)
     }
 }
 

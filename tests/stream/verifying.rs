@@ -98,3 +98,40 @@ fn a_reader_needs_what_the_table_says_also_for_what_is_too_large_for_a_message()
     let replayed = Replica::new(&stream, place, &world.key()).unwrap().catch_up(None, &mut |_, _| {}).unwrap();
     assert_eq!(replayed.end, world.cids().len() as u64);
 }
+
+#[test]
+fn what_a_reader_may_not_do_is_named_and_not_called_missing() {
+    let denied = |user: &str, subject: &str| {
+        format!("{{ user: {user}, password: secret, permissions: {{ publish: {{ deny: [\"{subject}\"] }} }} }}")
+    };
+    let server = ServerOptions::default().conf(&format!(
+        "max_payload: 4096\nauthorization {{ users = [
+            {{ user: admin, password: admin }}
+            {}
+            {}
+            {} ] }}",
+        denied("blind", "$JS.API.STREAM.INFO.*"),
+        denied("short", "$JS.API.CONSUMER.CREATE.>"),
+        denied("light", "$JS.API.STREAM.INFO.OBJ_cim-keys-objects"),
+    ));
+    let Some(server) = server.start() else { return };
+    let world = World::on(server);
+    let user = |login: &str| config(&world.server.url().replace("nats://", &format!("nats://{login}@")));
+    world.ledger.grow(3);
+    world.ledger.grow_large();
+    cim_keys::app::log::sign_head(&world.ledger.store, &world.ledger.secret).unwrap();
+    world.publish_with(user("admin:admin"));
+    let verify = |login: &str| {
+        let reader = world.runtime.block_on(StreamReader::connect(&user(login))).unwrap();
+        let stream = LedgerStream::new(world.runtime.handle().clone(), reader, &world.key());
+        stream::verify(&stream, Vec::new(), &mut |_, _| {})
+    };
+    for (login, subject) in [("blind:secret", "$JS.API.STREAM.INFO."), ("short:secret", "$JS.API.CONSUMER.CREATE.")] {
+        let error = verify(login).err().unwrap().to_string();
+        assert!(error.contains(&format!("may not publish to {subject}")), "{login}: {error}");
+    }
+    let verified = verify("light:secret").unwrap();
+    assert!(!verified.report.ok());
+    let told = text(&verified);
+    assert!(told.contains("may not publish to $JS.API.STREAM.INFO.OBJ_") && !told.contains("is missing"), "{told}");
+}

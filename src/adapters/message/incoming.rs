@@ -117,7 +117,7 @@ pub enum MessageProblem {
     #[error("it is no head: {0}")]
     Head(#[from] HeadError),
     /// The object that it links to can't be had.
-    #[error("the object that it links to is missing: {0}")]
+    #[error("the object that it links to can't be had: {0}")]
     Object(String),
 }
 

@@ -354,6 +354,7 @@ fn read_told(error: &StreamReadError) -> CliError {
     match error {
         StreamReadError::Connect(error) => connect_told(error),
         StreamReadError::NoStream(_) => CliError::usage(error.to_string()),
+        StreamReadError::Denied { .. } => CliError::refused("cannot read the stream").because(error),
         StreamReadError::Failed { .. } => CliError::unreachable("cannot read the stream").because(error),
         _ => CliError::failed("cannot read the stream").because(error),
     }

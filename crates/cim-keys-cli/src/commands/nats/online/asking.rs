@@ -25,7 +25,9 @@ impl From<SystemError> for CliError {
             SystemError::Connect(ConnectError::Credentials { .. }) => Self::unreachable("cannot ask the servers")
                 .because(&error)
                 .hint("name credentials of a user of the system account with --creds"),
-            SystemError::Denied { .. } => Self::refused("cannot ask the servers").because(&error),
+            SystemError::Denied { .. } | SystemError::Outsider => {
+                Self::refused("cannot ask the servers").because(&error)
+            }
             _ => Self::unreachable("cannot ask the servers").because(&error),
         }
     }
