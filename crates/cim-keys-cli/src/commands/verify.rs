@@ -254,10 +254,16 @@ fn tell_unknown(report: &Report, ui: Ui) -> Result {
 fn tell_anchor(anchor: &Anchor, ui: Ui) -> Result {
     match anchor.signed {
         None => ui.line("The history is anchored to nothing: no head is signed (`cim-keys log checkpoint --sign`).")?,
-        Some(size) => ui.line(format_args!(
-            "The history is anchored to a head of {size} events, signed with the ledger's key; {} later events are not covered.",
-            anchor.unsigned
-        ))?,
+        Some(size) => {
+            let rest = match anchor.unsigned {
+                0 => "that is all of them".to_owned(),
+                1 => "1 later event is not covered".to_owned(),
+                more => format!("{more} later events are not covered"),
+            };
+            ui.line(format_args!(
+                "The history is anchored to a head of {size} events, signed with the ledger's key; {rest}."
+            ))?;
+        }
     }
     for (size, names) in &anchor.cosigned {
         ui.line(format_args!("Witnesses have cosigned the head of {size} events: {}.", names.join(", ")))?;
