@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -198,6 +199,7 @@ fn nothing_but_restricted_blocks_holds_the_text_of_a_token() {
     let add = ["nats", "import", "add", "ORDERS", "orders.eu.>", "--from", &exporter, "--activation", &activation];
     run(&theirs, &[&add[..], &[&issuing]].concat());
     run(&theirs, &["apply", file, "--save-plan", plan]);
+    assert_eq!(fs::metadata(plan).unwrap().permissions().mode() & 0o777, 0o600, "it holds the text of an activation");
     run(&theirs, &["apply", plan, &root, &issuing]);
     fs::write(file, manifest("uk", &texts[2])).unwrap();
     run(&theirs, &["apply", file, "--dry-run"]);

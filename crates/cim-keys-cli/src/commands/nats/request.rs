@@ -77,9 +77,12 @@ pub(crate) fn request(args: &RequestArgs, global: &Global, ui: Ui) -> Result {
         let by = (&own.store().identity().public_key, secret);
         requests::make(session.store(), &prepared, by, expires).map_err(|error| request_told(&error))
     })?;
-    write_durably(&args.out, text.as_bytes(), false)
+    // It holds the plan as it is saved: with the texts of activations.
+    let private = prepared.save().is_some_and(|saved| !saved.activations.is_empty());
+    write_durably(&args.out, text.as_bytes(), private)
         .map_err(|error| CliError::failed(format!("cannot write {}", args.out.display())).because(&error))?;
-    ui.object(&json!({ "id": id, "expires_at": expires.to_string(), "file": args.out.to_string_lossy(), "plan": prepared.plan }))?;
+    let file = args.out.to_string_lossy();
+    ui.object(&json!({ "id": id, "expires_at": expires.to_string(), "file": file, "plan": prepared.plan }))?;
     apply_command::show_plan(&prepared.plan, ui)?;
     ui.done(format_args!("The request is in {}; it can be carried out until {expires}.", args.out.display()))?;
     ui.line("Carry it to the authority: `cim-keys nats sign FILE` shows what it comes to there.")
