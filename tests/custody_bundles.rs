@@ -7,7 +7,6 @@ mod store_support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command as Process;
 
 use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::app::custody::{SealedError, announce, check, record_kept, record_sealed, remove_orphans};
@@ -430,12 +429,9 @@ fn nothing_is_recorded_when_tokens_are_not_kept() {
     assert!(check(&f.store, &f.custody).unwrap().is_clean());
 }
 
-/// Tells the child process of the test below where to work.
-const KILLED_IN: &str = "CIM_KEYS_TEST_KILLED_IN";
-
 #[test]
 fn a_process_killed_between_sealing_and_recording_leaves_orphans_and_nothing_worse() {
-    if let Some(dir) = std::env::var_os(KILLED_IN).map(PathBuf::from) {
+    if let Some(dir) = store_support::killed_in() {
         // The child: makes keys, and dies where it hurts most.
         let mut place = Place::new();
         place.dir = tempfile::TempDir::new_in(&dir).unwrap();
@@ -451,13 +447,10 @@ fn a_process_killed_between_sealing_and_recording_leaves_orphans_and_nothing_wor
         unreachable!();
     }
     let f = recorded();
-    let status = Process::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_killed_between_sealing_and_recording_leaves_orphans_and_nothing_worse"])
-        .env(KILLED_IN, f.place.dir.path())
-        .output()
-        .unwrap()
-        .status;
-    assert!(!status.success());
+    store_support::kill(
+        "a_process_killed_between_sealing_and_recording_leaves_orphans_and_nothing_worse",
+        f.place.dir.path(),
+    );
     let compared = check(&f.store, &f.custody).unwrap();
     assert_eq!((compared.files.orphans.len(), compared.files.missing.len()), (100, 0), "{compared:#?}");
     assert!(compared.files.damaged.is_empty() && compared.files.strays.is_empty(), "{compared:#?}");

@@ -4,9 +4,6 @@
 
 mod store_support;
 
-use std::path::PathBuf;
-use std::process::Command as Process;
-
 use cim_keys::acts::keys::{KeyKind, PrivateKey, verify};
 use cim_keys::app::custody::{SealedError, announce, check, record_sealed, remove_orphans};
 use cim_keys::app::keys::{self, Destination, ImportedKey, KeyError, Material, NewKey, Successor};
@@ -225,12 +222,9 @@ fn an_exchanged_or_unknown_compartment_is_reported() {
     assert_eq!(compared.files.strays, [dir.join("agents")]);
 }
 
-/// Tells the child process of the test below where to work.
-const KILLED_IN: &str = "CIM_KEYS_TEST_KILLED_IN";
-
 #[test]
 fn a_process_killed_between_sealing_and_recording_leaves_an_orphan_and_nothing_worse() {
-    if let Some(dir) = std::env::var_os(KILLED_IN).map(PathBuf::from) {
+    if let Some(dir) = store_support::killed_in() {
         // The child: makes a key, and dies where it hurts most.
         let mut place = Place::new();
         place.dir = tempfile::TempDir::new_in(&dir).unwrap();
@@ -249,13 +243,10 @@ fn a_process_killed_between_sealing_and_recording_leaves_an_orphan_and_nothing_w
     }
     let f = fixture();
     f.generate(new("one", KeyKind::Ed25519)).unwrap();
-    let status = Process::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_killed_between_sealing_and_recording_leaves_an_orphan_and_nothing_worse"])
-        .env(KILLED_IN, f.place.dir.path())
-        .output()
-        .unwrap()
-        .status;
-    assert!(!status.success());
+    store_support::kill(
+        "a_process_killed_between_sealing_and_recording_leaves_an_orphan_and_nothing_worse",
+        f.place.dir.path(),
+    );
     let compared = check(&f.store, &f.custody).unwrap();
     assert_eq!((compared.files.orphans.len(), compared.files.missing.len()), (1, 0), "{compared:#?}");
     let orphan = compared.files.orphans[0].1;

@@ -117,3 +117,18 @@ pub fn check(store: &Store) {
     assert!(report.ok(), "{report:#?}");
     assert_eq!(report.events, store.end().unwrap());
 }
+
+/// Tells a test that it runs again in a process of its own, and where.
+const KILLED_IN: &str = "CIM_KEYS_TEST_KILLED_IN";
+
+/// Where a test is to work that runs in a process of its own, which it ends as a kill does.
+pub fn killed_in() -> Option<PathBuf> {
+    std::env::var_os(KILLED_IN).map(PathBuf::from)
+}
+
+/// Runs a test of this program in a process of its own, which must not come to its end.
+pub fn kill(test: &str, folder: &Path) {
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let status = again.args(["--exact", test]).env(KILLED_IN, folder).output().unwrap().status;
+    assert!(!status.success());
+}

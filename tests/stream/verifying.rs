@@ -1,12 +1,11 @@
 //! `verify --from nats`: the whole history of a stream, and each thing that can be wrong with it.
 
-use cim_keys::adapters::stream_reader::StreamReader;
 use cim_keys::app::replay::Replica;
 use cim_keys::app::session::Place;
-use cim_keys::app::stream::{self, LedgerStream};
-use cim_keys::config::Payload;
+use cim_keys::app::stream;
+use cim_keys::config::{NatsConfig, Payload};
 
-use cim_keys_testkit::ServerOptions;
+use cim_keys_testkit::{NatsServer, ServerOptions};
 
 use crate::support::{World, config, text};
 
@@ -70,6 +69,20 @@ fn reading() -> (Vec<String>, Vec<String>) {
     (publish, subscribe)
 }
 
+fn as_user(world: &World, login: &str) -> NatsConfig {
+    config(&world.server.url().replace("nats://", &format!("nats://{login}@")))
+}
+
+/// A ledger with an event that is too large for a message, signed and published by the user `admin`.
+fn published_by_admin(server: NatsServer) -> World {
+    let world = World::on(server);
+    world.ledger.grow(20);
+    world.ledger.grow_large();
+    cim_keys::app::log::sign_head(&world.ledger.store, &world.ledger.secret).unwrap();
+    world.publish_with(as_user(&world, "admin:admin"));
+    world
+}
+
 #[test]
 fn a_reader_needs_what_the_table_says_also_for_what_is_too_large_for_a_message() {
     let (publish, subscribe) = reading();
@@ -80,16 +93,11 @@ fn a_reader_needs_what_the_table_says_also_for_what_is_too_large_for_a_message()
                 publish: {{ allow: {publish:?} }}, subscribe: {{ allow: {subscribe:?} }} }} }} ] }}"
     ));
     let Some(server) = server.start() else { return };
-    let world = World::on(server);
-    let user = |login: &str| config(&world.server.url().replace("nats://", &format!("nats://{login}@")));
-    world.ledger.grow(20);
-    world.ledger.grow_large();
-    cim_keys::app::log::sign_head(&world.ledger.store, &world.ledger.secret).unwrap();
-    world.publish_with(user("admin:admin"));
+    let world = published_by_admin(server);
+    let user = |login: &str| as_user(&world, login);
     let mut config = user("reader:secret");
     config.inbox_prefix = Some("_INBOX_reader".parse().unwrap());
-    let reader = world.runtime.block_on(StreamReader::connect(&config)).unwrap();
-    let stream = LedgerStream::new(world.runtime.handle().clone(), reader, &world.key());
+    let stream = world.stream_with(&config);
     let verified = stream::verify(&stream, Vec::new(), &mut |_, _| {}).unwrap();
     assert!(verified.report.ok(), "{}", text(&verified));
     assert_eq!(verified.signed, world.cids().len() as u64);
@@ -115,17 +123,9 @@ fn what_a_reader_may_not_do_is_named_and_not_called_missing() {
         denied("light", "$JS.API.STREAM.INFO.OBJ_cim-keys-objects"),
     ));
     let Some(server) = server.start() else { return };
-    let world = World::on(server);
-    let user = |login: &str| config(&world.server.url().replace("nats://", &format!("nats://{login}@")));
-    world.ledger.grow(3);
-    world.ledger.grow_large();
-    cim_keys::app::log::sign_head(&world.ledger.store, &world.ledger.secret).unwrap();
-    world.publish_with(user("admin:admin"));
-    let verify = |login: &str| {
-        let reader = world.runtime.block_on(StreamReader::connect(&user(login))).unwrap();
-        let stream = LedgerStream::new(world.runtime.handle().clone(), reader, &world.key());
-        stream::verify(&stream, Vec::new(), &mut |_, _| {})
-    };
+    let world = published_by_admin(server);
+    let user = |login: &str| as_user(&world, login);
+    let verify = |login: &str| stream::verify(&world.stream_with(&user(login)), Vec::new(), &mut |_, _| {});
     for (login, subject) in [("blind:secret", "$JS.API.STREAM.INFO."), ("short:secret", "$JS.API.CONSUMER.CREATE.")] {
         let error = verify(login).err().unwrap().to_string();
         assert!(error.contains(&format!("may not publish to {subject}")), "{login}: {error}");

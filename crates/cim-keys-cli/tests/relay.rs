@@ -234,15 +234,21 @@ fn exported(relay: &Relay, ledger: &str) -> Vec<Cid> {
     Relay::history(&relay.on(ledger, &["export", "events"]))
 }
 
-#[test]
-fn readers_of_the_stream_follow_to_the_new_key() {
-    let Some(relay) = Relay::new() else { return };
-    let old = relay.key("acme");
+/// A ledger with a backup that is older than what it published, a mirror `early` of the stream, and the ledger's key.
+fn followed() -> Option<(Relay, String)> {
+    let relay = Relay::new()?;
+    let key = relay.key("acme");
     relay.place.run(&["backup", &relay.at("vault")]).json();
     relay.add("Before");
     relay.sign();
     relay.sync_here();
-    relay.replay("early", &old).json();
+    relay.replay("early", &key).json();
+    Some((relay, key))
+}
+
+#[test]
+fn readers_of_the_stream_follow_to_the_new_key() {
+    let Some((relay, old)) = followed() else { return };
     let before = exported(&relay, "early");
     relay.begin_again(&["--from", "nats", "--url", &relay.server.url(), &relay.issuing]);
     let new = relay.key("again");
@@ -339,13 +345,7 @@ fn a_machine_whose_ledger_went_on_elsewhere_is_told_and_publishes_no_more() {
 #[test]
 fn a_running_follower_goes_on_to_the_new_key_as_it_is_announced() {
     use std::io::{BufRead as _, BufReader};
-    let Some(relay) = Relay::new() else { return };
-    let old = relay.key("acme");
-    relay.place.run(&["backup", &relay.at("vault")]).json();
-    relay.add("Before");
-    relay.sign();
-    relay.sync_here();
-    relay.replay("early", &old).json();
+    let Some((relay, _)) = followed() else { return };
 
     let url = relay.server.url();
     let mut command = relay.place.command(&["follow", "--ledger", &relay.at("early"), "--url", &url]);

@@ -6,7 +6,9 @@
 //! must hold at every moment, and [`World::settle`] ends all faults and looks at what must hold in the end. The model
 //! checker walks all of its states within small bounds, the simulator long random ways through it.
 
+mod checks;
 mod random;
+mod recovery;
 mod scenario;
 mod server;
 
@@ -16,8 +18,7 @@ use cid::Cid;
 use cid::multihash::Multihash;
 use cim_keys::delivery::outbox::Cursor;
 use cim_keys::delivery::{
-    Attempt, EventSeen, Head, HeadSeen, Input, Machine, Mode, Output, ParkedEvent, Plan, Rules, Stop, StreamSeen,
-    Successor, last_of_ours,
+    Attempt, EventSeen, Head, HeadSeen, Input, Machine, Mode, Output, ParkedEvent, Plan, Rules, StreamSeen,
 };
 
 pub use random::{Report, run_seed};
@@ -27,9 +28,6 @@ pub use server::{Answer, Message, Packet, Server};
 /// The sources under which the outboxes of a world publish: all under the first, until a ledger is recovered and goes on under
 /// a new key, which is the second.
 pub const SOURCES: [&str; 2] = ["source", "successor"];
-
-/// What the events of a recovered ledger differ in.
-const RECOVERED: u8 = 0xff;
 
 /// A content identifier that stands for the event at a position in one log; logs of another `fork` differ in it.
 ///
@@ -336,39 +334,6 @@ impl World {
         }
     }
 
-    /// Brings the ledger back as it was up to a position, and begins anew. What it had behind that is given up.
-    fn recover(&mut self, through: u64, remembers: bool) {
-        let old = &self.logs[0];
-        let mut events: Vec<Cid> = old.events.iter().copied().take(usize::try_from(through).unwrap_or(0)).collect();
-        // The announcement of the new key, which stands under it.
-        events.push(cid(through + 1, RECOVERED));
-        // Heads of the source before are none of its own.
-        let older = |cursor: &Cursor| Cursor { position: cursor.position.min(through), head_sequence: 0 };
-        let cursors = old.cursors.iter().filter(|_| remembers).map(|(stream, cursor)| (*stream, older(cursor)));
-        let log = Log {
-            source: 1,
-            through,
-            events,
-            fork: RECOVERED,
-            cursors: cursors.collect(),
-            parked: BTreeSet::new(),
-            retries: BTreeSet::new(),
-        };
-        let index = self.logs.len();
-        let new = Drainer::new(&self.scenario.rules, index, &log);
-        self.logs.push(log);
-        if self.scenario.old_stays {
-            self.server.shared = true;
-            self.drainers.push(new);
-        } else {
-            // A recovery takes longer than anything stays in the network.
-            self.network.clear();
-            for drainer in &mut self.drainers {
-                *drainer = Drainer { connection: drainer.connection + 1, ..new.clone() };
-            }
-        }
-    }
-
     fn tell(&mut self, log: usize, input: &Input) {
         for drainer in 0..self.drainers.len() {
             if self.drainers[drainer].log == log {
@@ -452,31 +417,6 @@ impl World {
             _ => return,
         };
         self.give(drainer, input);
-    }
-
-    /// How far the source before a log's own got, as its reader finds it.
-    fn base(&self, log: &Log) -> Option<u64> {
-        if log.source == 0 || self.mutant(Mutant::ForgetsEarlier) {
-            return Some(0);
-        }
-        if self.server.head(log.source, 0).is_some() {
-            return None;
-        }
-        let stored = self.server.events_after(0, 0).map(|(_, position, cid)| (position, cid));
-        if self.mutant(Mutant::TrustsEarlier) {
-            return Some(stored.map(|(position, _)| position).max().unwrap_or(0));
-        }
-        Some(last_of_ours(stored, log.through, |position| log.at(position)).unwrap_or(0))
-    }
-
-    /// Who took the place of a log's source, where the stream announces it.
-    fn successor(&self, log: &Log) -> Option<Successor> {
-        let announced =
-            self.logs.iter().filter(|other| log.source == 0 && other.source == 1).find_map(|other| {
-                self.server.events_after(1, 0).find(|(_, position, _)| *position == other.through + 1)
-            });
-        let source = || SOURCES[1].parse().expect("a token");
-        announced.map(|(sequence, ..)| Successor { source: source(), sequence })
     }
 
     fn give(&mut self, drainer: usize, input: Input) {
@@ -604,87 +544,6 @@ impl World {
             taken: 0,
             untied: self.mutant(Mutant::TiesNothing),
         }
-    }
-
-    /// Looks at what must hold at every moment: nothing twice, in order, heads that tell the truth, one log only.
-    ///
-    /// # Errors
-    /// With what does not hold.
-    pub fn check(&self) -> Result<(), String> {
-        self.server.check()?;
-        for source in [0, 1] {
-            let is_all = |log: &Log| {
-                let mut stored = self.server.ever().filter(|there| there.source == source);
-                stored.all(|there| log.source == source && log.at(there.position) == Some(there.cid))
-            };
-            if !self.logs.iter().any(is_all) {
-                return Err("the stream mixes two logs".into());
-            }
-        }
-        self.problem.map_or(Ok(()), |problem| Err(problem.to_owned()))
-    }
-
-    /// Ends all faults, lets everything run on, and looks at what must hold in the end: everything that was accepted is
-    /// in the stream, or parked with the head saying so; or the machine stopped for a reason that there was.
-    ///
-    /// # Errors
-    /// With what does not hold.
-    pub fn settle(&self) -> Result<Self, String> {
-        let mut world = self.clone();
-        world.budget = Budget::default();
-        world.server.refusing = None;
-        for step in 0..2_000 {
-            // What is left in the network arrives or is lost; both are looked at before, here it arrives.
-            let mut actions = world.progress();
-            actions.retain(|action| !matches!(action, Action::Drop { .. }));
-            if actions.is_empty() {
-                world.check_end()?;
-                return Ok(world);
-            }
-            // Each gets its turn: nobody is starved by another who tries again and again.
-            world.act(actions[step * 7 / 3 % actions.len()]);
-            world.check()?;
-        }
-        Err("it does not end".into())
-    }
-
-    /// Purged events can't be found again; nor can heads that stood alone, because all before them was parked.
-    fn may_be_unknowable(&self) -> bool {
-        let budget = &self.scenario.budget;
-        budget.purges > 0 || (budget.head_purges > 0 && !self.scenario.poison.is_empty())
-    }
-
-    fn check_end(&self) -> Result<(), String> {
-        let mut drained = false;
-        for drainer in &self.drainers {
-            let log = &self.logs[drainer.log];
-            match drainer.machine.stopped() {
-                None if drainer.machine.is_drained() => {
-                    drained = true;
-                    let head = self.server.head(log.source, 0).map(|(_, head)| head);
-                    for position in 1..=log.events.len() as u64 {
-                        let is_there = |cid| self.server.ever().any(|one| one.position == position && one.cid == cid);
-                        let there = log.at(position).is_some_and(is_there);
-                        let known_as_parked =
-                            head.is_none_or(|head| head.parked.iter().any(|listed| listed.position == position));
-                        if !there && (!log.parked.contains(&position) || !known_as_parked) {
-                            return Err(format!("position {position} is lost"));
-                        }
-                        if there && log.parked.contains(&position) && log.events.len() as u64 == drainer.machine.end() {
-                            return Err(format!("position {position} is parked and in the stream"));
-                        }
-                    }
-                }
-                None if drainer.machine.state() == "the stream is ahead of the log here" => {}
-                None => return Err(format!("it ends while {}", drainer.machine.state())),
-                Some(Stop::Fork { .. }) if self.scenario.forks_at.is_some() => {}
-                Some(Stop::Unknowable { .. }) if self.may_be_unknowable() => drained = true,
-                Some(Stop::Unverifiable { .. }) if self.scenario.logs.len() > 1 => {}
-                Some(Stop::Succeeded(_)) if self.successor(log).is_some() => {}
-                Some(stop) => return Err(format!("it stopped without a reason: {stop}")),
-            }
-        }
-        if drained || self.scenario.drainers.is_empty() { Ok(()) } else { Err("no drainer is left".into()) }
     }
 }
 
