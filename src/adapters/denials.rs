@@ -19,7 +19,7 @@ pub(super) enum Denial {
 
 impl Denial {
     /// Reads `Permissions Violation for Publish to "…"`, and the like for subscriptions.
-    fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         let at = |what: &str| lower.find(&format!("permissions violation for {what}"));
         let (at, denial): (_, fn(String) -> Self) = match (at("publish"), at("subscription")) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::{Client, Event, ServerError};
 use tokio::time::Instant;
 
+use super::super::super::denials::Denial;
 use super::super::connect::{connect, pause};
 use super::super::reads::is_under;
 use super::{Done, Driver};
@@ -86,35 +87,31 @@ impl Driver {
     /// The server said that something is not allowed, or not well.
     pub(super) async fn server_error(&mut self, text: &str) {
         tracing::warn!(error = text, "the server objects");
-        let subject = text.split('"').nth(1).unwrap_or_default();
-        let lower = text.to_lowercase();
-        let denied = if lower.contains("permissions violation for publish") {
-            if subject == self.inbox {
+        let denied = match Denial::read(text) {
+            Some(Denial::Publish(subject)) if subject == self.inbox => {
                 self.answered.notify_one();
                 return;
             }
-            if subject.ends_with(".STREAM.NAMES") {
-                // It only makes an explanation better.
-                return;
-            }
-            if is_under(subject, &self.config.head_subject) {
-                Denied::Head(subject.to_owned())
-            } else if is_under(subject, &self.config.subject_prefix) {
-                if !self.subjects.contains(subject) {
+            // It only makes an explanation better.
+            Some(Denial::Publish(subject)) if subject.ends_with(".STREAM.NAMES") => return,
+            Some(Denial::Publish(subject)) if is_under(&subject, &self.config.head_subject) => Denied::Head(subject),
+            Some(Denial::Publish(subject)) if is_under(&subject, &self.config.subject_prefix) => {
+                if !self.subjects.contains(&subject) {
                     // Said of a batch that is no longer under way.
                     return;
                 }
-                Denied::Event(subject.to_owned())
-            } else {
-                Denied::Other(format!("publish to {subject}"))
+                Denied::Event(subject)
             }
-        } else if lower.contains("permissions violation for subscription") {
-            let what = format!("subscribe to {subject}, where answers come (or set nats.inbox_prefix)");
-            self.unheard = Some(what.clone());
-            Denied::Other(what)
-        } else {
-            self.status.send_modify(|status| status.last_error = Some(text.to_owned()));
-            return;
+            Some(denial @ Denial::Publish(_)) => Denied::Other(denial.to_string()),
+            Some(denial @ Denial::Subscribe(_)) => {
+                let what = format!("{denial}, where answers come (or set nats.inbox_prefix)");
+                self.unheard = Some(what.clone());
+                Denied::Other(what)
+            }
+            None => {
+                self.status.send_modify(|status| status.last_error = Some(text.to_owned()));
+                return;
+            }
         };
         self.problem(text.to_owned(), false);
         self.give(Input::Denied(denied)).await;

@@ -81,7 +81,7 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, ui: Ui) -> Result {
     })
 }
 
-/// `NAME-AXXXXXXX.jwt`; older ones of the same account get their time of issue into the name.
+/// `NAME-A1B2C3D4.jwt`; older ones of the same account get their time of issue into the name.
 fn file_name(token: &PulledToken, index: usize) -> String {
     let name = crate::commands::nats::creds::file_name(&token.claims.registered.name);
     let key = &token.public_key[..8];
