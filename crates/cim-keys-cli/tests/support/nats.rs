@@ -81,7 +81,8 @@ pub async fn publishes(server: &NatsServer, creds: &str, subject: &str) -> Resul
         .await
         .map_err(|error| error.to_string())?;
     client.publish(subject.to_owned(), "x".into()).await.unwrap();
-    client.flush().await.unwrap();
+    let flushed = tokio::time::timeout(Duration::from_secs(5), client.flush()).await;
+    flushed.map_err(|_| "the connection did not stay for what was published".to_owned())?.unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_millis(400);
     while let Ok(Some(event)) = tokio::time::timeout_at(deadline, told.recv()).await {
         if event.to_lowercase().contains("violation") {
