@@ -3,7 +3,7 @@
 //! A reader trusts nobody: the block has to be the one that the content identifier names, in canonical form, and every
 //! header has to say what the block says.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use cid::Cid;
 use serde::Deserialize;
@@ -33,15 +33,40 @@ pub struct StreamMessage {
 }
 
 impl StreamMessage {
-    /// The value of a header, whose name is matched without regard to case.
+    /// The value of a header that a reader looks for, whose name is matched without regard to case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let exact = self.headers.get(name);
-        let other = || {
-            let found = self.headers.iter().find(|(key, _)| AsRef::<str>::as_ref(key).eq_ignore_ascii_case(name));
-            found.and_then(|(_, values)| values.first())
-        };
-        exact.or_else(other).map(|value| value.as_str())
+        Headers::of(self).get(name)
+    }
+}
+
+/// The headers that a reader looks for.
+const HEADERS: [&str; 8] =
+    ["ce-source", POSITION, "ce-id", "ce-datacontenttype", "ce-type", "ce-time", "ce-subject", RESTORED];
+
+/// Their values, found in one pass: a look-up each costs a hash of its name, and one of what is missing another pass.
+#[derive(Debug, Clone, Copy)]
+struct Headers<'a>([Option<&'a str>; HEADERS.len()]);
+
+impl<'a> Headers<'a> {
+    fn of(message: &'a StreamMessage) -> Self {
+        let mut found = [None; HEADERS.len()];
+        for (name, values) in message.headers.iter() {
+            let name: &str = name.as_ref();
+            let Some(index) = HEADERS.iter().position(|wanted| name.eq_ignore_ascii_case(wanted)) else { continue };
+            // One that is written exactly so counts before another.
+            if let Some(value) = found.get_mut(index)
+                && (value.is_none() || HEADERS[index] == name)
+            {
+                *value = values.first().map(HeaderValue::as_str);
+            }
+        }
+        Self(found)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let index = HEADERS.iter().position(|wanted| *wanted == name)?;
+        self.0[index]
     }
 }
 
@@ -160,14 +185,18 @@ impl MessageReader {
     /// When it claims to be of this source and does not hold.
     pub fn read(&self, message: &StreamMessage) -> Result<Incoming, BadMessage> {
         if message.subject == self.head_subject {
-            let restored = is_restored(message);
+            let restored = is_restored(&Headers::of(message));
             let head = Head::parse(&message.body, &self.source).map_err(|error| bad(message, None, error.into()))?;
             return Ok(Incoming::Head { head: Box::new(head), restored });
         }
-        let Some(place) = self.place(message)? else { return Ok(Incoming::Other) };
+        if !message.subject.starts_with(&self.events) {
+            return Ok(Incoming::Other);
+        }
+        let headers = Headers::of(message);
+        let Some(place) = self.place(message, &headers)? else { return Ok(Incoming::Other) };
         let fail = |problem| bad(message, Some(place), problem);
         let kind =
-            message.header("ce-datacontenttype").ok_or_else(|| fail(MessageProblem::Header("ce-datacontenttype")))?;
+            headers.get("ce-datacontenttype").ok_or_else(|| fail(MessageProblem::Header("ce-datacontenttype")))?;
         let block = match kind {
             "application/vnd.ipld.dag-cbor" => message.body.to_vec(),
             "application/json" => from_dag_json(&message.body).map_err(|error| fail(body(&error)))?,
@@ -183,7 +212,7 @@ impl MessageReader {
             },
             _ => return Err(fail(MessageProblem::Header("ce-datacontenttype"))),
         };
-        self.event(message, place, block).map(Incoming::Event)
+        self.event(message, &headers, place, block).map(Incoming::Event)
     }
 
     /// Goes on with the event of a link, once its object was fetched.
@@ -193,7 +222,7 @@ impl MessageReader {
     pub fn linked(&self, linked: LinkedEvent, object: Result<Vec<u8>, String>) -> Result<PublishedEvent, BadMessage> {
         let fail = |problem| bad(&linked.message, Some(linked.place), problem);
         let block = object.map_err(|text| fail(MessageProblem::Object(visible(&text).into_owned())))?;
-        self.event(&linked.message, linked.place, block)
+        self.event(&linked.message, &Headers::of(&linked.message), linked.place, block)
     }
 
     /// Where the headers say that an event of this source stands; nothing for what is none.
@@ -201,17 +230,20 @@ impl MessageReader {
     /// # Errors
     /// When it carries the source's name without a position or a content identifier.
     pub fn position(&self, message: &StreamMessage) -> Result<Option<(u64, Cid)>, BadMessage> {
-        Ok(self.place(message)?.map(|place| (place.position, place.cid)))
-    }
-
-    fn place(&self, message: &StreamMessage) -> Result<Option<Place>, BadMessage> {
-        if !message.subject.starts_with(&self.events) || message.header("ce-source") != Some(self.source.as_str()) {
+        if !message.subject.starts_with(&self.events) {
             return Ok(None);
         }
-        let position = message.header(POSITION).and_then(|text| text.parse().ok());
+        Ok(self.place(message, &Headers::of(message))?.map(|place| (place.position, place.cid)))
+    }
+
+    fn place(&self, message: &StreamMessage, headers: &Headers<'_>) -> Result<Option<Place>, BadMessage> {
+        if headers.get("ce-source") != Some(self.source.as_str()) {
+            return Ok(None);
+        }
+        let position = headers.get(POSITION).and_then(|text| text.parse().ok());
         let position = position.filter(|position| (1..1 << 53).contains(position));
         let position = position.ok_or_else(|| bad(message, None, MessageProblem::Header(POSITION)))?;
-        let cid = message.header("ce-id").and_then(|text| parse_cid(text).ok());
+        let cid = headers.get("ce-id").and_then(|text| parse_cid(text).ok());
         match cid {
             Some(cid) => Ok(Some(Place { position, cid })),
             None => {
@@ -222,19 +254,25 @@ impl MessageReader {
         }
     }
 
-    fn event(&self, message: &StreamMessage, place: Place, block: Vec<u8>) -> Result<PublishedEvent, BadMessage> {
+    fn event(
+        &self,
+        message: &StreamMessage,
+        headers: &Headers<'_>,
+        place: Place,
+        block: Vec<u8>,
+    ) -> Result<PublishedEvent, BadMessage> {
         let fail = |problem| bad(message, Some(place), problem);
         if !verify_block(&block, &place.cid) {
             return Err(fail(MessageProblem::Changed));
         }
         let envelope = Envelope::parse(&block).map_err(|error| fail(error.into()))?;
         for (name, value) in [("ce-type", envelope.event_type), ("ce-time", envelope.occurred_at)] {
-            let said = message.header(name).ok_or_else(|| fail(MessageProblem::Header(name)))?;
+            let said = headers.get(name).ok_or_else(|| fail(MessageProblem::Header(name)))?;
             if said != value && said != encoded(value) {
                 return Err(fail(MessageProblem::Disagrees(name)));
             }
         }
-        let aggregate = message.header("ce-subject").and_then(|text| text.parse::<SubjectPrefix>().ok());
+        let aggregate = headers.get("ce-subject").and_then(|text| text.parse::<SubjectPrefix>().ok());
         let aggregate = aggregate.ok_or_else(|| fail(MessageProblem::Header("ce-subject")))?;
         if events::subject(&self.prefix, aggregate.as_str(), envelope.event_type) != message.subject {
             return Err(fail(MessageProblem::Subject(visible(&message.subject).into_owned())));
@@ -248,14 +286,14 @@ impl MessageReader {
             position: place.position,
             cid: place.cid,
             aggregate,
-            restored: is_restored(message),
+            restored: is_restored(headers),
             block,
         })
     }
 }
 
-fn is_restored(message: &StreamMessage) -> bool {
-    message.header(RESTORED) == Some("true")
+fn is_restored(headers: &Headers<'_>) -> bool {
+    headers.get(RESTORED) == Some("true")
 }
 
 fn bad(message: &StreamMessage, place: Option<Place>, problem: MessageProblem) -> BadMessage {
