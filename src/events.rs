@@ -120,6 +120,13 @@ macro_rules! aggregates {
             pub const KNOWN: &'static [(Aggregate, &'static str, u32)] =
                 &[$($((Aggregate::$aggregate, stringify!($event), $schema),)+)+];
 
+            /// The aggregate of a type and schema; `None` for what this release does not know.
+            #[must_use]
+            pub fn aggregate_of(event_type: &str, schema: u32) -> Option<Aggregate> {
+                let mut known = Self::KNOWN.iter();
+                known.find(|(_, name, known)| *name == event_type && *known == schema).map(|(aggregate, ..)| *aggregate)
+            }
+
             /// The type: the variant's name.
             #[must_use]
             pub fn event_type(&self) -> &str {

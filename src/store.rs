@@ -3,6 +3,7 @@
 //! - An **append** is one transaction: blocks, log positions, tree hashes and entities. It takes its decision within that
 //!   transaction, on what is recorded at that moment, and returns after fsync. Appends that come from several threads at
 //!   once share a transaction, decided one after the other.
+//! - **A mirror** takes what was decided elsewhere: the log at once, the entities when they are looked at ([`Store::view`]).
 //! - **Readers**, in this process and in others, go on while one writes. A second writer waits, then gets a clear error.
 //! - **The right to write** is a token outside the folder: a copied folder reads, and writes only after it was handed over
 //!   ([`Store::hand_over`]).
@@ -13,6 +14,7 @@
 
 mod append;
 mod backup;
+mod behind;
 mod context;
 mod copy;
 mod epoch;
@@ -47,7 +49,7 @@ pub use epoch::{Attest, Restoration, Restored, Rotation, mark_restored};
 pub use error::{
     AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, NotTheWriter, OpenError, ReadError,
 };
-pub use follow::{Follower, MirrorError};
+pub use follow::{FollowedEvent, Follower, MirrorError};
 pub use mirror::Mirror;
 pub use outbox::LedgerOutbox;
 pub use prerequisite::{Fulfilment, Prerequisite};
@@ -56,12 +58,13 @@ pub use restricted::{RestrictedBlocks, RestrictedError};
 pub use verify::{Demands, Extent};
 
 use append::Writer;
+use behind::Aside;
 use gate::Gate;
 use group::Group;
 use mirror::is_mirror;
 use read::{Log, Reader};
 use schema::Access;
-use tables::{Cache, Tables};
+use tables::Tables;
 use token::Token;
 
 use crate::delivery::outbox::{Source, source_of};
@@ -122,6 +125,8 @@ pub struct Store {
     options: StoreOptions,
     identity: Identity,
     reader: Reader,
+    aside: Mutex<Aside>,
+    told: Box<behind::Told>,
     writing: Result<Writing, NotTheWriter>,
 }
 
@@ -215,7 +220,14 @@ impl Store {
         let writer = Writer::new(connection, options.path.clone(), Arc::clone(&options.clock));
         let writing = Writing { writer: Mutex::new(writer), group: Group::default(), token: Mutex::new(token) };
         let reader = Reader { connection: Mutex::new(reader), path: options.path.clone() };
-        let store = Self { options, identity, reader, writing: Ok(writing) };
+        let store = Self {
+            options,
+            identity,
+            reader,
+            aside: Mutex::default(),
+            told: Box::new(|_, _| {}),
+            writing: Ok(writing),
+        };
         store.touch_token()?;
         Ok(store)
     }
@@ -270,7 +282,7 @@ impl Store {
     fn for_reading(options: StoreOptions, connection: Connection, reason: NotTheWriter) -> Result<Self, OpenError> {
         let identity = identity(&connection, &options.path)?;
         let reader = Reader { connection: Mutex::new(connection), path: options.path.clone() };
-        Ok(Self { options, identity, reader, writing: Err(reason) })
+        Ok(Self { options, identity, reader, aside: Mutex::default(), told: Box::new(|_, _| {}), writing: Err(reason) })
     }
 
     fn right_to_write(
@@ -358,18 +370,6 @@ impl Store {
     pub fn record(&self, events: Vec<ReadyEvent>, blobs: Vec<Vec<u8>>) -> Result<Vec<AppendedEvent>, AppendError> {
         let writing = self.writing.as_ref().map_err(Clone::clone)?;
         writing.group.submit(&writing.writer, Box::new(move |session| session.record(events, &blobs)))
-    }
-
-    /// Looks entities up, all as of one moment.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, ReadError> {
-        self.reader.with(|log| {
-            let transaction = log.connection.unchecked_transaction();
-            let transaction = transaction.map_err(|error| DatabaseError::new("reading the ledger", log.path, error))?;
-            Ok(look(&Tables::cached(&transaction, &Cache::default())))
-        })
     }
 
     /// The last position; 0 in an empty log.
@@ -483,6 +483,8 @@ impl Store {
     /// # Errors
     /// When there is a file already, or the disk fails.
     pub fn copy_to(&self, destination: &Path) -> Result<(), CopyError> {
+        // A copy may lie where nothing can be written.
+        self.catch_up();
         self.reader.with(|log| copy::copy(log, destination))
     }
 

@@ -16,14 +16,13 @@ use super::log::{LogError, key_chain};
 use super::session::Place;
 use super::stream::{Flow, HeadSeen, LedgerStream, Step};
 use crate::adapters::stream_reader::StreamReadError;
-use crate::events::KeyEvent;
-use crate::ipld_support::{ContentAddressedEvent, DecodeError, Envelope};
+use crate::ipld_support::Envelope;
 use crate::log::{
     CheckpointError, Closed, History, HistoryError, KeyChain, PublishedEvent, PublishedHistory, SignedCheckpoint,
     StreamFault, StreamProblem, VerifierKey,
 };
 use crate::store::{
-    CheckpointStoreError, CreateError, Mirror, MirrorError, OpenError, ReadError, ReadyEvent, Store, Which,
+    CheckpointStoreError, CreateError, FollowedEvent, Mirror, MirrorError, OpenError, ReadError, Store, Which,
 };
 use spool::Spool;
 
@@ -115,16 +114,6 @@ pub enum ReplayError {
     /// What an interrupted run has left does not go on from the mirror.
     #[error(transparent)]
     Resumed(#[from] HistoryError),
-    /// An event is of a known type and does not read as one.
-    #[error("event {position} ({cid}) does not read: {source}")]
-    Event {
-        /// Its position.
-        position: u64,
-        /// Its content identifier.
-        cid: Box<Cid>,
-        /// What is wrong.
-        source: DecodeError,
-    },
     /// A file or folder of the mirror could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Io {
@@ -146,7 +135,6 @@ impl ReplayError {
                 | Self::Behind { .. }
                 | Self::Mirror(MirrorError::Fork { .. } | MirrorError::Gap { .. })
                 | Self::Keep(CheckpointStoreError::Disagrees { .. })
-                | Self::Event { .. }
         )
     }
 }
@@ -393,7 +381,7 @@ impl<'a> Replica<'a> {
 
 /// What the recording thread is told to do.
 enum Job {
-    Record(u64, Vec<ReadyEvent>),
+    Record(u64, Vec<FollowedEvent>),
     Keep(SignedCheckpoint),
 }
 
@@ -410,7 +398,6 @@ struct Taker<'s> {
 enum TakeError {
     Gone,
     Io(io::Error),
-    Event(ReplayError),
 }
 
 impl From<io::Error> for TakeError {
@@ -435,7 +422,6 @@ impl Taker<'_> {
         match self.record(signed) {
             Ok(()) => Ok(()),
             Err(TakeError::Io(source)) => Err(ReplayError::Io { path: self.path.clone(), source }),
-            Err(TakeError::Event(error)) => Err(error),
             // Its own error is told in place of this one.
             Err(TakeError::Gone) => {
                 Err(ReplayError::Io { path: self.path.clone(), source: io::ErrorKind::BrokenPipe.into() })
@@ -452,7 +438,8 @@ impl Taker<'_> {
             if batch.is_empty() {
                 first = event.position;
             }
-            batch.push(ready(event).map_err(TakeError::Event)?);
+            let PublishedEvent { cid, aggregate, block, .. } = event;
+            batch.push(FollowedEvent { cid, aggregate, block });
             if batch.len() == BATCH { send(Job::Record(first, std::mem::take(&mut batch))) } else { Ok(()) }
         })?;
         if !batch.is_empty() {
@@ -463,20 +450,13 @@ impl Taker<'_> {
     }
 }
 
-fn ready(event: PublishedEvent) -> Result<ReadyEvent, ReplayError> {
-    let PublishedEvent { position, cid, aggregate, block, .. } = event;
-    let decoded = ContentAddressedEvent::<KeyEvent>::decode(block);
-    let event = decoded.map_err(|source| ReplayError::Event { position, cid: Box::new(cid), source })?;
-    Ok(ReadyEvent { event, aggregate })
-}
-
 /// The thread that records: everything that waits, in one transaction.
 struct Recorder<'r> {
     replica: &'r Replica<'r>,
     mirror: Option<Mirror>,
     /// The position of the first of `events`.
     first: u64,
-    events: Vec<ReadyEvent>,
+    events: Vec<FollowedEvent>,
     checkpoints: Vec<SignedCheckpoint>,
     done: Recorded,
 }

@@ -129,7 +129,7 @@ impl Session {
         Ok(Self::from_store(place, store, actor))
     }
 
-    pub(super) const fn from_store(place: Place, store: Store, actor: Actor) -> Self {
+    pub(super) fn from_store(place: Place, store: Store, actor: Actor) -> Self {
         Self { place, store, actor, signer: None, correlation: None, allow_time_jump: false }
     }
 
@@ -143,6 +143,11 @@ impl Session {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// As [`Store::on_catch_up`].
+    pub fn on_catch_up(&mut self, tell: impl Fn(u64, u64) + Send + Sync + 'static) {
+        self.store.on_catch_up(tell);
     }
 
     /// Says who acts from here on, unsigned: the events only claim it.

@@ -1,5 +1,6 @@
 //! The log as a Merkle tree (RFC 6962, section 2.1): what a stranger checks.
 
+use crate::ipld_support::with_cid_bytes;
 use cid::Cid;
 use tlog_tiles::{EMPTY_HASH, Hash, check_record, check_tree, node_hash, record_hash, stored_hash_index};
 
@@ -47,7 +48,7 @@ pub enum ProofError {
 /// The hash of an event's leaf: its data are the 36 bytes of the content identifier.
 #[must_use]
 pub fn leaf_hash(cid: &Cid) -> NodeHash {
-    record_hash(&cid.to_bytes()).0
+    with_cid_bytes(cid, |bytes| record_hash(bytes).0)
 }
 
 /// Checks that the tree of this size and root has this leaf at this index (RFC 6962, section 2.1.1).

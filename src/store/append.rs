@@ -5,21 +5,24 @@ use std::sync::Arc;
 
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use uuid::Uuid;
 
+use super::behind::folded;
 use super::context::{ActSigner, AppendContext};
 use super::error::{AppendError, CheckpointStoreError, DatabaseError, ReadError};
+use super::follow::FollowedEvent;
 use super::gate::Gate;
 use super::read::{Listing, Log};
 use super::schema;
 use super::signing::{GroupError, Signing, put_note};
 use super::tables::{Cache, TableError, Tables};
 use super::tree::{read_edge, write_nodes};
-use crate::events::{EventData, KeyEvent, Link};
-use crate::ids::EventId;
-use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
+use crate::events::{Aggregate, EventData, KeyEvent, Link};
+use crate::ids::{EventId, InvalidId};
+use crate::ipld_support::{ContentAddressedEvent, Envelope, cid_of_blob, with_cid_bytes};
 use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide, demand_signatures};
 use crate::log::{Edge, NodeHash, leaf_hash};
-use crate::time::Timestamp;
+use crate::time::{InvalidTimestamp, Timestamp};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -68,6 +71,10 @@ impl ReadyEvent {
 struct Tip {
     time: Option<Timestamp>,
     edge: Edge,
+    /// The highest id: one above it is new without a look.
+    highest: Option<EventId>,
+    /// Up to where the tables of entities follow the log, where that is not its end.
+    folded: Option<u64>,
 }
 
 /// The one connection of this process that appends.
@@ -109,6 +116,16 @@ impl Writer {
 
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The last position.
+    pub(super) fn end(&self) -> Result<u64, AppendError> {
+        let position = "SELECT coalesce(max(position), 0) FROM log";
+        self.connection.query_row(position, [], |row| row.get(0)).map_err(|error| self.failed(error))
+    }
+
+    pub(super) fn failed(&self, error: rusqlite::Error) -> AppendError {
+        DatabaseError::new("recording", &self.path, error).into()
     }
 
     pub(super) fn into_connection(self) -> Connection {
@@ -205,7 +222,13 @@ fn read_tip(connection: &Connection) -> rusqlite::Result<Tip> {
         .query_row([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, i64>(1)?)))
         .optional()?;
     let Some((end, micros)) = last else { return Ok(Tip::default()) };
-    Ok(Tip { time: Timestamp::from_unix_micros(micros), edge: read_edge(connection, end)? })
+    let highest = connection.prepare_cached("SELECT max(event_id) FROM log")?.query_row([], |row| row.get(0))?;
+    Ok(Tip {
+        time: Timestamp::from_unix_micros(micros),
+        edge: read_edge(connection, end)?,
+        highest: Some(EventId::from_uuid(Uuid::from_bytes(highest))),
+        folded: folded(connection)?,
+    })
 }
 
 /// What a piece of work leaves in the transaction if it fails.
@@ -219,6 +242,16 @@ enum Trace {
     Savepoint,
     /// The transaction is its own, and goes with it.
     Ours,
+}
+
+/// What the log keeps of an event.
+struct Row<'a> {
+    cid: &'a Cid,
+    id: EventId,
+    occurred_at: Timestamp,
+    aggregate: &'a str,
+    event_type: &'a str,
+    block: &'a [u8],
 }
 
 /// One append, within a transaction.
@@ -241,6 +274,7 @@ impl Session<'_> {
         decide: impl FnOnce(&dyn View) -> Result<Vec<EventDraft>, Refusal>,
     ) -> Result<Vec<AppendedEvent>, AppendError> {
         self.expect(context.expected_position)?;
+        self.catch_up(u64::MAX)?;
         let drafts = decide(&self.tables())?;
         if context.prerequisite.is_some() {
             self.savepoint()?;
@@ -258,6 +292,7 @@ impl Session<'_> {
         commands: &[Command],
     ) -> Result<Vec<AppendedEvent>, AppendError> {
         self.expect(context.expected_position)?;
+        self.catch_up(u64::MAX)?;
         if commands.len() > 1 || context.prerequisite.is_some() {
             self.savepoint()?;
         }
@@ -312,9 +347,7 @@ impl Session<'_> {
             self.savepoint()?;
         }
         if appended.is_empty() {
-            for blob in &context.blobs {
-                self.write_blob(blob)?;
-            }
+            self.write_blobs(&context.blobs)?;
         }
         for event in made {
             let aggregate = event.event.aggregate().map_or("unknown", |aggregate| aggregate.as_str());
@@ -344,7 +377,7 @@ impl Session<'_> {
     }
 
     /// What follows may be refused after something was written.
-    fn savepoint(&mut self) -> Result<(), AppendError> {
+    pub(super) fn savepoint(&mut self) -> Result<(), AppendError> {
         if matches!(self.trace, Trace::None) {
             execute(self.connection, "SAVEPOINT one").map_err(|error| self.failed(error))?;
             self.trace = Trace::Savepoint;
@@ -365,52 +398,95 @@ impl Session<'_> {
         events: Vec<ReadyEvent>,
         blobs: &[Vec<u8>],
     ) -> Result<Vec<AppendedEvent>, AppendError> {
+        self.catch_up(u64::MAX)?;
         self.savepoint()?;
-        for blob in blobs {
-            self.write_blob(blob)?;
-        }
+        self.write_blobs(blobs)?;
         let mut appended = Vec::with_capacity(events.len());
         for ReadyEvent { event, aggregate } in events {
-            let id = event.event.id;
-            if let Some((position, there)) = self.by_id(id)? {
-                if there != event.cid {
-                    let (there, here) = (Box::new(there), Box::new(event.cid));
-                    return Err(AppendError::Conflict { id, position, there, here });
+            let KeyEvent { id, occurred_at, causes, .. } = &event.event;
+            let causes = causes.iter().map(|cause| *cause.cid());
+            match self.admit(*id, event.cid, *occurred_at, causes)? {
+                Some(position) => {
+                    appended.push(AppendedEvent { position, cid: event.cid, event: event.event, is_new: false });
                 }
-                appended.push(AppendedEvent { position, cid: there, event: event.event, is_new: false });
-                continue;
+                None => appended.push(self.write(event, aggregate.as_str())?),
             }
-            let occurred_at = event.event.occurred_at;
-            if let Some(last) = self.tip.time.filter(|&last| occurred_at < last) {
-                return Err(AppendError::OutOfOrder { id, occurred_at, last });
-            }
-            for cause in &event.event.causes {
-                if cause.cid().codec() == Link::DAG_CBOR && !self.is_recorded(cause.cid())? {
-                    return Err(AppendError::UnknownCause { id, cause: Box::new(*cause.cid()) });
-                }
-            }
-            appended.push(self.write(event, aggregate.as_str())?);
         }
         Ok(appended)
     }
 
-    /// Makes the tables of entities anew.
-    pub(super) fn rebuild(&mut self) -> Result<(), AppendError> {
-        self.savepoint()?;
-        let tables = self.tables();
-        self.cache.clear();
-        tables.clear().map_err(|error| self.failed(error))?;
-        let log = Log { connection: self.connection, path: self.path };
-        let mut next = 1;
-        loop {
-            let page = log.list(Listing::from(next, 512)).map_err(|error| self.unread(error))?;
-            let Some(last) = page.last() else { return Ok(()) };
-            next = last.position + 1;
-            for recorded in page {
-                let event = recorded.event().map_err(|error| self.unread(error))?;
-                tables.fold(&event, recorded.position, recorded.cid).map_err(|error| self.misapplied(error))?;
-            }
+    /// Writes an event as it is into the log, and nothing else. Says whether it may change what is known of the ledger
+    /// itself: one of a type that is not known here may change anything.
+    pub(super) fn write_followed(&mut self, event: &FollowedEvent) -> Result<bool, AppendError> {
+        let unreadable = |detail: String| AppendError::Encoding(format!("{}: {detail}", event.cid));
+        let envelope = Envelope::parse(&event.block).map_err(|error| unreadable(error.to_string()))?;
+        let id: EventId = envelope.id.parse().map_err(|error: InvalidId| unreadable(error.to_string()))?;
+        let at = envelope.occurred_at.parse();
+        let occurred_at = at.map_err(|error: InvalidTimestamp| unreadable(error.to_string()))?;
+        if self.admit(id, event.cid, occurred_at, envelope.causes.iter())?.is_some() {
+            return Ok(false);
         }
+        let row = Row {
+            cid: &event.cid,
+            id,
+            occurred_at,
+            aggregate: event.aggregate.as_str(),
+            event_type: envelope.event_type,
+            block: &event.block,
+        };
+        self.write_row(&row)?;
+        let aggregate = EventData::aggregate_of(envelope.event_type, envelope.schema);
+        Ok(aggregate.is_none_or(|aggregate| aggregate == Aggregate::Ledger))
+    }
+
+    /// Whether an event may come next as it is; the position, where it is there already.
+    fn admit(
+        &self,
+        id: EventId,
+        cid: Cid,
+        occurred_at: Timestamp,
+        mut causes: impl Iterator<Item = Cid>,
+    ) -> Result<Option<u64>, AppendError> {
+        if self.tip.highest >= Some(id)
+            && let Some((position, there)) = self.by_id(id)?
+        {
+            return match there == cid {
+                true => Ok(Some(position)),
+                false => Err(AppendError::Conflict { id, position, there: Box::new(there), here: Box::new(cid) }),
+            };
+        }
+        if let Some(last) = self.tip.time.filter(|&last| occurred_at < last) {
+            return Err(AppendError::OutOfOrder { id, occurred_at, last });
+        }
+        causes.try_for_each(|cause| match cause.codec() == Link::DAG_CBOR && !self.is_recorded(&cause)? {
+            true => Err(AppendError::UnknownCause { id, cause: Box::new(cause) }),
+            false => Ok(()),
+        })?;
+        Ok(None)
+    }
+
+    /// What the tables of entities follow, where that is not all of the log.
+    pub(super) const fn folded(&self) -> Option<u64> {
+        self.tip.folded
+    }
+
+    pub(super) const fn set_folded(&mut self, folded: Option<u64>) {
+        self.tip.folded = folded;
+    }
+
+    /// The last position.
+    pub(super) fn end(&self) -> u64 {
+        self.tip.edge.size()
+    }
+
+    /// Empties the tables of entities.
+    pub(super) fn forget_entities(&self) -> Result<(), AppendError> {
+        self.cache.clear();
+        self.tables().clear().map_err(|error| self.failed(error))
+    }
+
+    pub(super) const fn log(&self) -> Log<'_> {
+        Log { connection: self.connection, path: self.path }
     }
 
     /// Writes a value of the table `meta`.
@@ -422,18 +498,16 @@ impl Session<'_> {
     /// Removes a value of the table `meta`.
     pub(super) fn remove_meta(&mut self, key: &str) -> Result<(), AppendError> {
         self.savepoint()?;
-        let removed = self.connection.execute("DELETE FROM meta WHERE key = ?1", [key]);
-        removed.map(|_| ()).map_err(|error| self.failed(error))
+        schema::remove_meta(self.connection, key).map_err(|error| self.failed(error))
     }
 
     /// The last event's content identifier.
     pub(super) fn head(&self) -> Result<Option<Cid>, AppendError> {
-        let log = Log { connection: self.connection, path: self.path };
-        let last = log.list(Listing::newest(1)).map_err(|error| self.unread(error))?;
+        let last = self.log().list(Listing::newest(1)).map_err(|error| self.unread(error))?;
         Ok(last.first().map(|last| last.cid))
     }
 
-    fn tables(&self) -> Tables<'_> {
+    pub(super) fn tables(&self) -> Tables<'_> {
         Tables::cached(self.connection, self.cache)
     }
 
@@ -463,40 +537,52 @@ impl Session<'_> {
     }
 
     fn write(&mut self, event: ContentAddressedEvent<KeyEvent>, aggregate: &str) -> Result<AppendedEvent, AppendError> {
-        self.writes();
-        let position = self.tip.edge.size() + 1;
+        let row = Row {
+            cid: &event.cid,
+            id: event.event.id,
+            occurred_at: event.event.occurred_at,
+            aggregate,
+            event_type: event.event.event_type(),
+            block: event.block(),
+        };
+        let position = self.write_row(&row)?;
         let cid = event.cid;
-        self.write_row(position, &event, aggregate).map_err(|error| self.failed(error))?;
-        self.tip.time = Some(event.event.occurred_at);
         self.tables().fold(&event.event, position, cid).map_err(|error| self.misapplied(error))?;
         Ok(AppendedEvent { position, cid, event: event.event, is_new: true })
     }
 
-    fn write_row(
-        &mut self,
-        position: u64,
-        event: &ContentAddressedEvent<KeyEvent>,
-        aggregate: &str,
-    ) -> rusqlite::Result<()> {
-        let cid = event.cid.to_bytes();
-        self.connection
-            .prepare_cached(
-                "INSERT INTO log (position, cid, event_id, occurred_at, aggregate, type, block)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute((
-                position,
-                &cid,
-                event.event.id.as_uuid().as_bytes(),
-                event.event.occurred_at.unix_micros(),
-                aggregate,
-                event.event.event_type(),
-                event.block(),
-            ))?;
-        self.tip.edge.push_leaf(leaf_hash(&event.cid), |i, h| {
-            self.nodes.push((i, *h));
-            Ok(())
-        })
+    /// Writes the next row of the log, and its leaf of the tree.
+    fn write_row(&mut self, row: &Row<'_>) -> Result<u64, AppendError> {
+        self.writes();
+        let position = self.end() + 1;
+        let mut insert = |cid: &[u8]| -> rusqlite::Result<()> {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO log (position, cid, event_id, occurred_at, aggregate, type, block)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute((
+                    position,
+                    cid,
+                    row.id.as_uuid().as_bytes(),
+                    row.occurred_at.unix_micros(),
+                    row.aggregate,
+                    row.event_type,
+                    row.block,
+                ))?;
+            self.tip.edge.push_leaf(leaf_hash(row.cid), |i, h| {
+                self.nodes.push((i, *h));
+                Ok(())
+            })
+        };
+        with_cid_bytes(row.cid, &mut insert).map_err(|error| self.failed(error))?;
+        self.tip.time = Some(row.occurred_at);
+        self.tip.highest = self.tip.highest.max(Some(row.id));
+        Ok(position)
+    }
+
+    pub(super) fn write_blobs(&mut self, blobs: &[Vec<u8>]) -> Result<(), AppendError> {
+        blobs.iter().try_for_each(|blob| self.write_blob(blob))
     }
 
     fn write_blob(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
@@ -533,11 +619,11 @@ impl Session<'_> {
         read().map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: rusqlite::Error) -> AppendError {
+    pub(super) fn failed(&self, error: rusqlite::Error) -> AppendError {
         DatabaseError::new("recording", self.path, error).into()
     }
 
-    fn misapplied(&self, error: TableError) -> AppendError {
+    pub(super) fn misapplied(&self, error: TableError) -> AppendError {
         match error {
             TableError::Sqlite(error) => self.failed(error),
             TableError::View(error) => Refusal::from(error).into(),
@@ -545,7 +631,7 @@ impl Session<'_> {
         }
     }
 
-    fn unread(&self, error: ReadError) -> AppendError {
+    pub(super) fn unread(&self, error: ReadError) -> AppendError {
         match error {
             ReadError::Database(error) => error.into(),
             error => self.damaged(error.to_string()),

@@ -106,7 +106,7 @@ impl Store {
     /// When the ledger can't be read.
     pub fn rotations(&self) -> Result<Vec<Rotation>, ReadError> {
         let ledger = self.identity.ledger_id.into();
-        let entity = self.view(|view| view.get(ledger))?;
+        let entity = self.view_as_it_is(|view| view.get(ledger))?;
         let damaged = |detail: String| ReadError::Damaged { position: 0, detail };
         let mut next = entity.map_err(|error| damaged(error.to_string()))?.map(|entity| entity.last);
         let mut found = Vec::new();

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cid::Cid;
 
-use super::append::{AppendedEvent, ReadyEvent, Session, Writer};
+use super::append::{ReadyEvent, Session, Writer};
 use super::error::{AppendError, DatabaseError, OpenError, ReadError};
 use super::schema::{self, Access};
 use super::{Store, StoreOptions, Which};
 use crate::log::SignedCheckpoint;
+use crate::text::SubjectPrefix;
 
 /// Why a copy did not take what it was given. It is then as it was.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,23 @@ pub enum MirrorError {
     Open(#[from] OpenError),
 }
 
+/// An event as its ledger recorded it, with nothing of it decoded: what it is about is for those who look at it to say.
+#[derive(Debug, Clone)]
+pub struct FollowedEvent {
+    /// Its content identifier, which whoever brings it has held against the block.
+    pub cid: Cid,
+    /// The aggregate in its subject.
+    pub aggregate: SubjectPrefix,
+    /// Its canonical bytes.
+    pub block: Vec<u8>,
+}
+
+impl From<ReadyEvent> for FollowedEvent {
+    fn from(ready: ReadyEvent) -> Self {
+        Self { cid: ready.event.cid, aggregate: ready.aggregate, block: ready.event.into_block() }
+    }
+}
+
 /// A copy that takes what its ledger recorded: a mirror, or a ledger that was restored.
 pub struct Follower {
     store: Store,
@@ -73,27 +91,27 @@ impl Follower {
     ///
     /// # Errors
     /// When another event stands at one of the positions, when some are missing in between, or when the disk fails.
-    pub fn record(&self, first: u64, events: Vec<ReadyEvent>, blobs: Vec<Vec<u8>>) -> Result<u64, MirrorError> {
+    pub fn record(&self, first: u64, events: Vec<FollowedEvent>, blobs: Vec<Vec<u8>>) -> Result<u64, MirrorError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let end = self.store.end()?;
         if first > end + 1 {
             return Err(MirrorError::Gap { needed: end + 1, first });
         }
         let mut new = Vec::new();
-        for (position, ready) in (first..).zip(events) {
+        for (position, event) in (first..).zip(events) {
             if position > end {
-                new.push(ready);
+                new.push(event);
                 continue;
             }
             let there = self.store.event(&Which::Position(position))?.cid;
-            if there != ready.event.cid {
-                return Err(MirrorError::Fork { position, there: Box::new(there), here: Box::new(ready.event.cid) });
+            if there != event.cid {
+                return Err(MirrorError::Fork { position, there: Box::new(there), here: Box::new(event.cid) });
             }
         }
         let count = new.len() as u64;
-        let work = move |session: &mut Session<'_>| -> Result<Vec<AppendedEvent>, AppendError> {
+        let work = move |session: &mut Session<'_>| {
             session.expect(Some(end))?;
-            session.record(new, &blobs)
+            session.record_ahead(&new, &blobs).map(|()| Vec::new())
         };
         for answer in writer.run(vec![Box::new(work)]) {
             answer?;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::append::{ReadyEvent, Writer};
+use super::append::Writer;
 use super::error::{AppendError, CreateError, DatabaseError, OpenError};
-use super::follow::{Follower, MirrorError};
+use super::follow::{FollowedEvent, Follower, MirrorError};
 use super::schema::{self, Access};
 use super::{Store, StoreOptions, close, damaged, remove_database};
-use crate::events::EventData;
+use crate::events::{EventData, KeyEvent};
 use crate::files::{folder_of, sync_folder};
+use crate::ipld_support::decode_block;
 use crate::log::{SignedCheckpoint, VerifierKey};
 
 /// The entry of the table `meta` that makes a ledger's file a mirror: the key that it is pinned to.
@@ -31,12 +32,14 @@ impl Mirror {
     ///
     /// # Errors
     /// When there is a file already, when the event is not a ledger's first, or when the disk fails.
-    pub fn create(options: StoreOptions, first: ReadyEvent, key: &VerifierKey) -> Result<Self, CreateError> {
+    pub fn create(options: StoreOptions, first: FollowedEvent, key: &VerifierKey) -> Result<Self, CreateError> {
         schema::check_sqlite()?;
         if options.path.exists() {
             return Err(CreateError::Exists(options.path));
         }
-        let EventData::LedgerCreated(created) = first.event.event.data.clone() else {
+        let event: KeyEvent =
+            decode_block(&first.block).map_err(|error| AppendError::Encoding(format!("the first event: {error}")))?;
+        let EventData::LedgerCreated(created) = event.data else {
             return Err(AppendError::Encoding("the first event is no LedgerCreated".into()).into());
         };
         let io = |action, path: PathBuf| move |source| CreateError::Io { action, path, source };
@@ -53,7 +56,9 @@ impl Mirror {
             schema::set_meta(&connection, name, &value).map_err(failed)?;
         }
         let mut writer = Writer::new(connection, aside.clone(), Arc::clone(&options.clock));
-        for answer in writer.run(vec![Box::new(move |session| session.record(vec![first], &[]))]) {
+        for answer in
+            writer.run(vec![Box::new(move |session| session.record_ahead(&[first], &[]).map(|()| Vec::new()))])
+        {
             answer?;
         }
         close(writer.into_connection()).map_err(failed)?;
@@ -88,7 +93,7 @@ impl Mirror {
     ///
     /// # Errors
     /// As [`Follower::record`].
-    pub fn record(&self, first: u64, events: Vec<ReadyEvent>, blobs: Vec<Vec<u8>>) -> Result<u64, MirrorError> {
+    pub fn record(&self, first: u64, events: Vec<FollowedEvent>, blobs: Vec<Vec<u8>>) -> Result<u64, MirrorError> {
         self.follower.record(first, events, blobs)
     }
 

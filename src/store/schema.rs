@@ -206,3 +206,9 @@ pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> rusql
     connection.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?.execute([key, value])?;
     Ok(())
 }
+
+/// Removes a value of the table `meta`.
+pub(super) fn remove_meta(connection: &Connection, key: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([key])?;
+    Ok(())
+}

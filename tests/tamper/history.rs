@@ -10,7 +10,7 @@ use cim_keys::ids::{CorrelationId, EventId};
 use cim_keys::ipld_support::{ContentAddressedEvent, cid_of_blob};
 use cim_keys::ledger::Entity;
 use cim_keys::log::{Checkpoint, KeyKind, KeyName, Policy, SignedCheckpoint, VerifierKey};
-use cim_keys::store::{Demands, Extent, Mirror, ReadyEvent, Store, StoreOptions};
+use cim_keys::store::{Demands, Extent, FollowedEvent, Mirror, ReadyEvent, Store, StoreOptions};
 use cim_keys::text::{Name, PublicKey};
 use cim_keys::time::Timestamp;
 use cim_keys::verify::Report;
@@ -72,9 +72,9 @@ impl History {
         let (events, rotated) = events(&ledger_name, &public(&first), &public(&second), &blobs);
 
         let options = StoreOptions::new(folder.path().join("made.db"), folder.path().join("tokens"));
-        let mut ready: Vec<ReadyEvent> = events.iter().cloned().map(ready).collect();
-        let rest = ready.split_off(1);
-        let mirror = Mirror::create(options, ready.remove(0), &first_key).unwrap();
+        let mut followed: Vec<FollowedEvent> = events.iter().cloned().map(|event| ready(event).into()).collect();
+        let rest = followed.split_off(1);
+        let mirror = Mirror::create(options, followed.remove(0), &first_key).unwrap();
         mirror.record(2, rest, blobs).unwrap();
         let store = mirror.store();
         let end = events.len() as u64;

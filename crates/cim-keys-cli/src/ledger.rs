@@ -1,5 +1,7 @@
 //! Opening the ledger that is meant, in the name of whoever acts, and recording in it.
 
+use std::sync::{Mutex, PoisonError};
+
 use cim_keys::app::attest::{self, ActSecret};
 use cim_keys::app::lookup::{self, LookupError};
 use cim_keys::app::session::{Place, RecordError, Session};
@@ -8,6 +10,7 @@ use cim_keys::ledger::{Command, View};
 use cim_keys::store::{AppendError, AppendedEvent};
 use cim_keys::text::Label;
 use cim_keys::time::Timestamp;
+use indicatif::ProgressBar;
 
 use crate::cli::Global;
 use crate::error::{CliError, Result};
@@ -20,7 +23,17 @@ pub(crate) fn read(global: &Global) -> Result<Session> {
     let folder = place::ledger(global)?;
     // Reading needs no right to write, so it works where there is no place for one.
     let tokens = place::state_folder().unwrap_or_else(|_| folder.clone());
-    Ok(Session::open_read_only(Place::new(folder, tokens), system_actor())?)
+    let mut session = Session::open_read_only(Place::new(folder, tokens), system_actor())?;
+    let ui = Ui::new(global.output, global.yes);
+    let bar = Mutex::new(None::<ProgressBar>);
+    session.on_catch_up(move |done, all| {
+        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+        match done == all {
+            true => bar.take().into_iter().for_each(|bar| bar.finish_and_clear()),
+            false => bar.get_or_insert_with(|| ui.progress("making entities ready", all)).set_position(done),
+        }
+    });
+    Ok(session)
 }
 
 /// The ledger that is meant, for writing.

@@ -11,11 +11,11 @@ use crate::app::log::{LogError, key_chain, own_keys};
 use crate::app::session::Place;
 use crate::app::vouch::{Passing, PassingError, Vouched};
 use crate::archive::{ArchiveReader, Contents, Item};
-use crate::events::KeyEvent;
-use crate::ipld_support::ContentAddressedEvent;
+use crate::events::EventData;
+use crate::ipld_support::Envelope;
 use crate::log::{KeyChain, SignedCheckpoint, VerifierKey};
 use crate::store::{
-    CheckpointStoreError, CreateError, Follower, Mirror, MirrorError, OpenError, ReadError, ReadyEvent, Restored,
+    CheckpointStoreError, CreateError, FollowedEvent, Follower, Mirror, MirrorError, OpenError, ReadError, Restored,
     Store, Which,
 };
 use crate::text::SubjectPrefix;
@@ -209,13 +209,13 @@ fn take<'a>(
 ) -> Result<(Target<'a>, u64), ImportError> {
     let mut reader = ArchiveReader::new(open(file)?).map_err(VerifyError::from)?;
     let contents = reader.contents().clone();
-    let mut batch: Vec<ReadyEvent> = Vec::new();
+    let mut batch: Vec<FollowedEvent> = Vec::new();
     let mut blobs = Vec::new();
     let (mut first, mut new) = (contents.first, 0);
     while let Some(item) = reader.next_item().map_err(VerifyError::from)? {
         match item {
             Item::Event { position, cid, block, .. } if position <= signed => {
-                batch.push(ready(position, cid, block, &contents)?);
+                batch.push(followed(position, cid, block, &contents)?);
                 if let Target::New(place, key) = &target {
                     make_folder(place.folder())?;
                     let created = batch.drain(..).next().ok_or(ImportError::KeyNeeded)?;
@@ -251,25 +251,20 @@ pub fn vouched(file: &Path, progress: &mut dyn FnMut(u64)) -> Result<Vouched, Im
     let contents = reader.contents().clone();
     let mut passing = Passing::new()?;
     while let Some(Item::Event { position, cid, block, .. }) = reader.next_item().map_err(VerifyError::from)? {
-        passing.push(ready(position, cid, block, &contents)?)?;
+        passing.push(followed(position, cid, block, &contents)?)?;
     }
     Ok(passing.vouched(progress)?)
 }
 
-fn ready(position: u64, cid: Cid, block: &[u8], contents: &Contents) -> Result<ReadyEvent, ImportError> {
-    let event = ContentAddressedEvent::<KeyEvent>::decode(block).map_err(|source| VerifyError::Event {
-        position,
-        cid: Box::new(cid),
-        source,
-    })?;
-    ReadyEvent::new(event).or_else(|event| {
-        let event_type = event.event.event_type().to_owned();
-        let aggregate = contents.aggregates.get(&event_type).and_then(|text| text.parse::<SubjectPrefix>().ok());
-        match aggregate {
-            Some(aggregate) => Ok(ReadyEvent { event: *event, aggregate }),
-            None => Err(ImportError::UnknownType { position, event_type }),
-        }
-    })
+fn followed(position: u64, cid: Cid, block: &[u8], contents: &Contents) -> Result<FollowedEvent, ImportError> {
+    let unreadable = |source| VerifyError::Event { position, cid: Box::new(cid), source };
+    let envelope = Envelope::parse(block).map_err(|error| unreadable(error.into()))?;
+    let known = EventData::aggregate_of(envelope.event_type, envelope.schema).map(|aggregate| aggregate.as_str());
+    let named = known.or_else(|| contents.aggregates.get(envelope.event_type).map(String::as_str));
+    match named.and_then(|text| text.parse::<SubjectPrefix>().ok()) {
+        Some(aggregate) => Ok(FollowedEvent { cid, aggregate, block: block.to_vec() }),
+        None => Err(ImportError::UnknownType { position, event_type: envelope.event_type.to_owned() }),
+    }
 }
 
 /// Collects the digests of what looks like a link to a raw block. What only looks like one lets a blob in that nothing

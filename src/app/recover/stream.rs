@@ -2,10 +2,8 @@
 
 use crate::adapters::stream_reader::StreamReadError;
 use crate::app::stream::{Flow, LedgerStream, Step};
-use crate::events::KeyEvent;
-use crate::ipld_support::{ContentAddressedEvent, DecodeError};
 use crate::log::{Closed, History, PublishedEvent, PublishedHistory, SignedCheckpoint};
-use crate::store::{CheckpointStoreError, Follower, MirrorError, ReadError, ReadyEvent, Restored, Which};
+use crate::store::{CheckpointStoreError, FollowedEvent, Follower, MirrorError, ReadError, Restored, Which};
 
 /// Why nothing more was brought. What was brought before stays.
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +29,6 @@ pub enum BringError {
         "event {0} is parked: the stream never had it, so what is newer can't be taken from there; bring it with `cim-keys recover --from carry`"
     )]
     Parked(u64),
-    /// An event does not read.
-    #[error("event {position} does not read: {source}")]
-    Event {
-        /// Its position.
-        position: u64,
-        /// What is wrong.
-        source: DecodeError,
-    },
 }
 
 /// What was brought.
@@ -90,7 +80,7 @@ struct Taking<'a> {
     /// The last position that is recorded.
     end: u64,
     /// Events behind it that no signed head covers yet, in order.
-    waiting: Vec<ReadyEvent>,
+    waiting: Vec<FollowedEvent>,
     new: u64,
 }
 
@@ -114,11 +104,8 @@ impl Taking<'_> {
     fn closed(&mut self, closed: Closed) -> Result<(), BringError> {
         for leaf in closed.leaves {
             let Some(event) = leaf.event else { return Err(BringError::Parked(leaf.position)) };
-            let decoded = ContentAddressedEvent::<KeyEvent>::decode(event.block)
-                .map_err(|source| BringError::Event { position: leaf.position, source })?;
-            let aggregate = event.aggregate;
-            self.waiting
-                .push(ReadyEvent::new(decoded).unwrap_or_else(|unknown| ReadyEvent { event: *unknown, aggregate }));
+            let PublishedEvent { cid, aggregate, block, .. } = event;
+            self.waiting.push(FollowedEvent { cid, aggregate, block });
         }
         for checkpoint in &closed.checkpoints {
             self.record(checkpoint.size())?;

@@ -9,9 +9,9 @@ use crate::adapters::message::{MessageReader, StreamMessage};
 use crate::adapters::stream_reader::StreamReadError;
 use crate::app::vouch::{Claims, Passing, PassingError, Vouched};
 use crate::events::KeyEvent;
-use crate::ipld_support::{ContentAddressedEvent, DecodeError, decode_block};
+use crate::ipld_support::decode_block;
 use crate::log::{History, KeyChain, PublishedEvent, PublishedHistory, SignedCheckpoint, VerifierKey};
-use crate::store::ReadyEvent;
+use crate::store::FollowedEvent;
 use crate::verify::{Layer, Report};
 
 /// What a verified stream was found to hold.
@@ -161,9 +161,7 @@ pub fn vouched(
     stream.follow(1, &mut history, &mut |_, step| {
         let Step::Closed(closed) = step else { return Ok(Flow::On) };
         for PublishedEvent { cid, aggregate, block, .. } in closed.leaves.into_iter().filter_map(|leaf| leaf.event) {
-            let event = ContentAddressedEvent::decode(block)
-                .map_err(|source| VouchError::Event { cid: Box::new(cid), source })?;
-            passing.push(ReadyEvent { event, aggregate })?;
+            passing.push(FollowedEvent { cid, aggregate, block })?;
         }
         Ok::<_, VouchError>(Flow::On)
     })?;
@@ -180,12 +178,4 @@ pub enum VouchError {
     /// The events could not be put aside.
     #[error(transparent)]
     Passing(#[from] PassingError),
-    /// An event reads no more.
-    #[error("the event {cid} does not read: {source}")]
-    Event {
-        /// Which.
-        cid: Box<Cid>,
-        /// What is wrong.
-        source: DecodeError,
-    },
 }

@@ -6,9 +6,10 @@ use std::io;
 
 use super::{Vouched, vouched};
 use crate::app::session::Place;
-use crate::events::EventData;
+use crate::events::{EventData, KeyEvent};
+use crate::ipld_support::decode_block;
 use crate::log::{InvalidKey, KeyChain};
-use crate::store::{AppendError, CreateError, Mirror, MirrorError, ReadError, ReadyEvent};
+use crate::store::{AppendError, CreateError, FollowedEvent, Mirror, MirrorError, ReadError};
 
 /// Events recorded in one transaction.
 const BATCH: usize = 5_000;
@@ -68,7 +69,7 @@ impl Claims {
 pub struct Passing {
     folder: tempfile::TempDir,
     mirror: Option<Mirror>,
-    batch: Vec<ReadyEvent>,
+    batch: Vec<FollowedEvent>,
     next: u64,
 }
 
@@ -86,13 +87,14 @@ impl Passing {
     ///
     /// # Errors
     /// When the disk fails, or it is none.
-    pub fn push(&mut self, event: ReadyEvent) -> Result<(), PassingError> {
+    pub fn push(&mut self, event: FollowedEvent) -> Result<(), PassingError> {
         if self.mirror.is_none() {
-            let EventData::LedgerCreated(created) = &event.event.event.data else {
+            let first = decode_block::<KeyEvent>(&event.block).map(|first| first.data);
+            let Ok(EventData::LedgerCreated(created)) = first else {
                 let error = AppendError::Encoding("the first event is no LedgerCreated".into());
                 return Err(CreateError::from(error).into());
             };
-            let key = KeyChain::of_ledger(created)?.current().clone();
+            let key = KeyChain::of_ledger(&created)?.current().clone();
             let place = Place::new(self.folder.path().join("mirror"), self.folder.path().join("tokens"));
             std::fs::create_dir(place.folder())?;
             self.mirror = Some(Mirror::create(place.options(), event, &key)?);

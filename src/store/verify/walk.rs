@@ -12,6 +12,7 @@ use super::{Demands, Extent, Progress, See};
 use crate::events::LedgerCreated;
 use crate::ipld_support::decode_block;
 use crate::log::{Edge, KeyChain, NodeHash, Policy, SignedCheckpoint};
+use crate::store::behind::folded;
 use crate::store::mirror::is_mirror;
 use crate::store::read::Log;
 use crate::store::schema;
@@ -57,6 +58,7 @@ pub(super) fn walk(
         keys: keys.map(Arc::new),
         given: given.into_iter().map(|checkpoint| (checkpoint, None)).collect(),
         scratch,
+        folded: folded(connection).unwrap_or_default(),
         cache: Cache::default(),
         aggregates: HashMap::new(),
         is_mirror: is_mirror(connection, log.path).unwrap_or(false),
@@ -116,6 +118,8 @@ struct Walk<'a, 'b> {
     /// Checkpoints that came on another way, and the root that this history has there.
     given: Vec<(&'a SignedCheckpoint, Option<NodeHash>)>,
     scratch: Option<&'a Connection>,
+    /// Up to where the tables of entities follow the log, where that is not its end.
+    folded: Option<u64>,
     cache: Cache,
     /// The aggregates of types that are not known here.
     aggregates: HashMap<String, Vec<u8>>,
@@ -294,6 +298,7 @@ impl Walk<'_, '_> {
         }
         self.fact(here, verdict.fact);
         if let (Some(scratch), Some(event)) = (self.scratch, verdict.event)
+            && self.folded.is_none_or(|folded| position <= folded)
             && let Err(error) = Tables::replay(scratch, self.connection, &self.cache).fold(&event, position, cid)
         {
             self.report.add(Layer::Projection, here.0, here.1, format!("it can't be replayed: {error}"));

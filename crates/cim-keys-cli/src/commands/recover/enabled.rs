@@ -39,7 +39,7 @@ fn told(error: &BringError) -> CliError {
     let refused = CliError::verification("what the stream has was not taken").because(error);
     match error {
         BringError::Stream(_) => CliError::unreachable("the stream can't be read").because(error),
-        BringError::Follow(MirrorError::Fork { .. }) | BringError::Broken(_) | BringError::Event { .. } => refused,
+        BringError::Follow(MirrorError::Fork { .. }) | BringError::Broken(_) => refused,
         BringError::Parked(_) | BringError::Follow(MirrorError::Gap { .. }) => CliError::refused(error.to_string()),
         _ => CliError::failed("what the stream has was not taken").because(error),
     }
