@@ -49,7 +49,7 @@ pub(crate) use cids::{cid_of_digest, digest_of, with_cid_bytes};
 pub use dag_json::{ToJsonError, append_dag_json, append_message_body, to_dag_json};
 pub use decode::{DecodeError, decode_block};
 pub use encode::{EVENT_STRUCT, EncodeError};
-pub use envelope::{Causes, Envelope};
+pub use envelope::{Causes, Envelope, EventBlock};
 pub use event::ContentAddressedEvent;
 pub use from_json::{FromJsonError, from_dag_json, parse_message_body};
 pub use limits::{DAG_CBOR, MAX_BLOCK_LEN, MAX_DEPTH, MAX_EVENT_INTEGER, RAW, SHA2_256};

@@ -7,6 +7,7 @@ mod store_support;
 use std::path::PathBuf;
 
 use cim_keys::events::EventData;
+use cim_keys::ipld_support::EventBlock;
 use cim_keys::ledger::{Command, Entity, Kind};
 use cim_keys::log::VerifierKey;
 use cim_keys::store::*;
@@ -75,7 +76,7 @@ fn followed(store: &Store, from: u64) -> Vec<FollowedEvent> {
     let event = |recorded: Recorded| FollowedEvent {
         cid: recorded.cid,
         aggregate: recorded.aggregate.parse().unwrap(),
-        block: recorded.block,
+        block: EventBlock::parse(recorded.block).unwrap(),
     };
     store.iter(from).map(|recorded| event(recorded.unwrap())).collect()
 }

@@ -16,7 +16,6 @@ use super::log::{LogError, key_chain};
 use super::session::Place;
 use super::stream::{Flow, HeadSeen, LedgerStream, Step};
 use crate::adapters::stream_reader::StreamReadError;
-use crate::ipld_support::Envelope;
 use crate::log::{
     CheckpointError, Closed, History, HistoryError, KeyChain, PublishedEvent, PublishedHistory, SignedCheckpoint,
     StreamFault, StreamProblem, VerifierKey,
@@ -267,10 +266,9 @@ impl<'a> Replica<'a> {
         let spooled = {
             let mut push = |leaf: &crate::log::Leaf| {
                 resumed.push(leaf.cid);
-                if let Some(event) = &leaf.event
-                    && let Ok(envelope) = Envelope::parse(&event.block)
-                {
-                    keys.see_block(leaf.position, &leaf.cid, envelope.event_type, &event.block);
+                if let Some(event) = &leaf.event {
+                    let event_type = event.block.envelope().event_type;
+                    keys.see_block(leaf.position, &leaf.cid, event_type, &event.block);
                 }
             };
             Spool::resume(&path, &incarnation, end, begin, &mut push).map_err(io(path.clone()))?

@@ -1,5 +1,7 @@
 //! The outer fields of an event, read from its block without copying anything.
 
+use std::ops::{Deref, Range};
+
 use cid::Cid;
 
 use super::limits::{MAX_BLOCK_LEN, MAX_EVENT_INTEGER};
@@ -122,6 +124,78 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// An event's block that was read once: its outer fields are at hand without reading it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventBlock {
+    bytes: Vec<u8>,
+    /// Where the fields stand: id, data, type, actor, the list of causes, its items, time, correlation.
+    fields: [Range<u32>; 8],
+    schema: u32,
+}
+
+impl EventBlock {
+    /// Reads and validates a block, as [`Envelope::parse`] does.
+    ///
+    /// # Errors
+    /// See [`BlockError`].
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, BlockError> {
+        let envelope = Envelope::parse(&bytes)?;
+        let base = bytes.as_ptr() as usize;
+        let place = |part: &[u8]| {
+            // A block is of a MiB at most.
+            let start = (part.as_ptr() as usize - base) as u32;
+            start..start + part.len() as u32
+        };
+        let Envelope { id, data, event_type, actor, causes, schema, occurred_at, correlation_id } = envelope;
+        let parts: [&[u8]; 8] = [
+            id.as_bytes(),
+            data,
+            event_type.as_bytes(),
+            actor.as_bytes(),
+            causes.list,
+            causes.links,
+            occurred_at.as_bytes(),
+            correlation_id.as_bytes(),
+        ];
+        Ok(Self { fields: parts.map(place), schema, bytes })
+    }
+
+    /// Its outer fields.
+    #[must_use]
+    pub fn envelope(&self) -> Envelope<'_> {
+        let [id, data, event_type, actor, list, links, occurred_at, correlation_id] = self
+            .fields
+            .each_ref()
+            .map(|place| self.bytes.get(place.start as usize..place.end as usize).unwrap_or_default());
+        // They were read as text before.
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        Envelope {
+            id: text(id),
+            data,
+            event_type: text(event_type),
+            actor: text(actor),
+            causes: Causes { list, links },
+            schema: self.schema,
+            occurred_at: text(occurred_at),
+            correlation_id: text(correlation_id),
+        }
+    }
+
+    /// The bytes, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl Deref for EventBlock {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// The links of an event to the events that it follows from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Causes<'a> {
@@ -163,5 +237,30 @@ impl<'a> Causes<'a> {
 impl std::fmt::Debug for Causes<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ipld_support::from_dag_json;
+
+    #[test]
+    fn a_block_that_was_read_once_shows_the_same_fields() {
+        let link = r#"{"/":"bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"}"#;
+        for causes in ["", link, &format!("{link},{link}")] {
+            let json = format!(
+                r#"{{"actor":"system:t","causes":[{causes}],"correlation_id":"c","data":{{"a":1}},"id":"i","more":true,
+                "occurred_at":"2026-01-31T09:30:00.000000Z","schema":7,"type":"Thing"}}"#
+            );
+            let bytes = from_dag_json(json.as_bytes()).unwrap();
+            let block = EventBlock::parse(bytes.clone()).unwrap();
+            // Wherever it is moved to.
+            let moved = Box::new(block.clone());
+            assert_eq!(moved.envelope(), Envelope::parse(&bytes).unwrap());
+            assert_eq!((&block[..], moved.into_bytes()), (&bytes[..], bytes.clone()));
+            assert!(EventBlock::parse(bytes[1..].to_vec()).is_err());
+        }
     }
 }

@@ -105,8 +105,20 @@ impl History {
     /// # Errors
     /// See [`HistoryError`].
     pub fn push<'a>(&mut self, cid: &Cid, block: &'a [u8]) -> Result<Envelope<'a>, HistoryError> {
+        let position = self.edge.size() + 1;
+        let envelope = Envelope::parse(block);
+        let envelope =
+            envelope.map_err(|problem| HistoryError { position, cid: Box::new(*cid), problem: problem.into() })?;
+        self.push_read(cid, &envelope)?;
+        Ok(envelope)
+    }
+
+    /// The same, of an event whose outer fields were read.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
+    pub fn push_read(&mut self, cid: &Cid, envelope: &Envelope<'_>) -> Result<(), HistoryError> {
         let error = |problem| HistoryError { position: self.edge.size() + 1, cid: Box::new(*cid), problem };
-        let envelope = Envelope::parse(block).map_err(|problem| error(problem.into()))?;
         let at: Timestamp = envelope.occurred_at.parse().map_err(|_| error(HistoryProblem::Time))?;
         if let Some(before) = self.last_at.filter(|before| at < *before) {
             return Err(error(HistoryProblem::Earlier { at, before }));
@@ -122,7 +134,7 @@ impl History {
         }
         self.last_at = Some(at);
         self.edge.push(cid);
-        Ok(envelope)
+        Ok(())
     }
 
     /// Adds the next event by its content identifier alone, where its block is not to be had.

@@ -15,6 +15,7 @@ use super::checkpoint::SignedCheckpoint;
 use super::history::{History, HistoryProblem};
 use super::tree::Edge;
 use crate::delivery::{Head, Previous};
+use crate::ipld_support::EventBlock;
 use crate::text::SubjectPrefix;
 
 pub use fault::{StreamFault, StreamProblem};
@@ -43,7 +44,7 @@ pub struct PublishedEvent {
     /// Whether it was put back after the stream had lost it.
     pub restored: bool,
     /// Its canonical block.
-    pub block: Vec<u8>,
+    pub block: EventBlock,
 }
 
 /// One position of a history that a head has closed.
@@ -367,15 +368,18 @@ impl PublishedHistory {
     fn push(&mut self, leaf: &Leaf) {
         let pushed = match &leaf.event {
             None => self.history.push_unread(&leaf.cid),
-            Some(event) => match self.history.push(&leaf.cid, &event.block) {
-                Ok(envelope) => {
-                    if let Some(chain) = &mut self.chain {
-                        chain.see_block(leaf.position, &leaf.cid, envelope.event_type, &event.block);
+            Some(event) => {
+                let envelope = event.block.envelope();
+                match self.history.push_read(&leaf.cid, &envelope) {
+                    Ok(()) => {
+                        if let Some(chain) = &mut self.chain {
+                            chain.see_block(leaf.position, &leaf.cid, envelope.event_type, &event.block);
+                        }
+                        Ok(())
                     }
-                    Ok(())
+                    Err(error) => self.history.push_unread(&leaf.cid).and(Err(error)),
                 }
-                Err(error) => self.history.push_unread(&leaf.cid).and(Err(error)),
-            },
+            }
         };
         let sequence = leaf.event.as_ref().map(|event| event.sequence);
         if let Err(mut error) = pushed {

@@ -1,28 +1,31 @@
 //! Appending: one transaction that writes blocks, positions, tree hashes and entities, and is durable when it returns.
 
+mod ready_made;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use cid::Cid;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavior};
 use uuid::Uuid;
 
 use super::behind::folded;
 use super::context::{ActSigner, AppendContext};
 use super::error::{AppendError, CheckpointStoreError, DatabaseError, ReadError};
-use super::follow::FollowedEvent;
 use super::gate::Gate;
 use super::read::{Listing, Log};
 use super::schema;
 use super::signing::{GroupError, Signing, put_note};
 use super::tables::{Cache, TableError, Tables};
 use super::tree::{read_edge, write_nodes};
-use crate::events::{Aggregate, EventData, KeyEvent, Link};
-use crate::ids::{EventId, InvalidId};
-use crate::ipld_support::{ContentAddressedEvent, Envelope, cid_of_blob, with_cid_bytes};
+use crate::events::{EventData, KeyEvent, Link};
+use crate::ids::EventId;
+use crate::ipld_support::{ContentAddressedEvent, cid_of_blob, with_cid_bytes};
 use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide, demand_signatures};
 use crate::log::{Edge, NodeHash, leaf_hash};
-use crate::time::{InvalidTimestamp, Timestamp};
+use crate::time::Timestamp;
+
+pub use ready_made::ReadyEvent;
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -41,29 +44,6 @@ pub struct AppendedEvent {
     pub event: KeyEvent,
     /// Whether it was recorded now; false when it was there already.
     pub is_new: bool,
-}
-
-/// A ready-made event, to be recorded as it is.
-#[derive(Debug, Clone)]
-pub struct ReadyEvent {
-    /// The event with its block.
-    pub event: ContentAddressedEvent<KeyEvent>,
-    /// The aggregate in its subject, for a type that this release does not know.
-    pub aggregate: crate::text::SubjectPrefix,
-}
-
-impl ReadyEvent {
-    /// Takes an event of a known type.
-    ///
-    /// # Errors
-    /// The event, when its type is not known: then its aggregate must be told.
-    pub fn new(event: ContentAddressedEvent<KeyEvent>) -> Result<Self, Box<ContentAddressedEvent<KeyEvent>>> {
-        let aggregate = event.event.aggregate().map(|aggregate| aggregate.as_str().parse());
-        match aggregate {
-            Some(Ok(aggregate)) => Ok(Self { event, aggregate }),
-            _ => Err(Box::new(event)),
-        }
-    }
 }
 
 /// The end of the log, in memory.
@@ -266,7 +246,7 @@ pub(super) struct Session<'a> {
     trace: Trace,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
     /// Takes a decision on what is recorded now, and records the events that it leads to.
     pub(super) fn append(
         &mut self,
@@ -392,79 +372,6 @@ impl Session<'_> {
         }
     }
 
-    /// Records ready-made events as they are. One that is there already is left as it is.
-    pub(super) fn record(
-        &mut self,
-        events: Vec<ReadyEvent>,
-        blobs: &[Vec<u8>],
-    ) -> Result<Vec<AppendedEvent>, AppendError> {
-        self.catch_up(u64::MAX)?;
-        self.savepoint()?;
-        self.write_blobs(blobs)?;
-        let mut appended = Vec::with_capacity(events.len());
-        for ReadyEvent { event, aggregate } in events {
-            let KeyEvent { id, occurred_at, causes, .. } = &event.event;
-            let causes = causes.iter().map(|cause| *cause.cid());
-            match self.admit(*id, event.cid, *occurred_at, causes)? {
-                Some(position) => {
-                    appended.push(AppendedEvent { position, cid: event.cid, event: event.event, is_new: false });
-                }
-                None => appended.push(self.write(event, aggregate.as_str())?),
-            }
-        }
-        Ok(appended)
-    }
-
-    /// Writes an event as it is into the log, and nothing else. Says whether it may change what is known of the ledger
-    /// itself: one of a type that is not known here may change anything.
-    pub(super) fn write_followed(&mut self, event: &FollowedEvent) -> Result<bool, AppendError> {
-        let unreadable = |detail: String| AppendError::Encoding(format!("{}: {detail}", event.cid));
-        let envelope = Envelope::parse(&event.block).map_err(|error| unreadable(error.to_string()))?;
-        let id: EventId = envelope.id.parse().map_err(|error: InvalidId| unreadable(error.to_string()))?;
-        let at = envelope.occurred_at.parse();
-        let occurred_at = at.map_err(|error: InvalidTimestamp| unreadable(error.to_string()))?;
-        if self.admit(id, event.cid, occurred_at, envelope.causes.iter())?.is_some() {
-            return Ok(false);
-        }
-        let row = Row {
-            cid: &event.cid,
-            id,
-            occurred_at,
-            aggregate: event.aggregate.as_str(),
-            event_type: envelope.event_type,
-            block: &event.block,
-        };
-        self.write_row(&row)?;
-        let aggregate = EventData::aggregate_of(envelope.event_type, envelope.schema);
-        Ok(aggregate.is_none_or(|aggregate| aggregate == Aggregate::Ledger))
-    }
-
-    /// Whether an event may come next as it is; the position, where it is there already.
-    fn admit(
-        &self,
-        id: EventId,
-        cid: Cid,
-        occurred_at: Timestamp,
-        mut causes: impl Iterator<Item = Cid>,
-    ) -> Result<Option<u64>, AppendError> {
-        if self.tip.highest >= Some(id)
-            && let Some((position, there)) = self.by_id(id)?
-        {
-            return match there == cid {
-                true => Ok(Some(position)),
-                false => Err(AppendError::Conflict { id, position, there: Box::new(there), here: Box::new(cid) }),
-            };
-        }
-        if let Some(last) = self.tip.time.filter(|&last| occurred_at < last) {
-            return Err(AppendError::OutOfOrder { id, occurred_at, last });
-        }
-        causes.try_for_each(|cause| match cause.codec() == Link::DAG_CBOR && !self.is_recorded(&cause)? {
-            true => Err(AppendError::UnknownCause { id, cause: Box::new(cause) }),
-            false => Ok(()),
-        })?;
-        Ok(None)
-    }
-
     /// What the tables of entities follow, where that is not all of the log.
     pub(super) const fn folded(&self) -> Option<u64> {
         self.tip.folded
@@ -545,37 +452,41 @@ impl Session<'_> {
             event_type: event.event.event_type(),
             block: event.block(),
         };
-        let position = self.write_row(&row)?;
+        let position = self.write_row(&row, &mut self.insert()?)?;
         let cid = event.cid;
         self.tables().fold(&event.event, position, cid).map_err(|error| self.misapplied(error))?;
         Ok(AppendedEvent { position, cid, event: event.event, is_new: true })
     }
 
+    /// What [`write_row`](Self::write_row) writes with.
+    pub(super) fn insert(&self) -> Result<CachedStatement<'a>, AppendError> {
+        let insert = self.connection.prepare_cached(
+            "INSERT INTO log (position, cid, event_id, occurred_at, aggregate, type, block)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        );
+        insert.map_err(|error| self.failed(error))
+    }
+
     /// Writes the next row of the log, and its leaf of the tree.
-    fn write_row(&mut self, row: &Row<'_>) -> Result<u64, AppendError> {
+    fn write_row(&mut self, row: &Row<'_>, insert: &mut CachedStatement<'_>) -> Result<u64, AppendError> {
         self.writes();
         let position = self.end() + 1;
-        let mut insert = |cid: &[u8]| -> rusqlite::Result<()> {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO log (position, cid, event_id, occurred_at, aggregate, type, block)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                )?
-                .execute((
-                    position,
-                    cid,
-                    row.id.as_uuid().as_bytes(),
-                    row.occurred_at.unix_micros(),
-                    row.aggregate,
-                    row.event_type,
-                    row.block,
-                ))?;
+        let mut write = |cid: &[u8]| -> rusqlite::Result<()> {
+            insert.execute((
+                position,
+                cid,
+                row.id.as_uuid().as_bytes(),
+                row.occurred_at.unix_micros(),
+                row.aggregate,
+                row.event_type,
+                row.block,
+            ))?;
             self.tip.edge.push_leaf(leaf_hash(row.cid), |i, h| {
                 self.nodes.push((i, *h));
                 Ok(())
             })
         };
-        with_cid_bytes(row.cid, &mut insert).map_err(|error| self.failed(error))?;
+        with_cid_bytes(row.cid, &mut write).map_err(|error| self.failed(error))?;
         self.tip.time = Some(row.occurred_at);
         self.tip.highest = self.tip.highest.max(Some(row.id));
         Ok(position)
@@ -594,29 +505,6 @@ impl Session<'_> {
             Ok(())
         };
         write().map_err(|error| self.failed(error))
-    }
-
-    fn by_id(&self, id: EventId) -> Result<Option<(u64, Cid)>, AppendError> {
-        let read = || -> rusqlite::Result<Option<(u64, Vec<u8>)>> {
-            self.connection
-                .prepare_cached("SELECT position, cid FROM log WHERE event_id = ?1")?
-                .query_row([id.as_uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
-        };
-        let Some((position, bytes)) = read().map_err(|error| self.failed(error))? else { return Ok(None) };
-        match Cid::read_bytes(bytes.as_slice()) {
-            Ok(cid) => Ok(Some((position, cid))),
-            Err(error) => Err(self.damaged(format!("the content identifier at position {position}: {error}"))),
-        }
-    }
-
-    fn is_recorded(&self, cid: &Cid) -> Result<bool, AppendError> {
-        let read = || {
-            self.connection
-                .prepare_cached("SELECT 1 FROM log WHERE substr(cid, 5, 8) = substr(?1, 5, 8) AND cid = ?1")?
-                .exists([cid.to_bytes()])
-        };
-        read().map_err(|error| self.failed(error))
     }
 
     pub(super) fn failed(&self, error: rusqlite::Error) -> AppendError {

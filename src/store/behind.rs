@@ -42,10 +42,11 @@ impl Session<'_> {
         if !behind {
             self.set_folded(Some(self.end()));
         }
-        let mut concerns_ledger = false;
+        let (mut insert, mut concerns_ledger) = (self.insert()?, false);
         for event in events {
-            concerns_ledger |= self.write_followed(event)?;
+            concerns_ledger |= self.write_followed(event, &mut insert)?;
         }
+        drop(insert);
         match few || concerns_ledger {
             true => self.catch_up(u64::MAX),
             false if behind => Ok(()),

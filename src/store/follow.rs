@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cid::Cid;
 
-use super::append::{ReadyEvent, Session, Writer};
+use super::append::{Session, Writer};
 use super::error::{AppendError, DatabaseError, OpenError, ReadError};
 use super::schema::{self, Access};
 use super::{Store, StoreOptions, Which};
+use crate::ipld_support::EventBlock;
 use crate::log::SignedCheckpoint;
 use crate::text::SubjectPrefix;
 
@@ -55,13 +56,7 @@ pub struct FollowedEvent {
     /// The aggregate in its subject.
     pub aggregate: SubjectPrefix,
     /// Its canonical bytes.
-    pub block: Vec<u8>,
-}
-
-impl From<ReadyEvent> for FollowedEvent {
-    fn from(ready: ReadyEvent) -> Self {
-        Self { cid: ready.event.cid, aggregate: ready.aggregate, block: ready.event.into_block() }
-    }
+    pub block: EventBlock,
 }
 
 /// A copy that takes what its ledger recorded: a mirror, or a ledger that was restored.

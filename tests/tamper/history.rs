@@ -7,10 +7,10 @@ use cim_keys::app::archive::{self, Since};
 use cim_keys::app::verify::{self, ArchiveDemands};
 use cim_keys::events::*;
 use cim_keys::ids::{CorrelationId, EventId};
-use cim_keys::ipld_support::{ContentAddressedEvent, cid_of_blob};
+use cim_keys::ipld_support::{ContentAddressedEvent, EventBlock, cid_of_blob};
 use cim_keys::ledger::Entity;
 use cim_keys::log::{Checkpoint, KeyKind, KeyName, Policy, SignedCheckpoint, VerifierKey};
-use cim_keys::store::{Demands, Extent, FollowedEvent, Mirror, ReadyEvent, Store, StoreOptions};
+use cim_keys::store::{Demands, Extent, FollowedEvent, Mirror, Store, StoreOptions};
 use cim_keys::text::{Name, PublicKey};
 use cim_keys::time::Timestamp;
 use cim_keys::verify::Report;
@@ -72,9 +72,9 @@ impl History {
         let (events, rotated) = events(&ledger_name, &public(&first), &public(&second), &blobs);
 
         let options = StoreOptions::new(folder.path().join("made.db"), folder.path().join("tokens"));
-        let mut followed: Vec<FollowedEvent> = events.iter().cloned().map(|event| ready(event).into()).collect();
-        let rest = followed.split_off(1);
-        let mirror = Mirror::create(options, followed.remove(0), &first_key).unwrap();
+        let mut all: Vec<FollowedEvent> = events.iter().cloned().map(followed).collect();
+        let rest = all.split_off(1);
+        let mirror = Mirror::create(options, all.remove(0), &first_key).unwrap();
         mirror.record(2, rest, blobs).unwrap();
         let store = mirror.store();
         let end = events.len() as u64;
@@ -158,8 +158,9 @@ impl History {
     }
 }
 
-fn ready(event: ContentAddressedEvent<KeyEvent>) -> ReadyEvent {
-    ReadyEvent::new(event).unwrap_or_else(|event| ReadyEvent { event: *event, aggregate: "thing".parse().unwrap() })
+fn followed(event: ContentAddressedEvent<KeyEvent>) -> FollowedEvent {
+    let aggregate = event.event.aggregate().map_or("thing", |aggregate| aggregate.as_str()).parse().unwrap();
+    FollowedEvent { cid: event.cid, aggregate, block: EventBlock::parse(event.into_block()).unwrap() }
 }
 
 fn events(

@@ -14,7 +14,7 @@ use crate::delivery::outbox::Source;
 use crate::delivery::{Head, HeadError};
 use crate::events;
 use crate::ipld_support::{
-    BlockError, Envelope, FromJsonError, from_dag_json, parse_cid, parse_message_body, verify_block,
+    BlockError, EventBlock, FromJsonError, from_dag_json, parse_cid, parse_message_body, verify_block,
 };
 use crate::log::PublishedEvent;
 use crate::text::{SubjectPrefix, visible};
@@ -265,7 +265,8 @@ impl MessageReader {
         if !verify_block(&block, &place.cid) {
             return Err(fail(MessageProblem::Changed));
         }
-        let envelope = Envelope::parse(&block).map_err(|error| fail(error.into()))?;
+        let block = EventBlock::parse(block).map_err(|error| fail(error.into()))?;
+        let envelope = block.envelope();
         for (name, value) in [("ce-type", envelope.event_type), ("ce-time", envelope.occurred_at)] {
             let said = headers.get(name).ok_or_else(|| fail(MessageProblem::Header(name)))?;
             if said != value && said != encoded(value) {

@@ -12,7 +12,7 @@ use crate::app::session::Place;
 use crate::app::vouch::{Passing, PassingError, Vouched};
 use crate::archive::{ArchiveReader, Contents, Item};
 use crate::events::EventData;
-use crate::ipld_support::Envelope;
+use crate::ipld_support::EventBlock;
 use crate::log::{KeyChain, SignedCheckpoint, VerifierKey};
 use crate::store::{
     CheckpointStoreError, CreateError, FollowedEvent, Follower, Mirror, MirrorError, OpenError, ReadError, Restored,
@@ -258,11 +258,12 @@ pub fn vouched(file: &Path, progress: &mut dyn FnMut(u64)) -> Result<Vouched, Im
 
 fn followed(position: u64, cid: Cid, block: &[u8], contents: &Contents) -> Result<FollowedEvent, ImportError> {
     let unreadable = |source| VerifyError::Event { position, cid: Box::new(cid), source };
-    let envelope = Envelope::parse(block).map_err(|error| unreadable(error.into()))?;
+    let block = EventBlock::parse(block.to_vec()).map_err(|error| unreadable(error.into()))?;
+    let envelope = block.envelope();
     let known = EventData::aggregate_of(envelope.event_type, envelope.schema).map(|aggregate| aggregate.as_str());
     let named = known.or_else(|| contents.aggregates.get(envelope.event_type).map(String::as_str));
     match named.and_then(|text| text.parse::<SubjectPrefix>().ok()) {
-        Some(aggregate) => Ok(FollowedEvent { cid, aggregate, block: block.to_vec() }),
+        Some(aggregate) => Ok(FollowedEvent { cid, aggregate, block }),
         None => Err(ImportError::UnknownType { position, event_type: envelope.event_type.to_owned() }),
     }
 }

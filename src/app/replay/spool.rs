@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use cid::Cid;
 
 use crate::delivery::Previous;
-use crate::ipld_support::{MAX_BLOCK_LEN, verify_block};
+use crate::ipld_support::{EventBlock, MAX_BLOCK_LEN, verify_block};
 use crate::log::{Leaf, PublishedEvent};
 use crate::text::SubjectPrefix;
 
@@ -271,6 +271,7 @@ impl Frames {
                 let Some(aggregate) = aggregate.filter(|_| verify_block(&block, &cid)) else {
                     return Err(io::ErrorKind::InvalidData.into());
                 };
+                let block = EventBlock::parse(block).map_err(|_| io::ErrorKind::InvalidData)?;
                 let event = PublishedEvent { sequence, position, cid, aggregate, restored: false, block };
                 Frame::Leaf(Leaf { position, cid, event: Some(event) })
             }
@@ -332,10 +333,14 @@ fn write_head(out: &mut impl Write, head: Previous) -> io::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::ipld_support::cid_of_block;
+    use crate::ipld_support::{cid_of_block, from_dag_json};
 
     fn leaf(position: u64) -> Leaf {
-        let block = position.to_be_bytes().repeat(8);
+        let json = format!(
+            r#"{{"actor":"system:t","causes":[],"correlation_id":"c","data":{{"n":{position}}},"id":"i",
+            "occurred_at":"2026-01-31T09:30:00.000000Z","schema":1,"type":"Thing"}}"#
+        );
+        let block = EventBlock::parse(from_dag_json(json.as_bytes()).unwrap()).unwrap();
         let cid = cid_of_block(&block);
         let aggregate = "person".parse().unwrap();
         let event = PublishedEvent { sequence: position * 2, position, cid, aggregate, restored: false, block };
