@@ -71,7 +71,8 @@ fn compare(runtime: &Runtime, server: &NatsServer, config: &NatsConfig, key: &Ve
         let reader = runtime.block_on(StreamReader::connect(config)).unwrap();
         LedgerStream::new(runtime.handle().clone(), reader, key)
     };
-    let (mut bare, mut read, mut verified, mut replayed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut read, mut verified) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut replayed, mut looked) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(timed(size, || count(runtime, &server.url())));
         read.push(timed(size, || follow(&open(), key)));
@@ -81,7 +82,9 @@ fn compare(runtime: &Runtime, server: &NatsServer, config: &NatsConfig, key: &Ve
         let folder = tempfile::tempdir().unwrap();
         replayed.push(timed(size, || replay(&open(), key, folder.path())));
         let place = Place::new(folder.path().join("mirror"), folder.path());
-        assert!(Store::open_read_only(place.options()).unwrap().end().unwrap() > size);
+        let mirror = Store::open_read_only(place.options()).unwrap();
+        assert!(mirror.end().unwrap() > size);
+        looked.push(timed(size, || mirror.view(|_| ()).unwrap()));
     }
     let row = |what: &str, rates: &[f64]| {
         // Each with what was measured beside it: the machine is not the same in every round.
@@ -92,6 +95,7 @@ fn compare(runtime: &Runtime, server: &NatsServer, config: &NatsConfig, key: &Ve
     row("verified: identifiers, heads, tree, signatures", &read);
     row("verify --from nats: causes and types as well", &verified);
     row("replay into a mirror", &replayed);
+    row("the first look at an entity of it, afterwards", &looked);
 }
 
 fn timed(size: u64, act: impl FnOnce()) -> f64 {

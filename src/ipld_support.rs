@@ -45,7 +45,7 @@ mod sort;
 mod validate;
 
 pub use cids::{InvalidCid, cid_of_blob, cid_of_block, parse_cid, verify_block};
-pub(crate) use cids::{cid_of_digest, digest_of, with_cid_bytes};
+pub(crate) use cids::{cid_of_digest, digest_of};
 pub use dag_json::{ToJsonError, append_dag_json, append_message_body, to_dag_json};
 pub use decode::{DecodeError, decode_block};
 pub use encode::{EVENT_STRUCT, EncodeError};

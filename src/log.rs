@@ -46,6 +46,7 @@ pub use policy::{InvalidPolicy, Policy, PolicyError};
 pub use proof::{LogProof, ProofFileError, Subject, Update};
 pub use published::{Closed, Earlier, Leaf, PublishedEvent, PublishedHistory, StreamFault, StreamProblem, Turns};
 pub use signer::HeadSigner;
+pub(crate) use tree::with_cid_bytes;
 pub use tree::{Edge, NodeHash, ProofError, check_consistency, check_inclusion, leaf_hash};
 pub use witness::{DamagedMemory, Memory, WitnessError};
 pub use words::{InvalidWords, parse_words, words};

@@ -41,15 +41,6 @@ pub fn verify_block(block: &[u8], cid: &Cid) -> bool {
     cid_of_block(block) == *cid
 }
 
-/// Shows the bytes of a content identifier, which are not allocated where there are 36, as every event's has.
-pub(crate) fn with_cid_bytes<T>(cid: &Cid, show: impl FnOnce(&[u8]) -> T) -> T {
-    let mut bytes = [0; 36];
-    match cid.write_bytes(&mut bytes[..]) {
-        Ok(36) => show(&bytes),
-        _ => show(&cid.to_bytes()),
-    }
-}
-
 /// A text that is no content identifier of the kind that events have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

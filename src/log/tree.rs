@@ -1,6 +1,5 @@
 //! The log as a Merkle tree (RFC 6962, section 2.1): what a stranger checks.
 
-use crate::ipld_support::with_cid_bytes;
 use cid::Cid;
 use tlog_tiles::{EMPTY_HASH, Hash, check_record, check_tree, node_hash, record_hash, stored_hash_index};
 
@@ -49,6 +48,15 @@ pub enum ProofError {
 #[must_use]
 pub fn leaf_hash(cid: &Cid) -> NodeHash {
     with_cid_bytes(cid, |bytes| record_hash(bytes).0)
+}
+
+/// Shows the bytes of a content identifier, which are not allocated where there are 36, as every event's has.
+pub(crate) fn with_cid_bytes<T>(cid: &Cid, show: impl FnOnce(&[u8]) -> T) -> T {
+    let mut bytes = [0; 36];
+    match cid.write_bytes(&mut bytes[..]) {
+        Ok(36) => show(&bytes),
+        _ => show(&cid.to_bytes()),
+    }
 }
 
 /// Checks that the tree of this size and root has this leaf at this index (RFC 6962, section 2.1.1).

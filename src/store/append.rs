@@ -20,9 +20,9 @@ use super::tables::{Cache, TableError, Tables};
 use super::tree::{read_edge, write_nodes};
 use crate::events::{EventData, KeyEvent, Link};
 use crate::ids::EventId;
-use crate::ipld_support::{ContentAddressedEvent, cid_of_blob, with_cid_bytes};
+use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
 use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide, demand_signatures};
-use crate::log::{Edge, NodeHash, leaf_hash};
+use crate::log::{Edge, NodeHash, leaf_hash, with_cid_bytes};
 use crate::time::Timestamp;
 
 pub use ready_made::ReadyEvent;
