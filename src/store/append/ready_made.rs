@@ -4,7 +4,7 @@ use cid::Cid;
 use rusqlite::{CachedStatement, OptionalExtension};
 
 use super::{AppendedEvent, Row, Session};
-use crate::events::{Aggregate, EventData, KeyEvent, Link};
+use crate::events::{EventData, KeyEvent, Link};
 use crate::ids::{EventId, InvalidId};
 use crate::ipld_support::ContentAddressedEvent;
 use crate::store::error::AppendError;
@@ -82,8 +82,8 @@ impl Session<'_> {
             block: &event.block,
         };
         self.write_row(&row, insert)?;
-        let aggregate = EventData::aggregate_of(envelope.event_type, envelope.schema);
-        Ok(aggregate.is_none_or(|aggregate| aggregate == Aggregate::Ledger))
+        let of_itself = ["LedgerCreated", "LedgerKeyRotated", "LedgerHandedOver"].contains(&envelope.event_type);
+        Ok(of_itself || EventData::aggregate_of(envelope.event_type, envelope.schema).is_none())
     }
 
     /// Whether an event may come next as it is; the position, where it is there already.
