@@ -483,8 +483,8 @@ impl Store {
     /// # Errors
     /// When there is a file already, or the disk fails.
     pub fn copy_to(&self, destination: &Path) -> Result<(), CopyError> {
-        // A copy may lie where nothing can be written.
-        self.catch_up();
+        // A copy may lie where nothing can be written. What can't be followed here is followed there, in memory.
+        let _ = self.catch_up();
         self.reader.with(|log| copy::copy(log, destination))
     }
 

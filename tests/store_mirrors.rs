@@ -41,6 +41,15 @@ impl Mirrored {
         mirrored
     }
 
+    /// One whose entities are behind: much came at once.
+    fn behind_by_many() -> Self {
+        let mirrored = Self::new();
+        mirrored.grow(MANY);
+        mirrored.bring();
+        assert_eq!(mirrored.behind(), Some(2));
+        mirrored
+    }
+
     /// Adds people to the ledger, in one act.
     fn grow(&self, count: u64) {
         let from = self.store.end().unwrap();
@@ -88,11 +97,8 @@ fn entities(store: &Store) -> Vec<Entity> {
 
 #[test]
 fn what_comes_in_bulk_is_followed_when_it_is_looked_at() {
-    let mirrored = Mirrored::new();
-    assert_eq!(mirrored.behind(), None);
-    mirrored.grow(MANY);
-    mirrored.bring();
-    assert_eq!(mirrored.behind(), Some(2));
+    assert_eq!(Mirrored::new().behind(), None);
+    let mirrored = Mirrored::behind_by_many();
     // It is whole as it is, and verifying changes nothing.
     check(mirrored.mirror.store());
     assert_eq!(mirrored.behind(), Some(2));
@@ -112,9 +118,7 @@ fn what_comes_in_bulk_is_followed_when_it_is_looked_at() {
 
 #[test]
 fn whoever_only_reads_brings_them_up_to_date_too() {
-    let mirrored = Mirrored::new();
-    mirrored.grow(MANY);
-    mirrored.bring();
+    let mirrored = Mirrored::behind_by_many();
     let reader = Store::open_read_only(mirrored.place.options_at(&mirrored.path)).unwrap();
     assert_eq!(entities(&reader), entities(&mirrored.store));
     assert_eq!(mirrored.behind(), None);
@@ -123,9 +127,7 @@ fn whoever_only_reads_brings_them_up_to_date_too() {
 
 #[test]
 fn where_nothing_can_be_written_they_are_followed_in_memory() {
-    let mirrored = Mirrored::new();
-    mirrored.grow(MANY);
-    mirrored.bring();
+    let mirrored = Mirrored::behind_by_many();
     let other = Connection::open(&mirrored.path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let reader = Store::open_read_only(mirrored.place.options_at(&mirrored.path)).unwrap();
@@ -141,9 +143,7 @@ fn where_nothing_can_be_written_they_are_followed_in_memory() {
 
 #[test]
 fn what_the_ledger_says_of_itself_is_never_behind() {
-    let mirrored = Mirrored::new();
-    mirrored.grow(MANY);
-    mirrored.bring();
+    let mirrored = Mirrored::behind_by_many();
     assert_eq!(mirrored.mirror.store().rotations().unwrap().len(), 0);
     assert_eq!(mirrored.behind(), Some(2));
     // The right to write goes to another place, and that is recorded.
@@ -159,9 +159,7 @@ fn what_the_ledger_says_of_itself_is_never_behind() {
 
 #[test]
 fn a_copy_to_hand_out_is_up_to_date() {
-    let mirrored = Mirrored::new();
-    mirrored.grow(MANY);
-    mirrored.bring();
+    let mirrored = Mirrored::behind_by_many();
     let copy = mirrored.place.dir.path().join("copy.db");
     mirrored.mirror.store().copy_to(&copy).unwrap();
     assert_eq!(behind(&copy), None);
@@ -172,9 +170,7 @@ fn a_copy_to_hand_out_is_up_to_date() {
 
 #[test]
 fn what_does_not_follow_from_the_log_is_found_while_they_are_behind() {
-    let mirrored = Mirrored::new();
-    mirrored.grow(MANY);
-    mirrored.bring();
+    let mirrored = Mirrored::behind_by_many();
     let tamper = Connection::open(&mirrored.path).unwrap();
     tamper.execute("UPDATE entity SET body = replace(body, 'Acme', 'Evil') WHERE kind = 'organization'", []).unwrap();
     let found = |what: &str| {

@@ -180,12 +180,6 @@ impl EventBlock {
             correlation_id: text(correlation_id),
         }
     }
-
-    /// The bytes, without a copy.
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
 }
 
 impl Deref for EventBlock {
@@ -259,7 +253,7 @@ mod tests {
             // Wherever it is moved to.
             let moved = Box::new(block.clone());
             assert_eq!(moved.envelope(), Envelope::parse(&bytes).unwrap());
-            assert_eq!((&block[..], moved.into_bytes()), (&bytes[..], bytes.clone()));
+            assert_eq!(moved[..], bytes);
             assert!(EventBlock::parse(bytes[1..].to_vec()).is_err());
         }
     }

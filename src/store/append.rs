@@ -98,12 +98,6 @@ impl Writer {
         &self.connection
     }
 
-    /// The last position.
-    pub(super) fn end(&self) -> Result<u64, AppendError> {
-        let position = "SELECT coalesce(max(position), 0) FROM log";
-        self.connection.query_row(position, [], |row| row.get(0)).map_err(|error| self.failed(error))
-    }
-
     pub(super) fn failed(&self, error: rusqlite::Error) -> AppendError {
         DatabaseError::new("recording", &self.path, error).into()
     }

@@ -96,9 +96,9 @@ impl Session<'_> {
 
 impl Writer {
     /// Lets the tables of entities follow to the end of the log, some events a transaction.
-    fn catch_up(&mut self, tell: &Told) -> Result<(), AppendError> {
+    fn catch_up(&mut self, tell: &dyn Fn(u64)) -> Result<(), AppendError> {
         while let Some(done) = folded(self.connection()).map_err(|error| self.failed(error))? {
-            tell(done, self.end()?);
+            tell(done);
             for answer in self.run(vec![Box::new(|session| session.catch_up(TOGETHER).map(|()| Vec::new()))]) {
                 answer?;
             }
@@ -129,9 +129,9 @@ impl Store {
     /// # Errors
     /// When the database can't be read.
     pub fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, ReadError> {
-        match self.is_behind()? && !self.catch_up() {
-            true => Ok(look(&self.aside()?.state)),
-            false => self.view_as_it_is(look),
+        match self.catch_up()? {
+            true => self.view_as_it_is(look),
+            false => Ok(look(&self.aside()?.state)),
         }
     }
 
@@ -144,29 +144,28 @@ impl Store {
         })
     }
 
-    fn is_behind(&self) -> Result<bool, ReadError> {
-        self.reader.with(|log| log.try_read(|log| Ok(folded(log.connection)?.is_some())))
-    }
-
-    /// Brings the tables of entities up to date. False where they can't be written; why does not matter to whoever reads.
-    pub(super) fn catch_up(&self) -> bool {
+    /// Brings the tables of entities up to date, where they are not. False where they can't be written; why does not matter
+    /// to whoever reads.
+    pub(super) fn catch_up(&self) -> Result<bool, ReadError> {
+        let (is_behind, end) = self
+            .reader
+            .with(|log| Ok::<_, ReadError>((log.try_read(|log| folded(log.connection))?.is_some(), log.end()?)))?;
+        if !is_behind {
+            return Ok(true);
+        }
+        let tell = |done| (self.told)(done, end.max(done));
         let caught_up = match &self.writing {
-            Ok(writing) => writing.writer.lock().unwrap_or_else(PoisonError::into_inner).catch_up(&self.told).is_ok(),
+            Ok(writing) => writing.writer.lock().unwrap_or_else(PoisonError::into_inner).catch_up(&tell).is_ok(),
             Err(_) => {
                 let connection = schema::connect(&self.options.path, Access::Write, self.options.wait);
                 connection.is_ok_and(|connection| {
                     let (path, clock) = (self.options.path.clone(), Arc::clone(&self.options.clock));
-                    Writer::new(connection, path, clock).catch_up(&self.told).is_ok()
+                    Writer::new(connection, path, clock).catch_up(&tell).is_ok()
                 })
             }
         };
-        self.tell_end();
-        caught_up
-    }
-
-    fn tell_end(&self) {
-        let end = self.end().unwrap_or_default();
-        (self.told)(end, end);
+        tell(end);
+        Ok(caught_up)
     }
 
     fn aside(&self) -> Result<MutexGuard<'_, Aside>, ReadError> {
@@ -183,7 +182,7 @@ impl Store {
                 (self.told)(position, end.max(position));
             }
         }
-        self.tell_end();
+        (self.told)(end, end);
         Ok(aside)
     }
 }

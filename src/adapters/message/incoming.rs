@@ -33,14 +33,19 @@ pub struct StreamMessage {
 }
 
 impl StreamMessage {
-    /// The value of a header that a reader looks for, whose name is matched without regard to case.
+    /// The value of a header, whose name is matched without regard to case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        Headers::of(self).get(name)
+        let exact = self.headers.get(name);
+        let other = || {
+            let found = self.headers.iter().find(|(key, _)| AsRef::<str>::as_ref(key).eq_ignore_ascii_case(name));
+            found.and_then(|(_, values)| values.first())
+        };
+        exact.or_else(other).map(HeaderValue::as_str)
     }
 }
 
-/// The headers that a reader looks for.
+/// The headers that the reader of events looks for, in each message.
 const HEADERS: [&str; 8] =
     ["ce-source", POSITION, "ce-id", "ce-datacontenttype", "ce-type", "ce-time", "ce-subject", RESTORED];
 
@@ -185,15 +190,11 @@ impl MessageReader {
     /// When it claims to be of this source and does not hold.
     pub fn read(&self, message: &StreamMessage) -> Result<Incoming, BadMessage> {
         if message.subject == self.head_subject {
-            let restored = is_restored(&Headers::of(message));
+            let restored = message.header(RESTORED) == Some("true");
             let head = Head::parse(&message.body, &self.source).map_err(|error| bad(message, None, error.into()))?;
             return Ok(Incoming::Head { head: Box::new(head), restored });
         }
-        if !message.subject.starts_with(&self.events) {
-            return Ok(Incoming::Other);
-        }
-        let headers = Headers::of(message);
-        let Some(place) = self.place(message, &headers)? else { return Ok(Incoming::Other) };
+        let Some((place, headers)) = self.place(message)? else { return Ok(Incoming::Other) };
         let fail = |problem| bad(message, Some(place), problem);
         let kind =
             headers.get("ce-datacontenttype").ok_or_else(|| fail(MessageProblem::Header("ce-datacontenttype")))?;
@@ -230,13 +231,14 @@ impl MessageReader {
     /// # Errors
     /// When it carries the source's name without a position or a content identifier.
     pub fn position(&self, message: &StreamMessage) -> Result<Option<(u64, Cid)>, BadMessage> {
+        Ok(self.place(message)?.map(|(place, _)| (place.position, place.cid)))
+    }
+
+    fn place<'m>(&self, message: &'m StreamMessage) -> Result<Option<(Place, Headers<'m>)>, BadMessage> {
         if !message.subject.starts_with(&self.events) {
             return Ok(None);
         }
-        Ok(self.place(message, &Headers::of(message))?.map(|place| (place.position, place.cid)))
-    }
-
-    fn place(&self, message: &StreamMessage, headers: &Headers<'_>) -> Result<Option<Place>, BadMessage> {
+        let headers = Headers::of(message);
         if headers.get("ce-source") != Some(self.source.as_str()) {
             return Ok(None);
         }
@@ -245,7 +247,7 @@ impl MessageReader {
         let position = position.ok_or_else(|| bad(message, None, MessageProblem::Header(POSITION)))?;
         let cid = headers.get("ce-id").and_then(|text| parse_cid(text).ok());
         match cid {
-            Some(cid) => Ok(Some(Place { position, cid })),
+            Some(cid) => Ok(Some((Place { position, cid }, headers))),
             None => {
                 let mut bad = bad(message, None, MessageProblem::Header("ce-id"));
                 bad.position = Some(position);
@@ -287,14 +289,10 @@ impl MessageReader {
             position: place.position,
             cid: place.cid,
             aggregate,
-            restored: is_restored(headers),
+            restored: headers.get(RESTORED) == Some("true"),
             block,
         })
     }
-}
-
-fn is_restored(headers: &Headers<'_>) -> bool {
-    headers.get(RESTORED) == Some("true")
 }
 
 fn bad(message: &StreamMessage, place: Option<Place>, problem: MessageProblem) -> BadMessage {
