@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use cim_keys::acts::keys::PrivateKey;
 use cim_keys::app::init::{NewLedger, init};
 use cim_keys::app::nats::accounts::{self, NewAccount};
 use cim_keys::app::nats::operators::{self, NewOperator};
@@ -20,6 +19,7 @@ use cim_keys::config::Config;
 use cim_keys::custody::{Custody, ISSUING, ROOT, Unlocked, WorkFactor};
 use cim_keys::events::{Actor, Party, Set};
 use cim_keys::ids::{KeyId, NatsAccountId, NatsOperatorId, NatsUserId};
+use cim_keys::keys::pair::PrivateKey;
 use cim_keys::ledger::KeyFacts;
 use cim_keys::nats::claims::UserPermissions;
 use cim_keys::store::RestrictedBlocks;

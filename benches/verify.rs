@@ -10,11 +10,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::app::archive::{self, Held, Since};
 use cim_keys::app::verify;
 use cim_keys::events::*;
 use cim_keys::ids::*;
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::ledger::Command as Act;
 use cim_keys::store::{ActSigner, AppendContext, Demands, Extent, Listing, Store, StoreOptions};
 use cim_keys::text::{EmailAddress, Label, Name, PublicKey, Recipient};

@@ -18,7 +18,7 @@
 //!
 //! So sealing a secret asks for no passphrase, and using one does ([`Custody::unlock`]). Each file is what the ordinary
 //! `age` program reads: `age -d -i identity.age keys/<key id>.age` asks for the passphrase and prints the key in a
-//! standard format ([`crate::acts::keys`]).
+//! standard format ([`crate::keys::pair`]).
 //!
 //! ```
 //! use cim_keys::custody::{Custody, SecretBytes, WorkFactor, passphrase};

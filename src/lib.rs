@@ -4,14 +4,12 @@
 //! Data runs one way: a [`ledger`] command is decided upon and becomes [`events`]; `ipld_support` gives each its canonical
 //! bytes and content identifier; `store` (SQLite) or `queue` (a JSON-lines file) keeps it; [`delivery`] says how it reaches a
 //! stream, and `adapters` takes it there. `log` signs and proves what is recorded, `verify` checks it, and `archive` carries it.
-//! Private keys are made by `acts` and live in `custody`, and nowhere else; `nats` knows the claims and tokens that they sign.
+//! Private keys are made by `keys` and live in `custody`, and nowhere else; `nats` knows the claims and tokens that they sign.
 //!
 //! Where to begin: `app` for whole use cases, as the command line has them; `adapters::NatsClientAdapter` for publishing from a
 //! program of one's own; `manual` for ceremonies, recovery, defaults and threats. Nothing in this crate reads the
 //! environment, a home folder or a terminal.
 
-#[cfg(feature = "custody")]
-pub mod acts;
 #[cfg(feature = "nats-client")]
 pub mod adapters;
 #[cfg(all(feature = "store", feature = "custody"))]
@@ -28,6 +26,8 @@ pub mod files;
 pub mod ids;
 #[cfg(feature = "ipld")]
 pub mod ipld_support;
+#[cfg(feature = "custody")]
+pub mod keys;
 pub mod ledger;
 #[cfg(feature = "store")]
 pub mod log;

@@ -5,11 +5,11 @@ mod store_support;
 
 use std::sync::Arc;
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::app::attest::{self, Verdict};
 use cim_keys::app::vouch::{self, Vouched};
 use cim_keys::events::*;
 use cim_keys::ids::*;
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::ledger::{Command, Standing};
 use cim_keys::store::*;
 use cim_keys::text::{Label, Note, Recipient};

@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::custody::{Custody, WorkFactor};
 use cim_keys::ids::KeyId;
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::text::Label;
 use cim_keys_testkit::terminal::on_a_terminal;
 use cim_keys_testkit::tools::{AGE, PYTHON, tool};

@@ -8,12 +8,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::app::custody::{SealedError, announce, check, record_kept, record_sealed, remove_orphans};
 use cim_keys::app::keys::{self, MadeKey, NewKey};
 use cim_keys::custody::{Custody, FileError, LONGEST_FILE, RevealError, SealError, SecretBytes, WorkFactor};
 use cim_keys::events::{NkeyKind, Validity};
 use cim_keys::ids::KeyId;
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::ledger::Command;
 use cim_keys::store::{AppendError, RestrictedError, Store};
 use cim_keys::text::Label;

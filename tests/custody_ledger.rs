@@ -4,12 +4,12 @@
 
 mod store_support;
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey, verify};
 use cim_keys::app::custody::{SealedError, announce, check, record_sealed, remove_orphans};
 use cim_keys::app::keys::{self, Destination, ImportedKey, KeyError, Material, NewKey, Successor};
 use cim_keys::custody::{Custody, SecretBytes, WorkFactor};
 use cim_keys::events::{EventData, KeyPurpose, NkeyKind, RevocationReason, Validity};
 use cim_keys::ids::KeyId;
+use cim_keys::keys::pair::{KeyKind, PrivateKey, verify};
 use cim_keys::ledger::{Command, Facts, KeyFacts};
 use cim_keys::store::{AppendError, Store};
 use cim_keys::text::{Label, Note, Recipient};

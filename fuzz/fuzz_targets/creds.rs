@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::events::NkeyKind;
 use cim_keys::nats::claims::{Claims, Registered, User, UserPermissions};
 use cim_keys::nats::creds::Creds;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::events::NkeyKind;
 use cim_keys::nats::claims::{Account, Activation, Body, Claims, GenericBody, Operator, User};
 use cim_keys::nats::jwt;

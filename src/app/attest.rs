@@ -10,10 +10,10 @@ use std::fmt;
 use super::custody::record_sealed;
 use super::keys::{self, KeyError, NewKey};
 use super::lookup::{self, LookupError};
-use crate::acts::keys::{KeyKind, PrivateKey, PublicFacts, UseError, verify};
 use crate::custody::{Custody, Unlocked};
 use crate::events::{Actor, Bytes, CustodyRecipientAdded, EventAttested, EventData, KeyPurpose, Link, Party, Validity};
 use crate::ids::{KeyId, PersonId};
+use crate::keys::pair::{KeyKind, PrivateKey, PublicFacts, UseError, verify};
 use crate::ledger::{
     AttestationFacts, Command, Entity, EntityRef, Facts, KeyFacts, Kind, NameKey, Standing, View, ViewError, standing,
 };

@@ -6,16 +6,16 @@
 
 use super::custody::{SealedError, record_sealed};
 use super::lookup::{self, LookupError};
-use crate::acts::check_public_nkey;
-use crate::acts::keys::{
-    GenerateError, KeyKind, ParseError, PrivateKey, PublicFacts, UseError, VerifyError, public_facts,
-};
-use crate::acts::xkey::{SealToError, seal_to};
 use crate::custody::{Custody, SealError, SecretBytes, Unlocked};
 use crate::events::{
     EndsBeforeItBegins, KeyEncoding, KeyGenerated, KeyImported, KeyPurpose, NkeyKind, Party, Validity,
 };
 use crate::ids::{KeyId, LocationId};
+use crate::keys::check_public_nkey;
+use crate::keys::pair::{
+    GenerateError, KeyKind, ParseError, PrivateKey, PublicFacts, UseError, VerifyError, public_facts,
+};
+use crate::keys::xkey::{SealToError, seal_to};
 use crate::ledger::{Command, Entity, Facts, KeyFacts, Kind, View, ViewError};
 use crate::store::{AppendContext, AppendError, AppendedEvent, ReadError, Store};
 use crate::text::{Label, Name, Note, Recipient};

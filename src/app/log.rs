@@ -6,11 +6,11 @@ mod pushed;
 use std::path::{Path, PathBuf};
 
 use super::attest::ActSecret;
-use crate::acts::keys::{PrivateKey, UseError};
 use crate::custody::Unlocked;
 use crate::events::{EventData, KeyAlgorithm};
 use crate::files::write_durably;
 use crate::ids::KeyId;
+use crate::keys::pair::{PrivateKey, UseError};
 use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
 use crate::log::{
     Checkpoint, CheckpointError, DamagedMemory, HeadSigner, InvalidKey, KeyChain, LogProof, Memory, SignedCheckpoint,

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use super::log::{LedgerSecret, LogError};
 use super::session::Place;
-use crate::acts::keys::{ParseError, PrivateKey};
 use crate::custody::{FileError, SecretBytes, lone};
+use crate::keys::pair::{ParseError, PrivateKey};
 use crate::store::Store;
 
 /// Why the key that lies open was not used.

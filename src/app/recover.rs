@@ -8,10 +8,10 @@ pub use stream::{BringError, Brought, bring};
 
 use std::path::PathBuf;
 
-use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::custody::{self, Custody, SealError};
 use crate::events::{Actor, EventAttested, KeyAlgorithm, KeyGenerated, LedgerKeyRotated, Link, Party, Validity};
 use crate::ids::KeyId;
+use crate::keys::pair::{GenerateError, KeyKind, PrivateKey};
 use crate::ledger::{Command, Facts, NameKey, ViewError};
 use crate::log::{SignedCheckpoint, VerifierKey};
 use crate::store::{AppendContext, Attest, CreateError, OpenError, ReadError, Restored, Store};

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::{self, Action, ApplyError, Prepared, SavedPlan, Step};
 use super::log::{LedgerSecret, LogError, check_against};
-use crate::acts::keys::{PublicFacts, UseError, verify};
 use crate::events::{KeyAlgorithm, KeyEncoding, LedgerRelation};
 use crate::ids::{CorrelationId, LedgerId};
+use crate::keys::pair::{PublicFacts, UseError, verify};
 use crate::ledger::{Entity, Facts, Kind, LedgerFacts, ViewError};
 use crate::log::SignedCheckpoint;
 use crate::store::{ReadError, Store};

@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 
 use super::claims::User;
 use super::jwt::{self, DecodeError};
-use crate::acts::keys::{KeyKind, PrivateKey};
 use crate::custody::SecretBytes;
 use crate::events::NkeyKind;
+use crate::keys::pair::{KeyKind, PrivateKey};
 
 /// The largest file that is read, in bytes.
 pub const MAX_LEN: usize = jwt::MAX_LEN + 4_096;

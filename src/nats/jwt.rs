@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha512_256};
 
 use super::claims::{Body, Claims, Registered};
-use crate::acts::check_public_nkey;
+use crate::keys::check_public_nkey;
 use crate::text::visible;
 
 /// The largest token that is read, in bytes; the server's own bound.

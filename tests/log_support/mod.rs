@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::app::log::{self, LedgerSecret, Requirements};
 use cim_keys::custody::{Custody, WorkFactor};
 use cim_keys::events::{KeyGenerated, KeyPurpose, LedgerCreated, OrganizationCreated, Party, Validity};
 use cim_keys::ids::{KeyId, LedgerId, OrganizationId};
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::ledger::Command;
 use cim_keys::store::{AppendContext, Store, StoreOptions};
 use cim_keys::text::{Label, Name};

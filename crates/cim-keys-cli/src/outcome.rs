@@ -1,6 +1,5 @@
 //! From the library's errors to what the user is told: each with its exit code.
 
-use cim_keys::acts::xkey::SealToError;
 use cim_keys::app::apply::{ApplyError, InvalidPlan, PlanError};
 use cim_keys::app::attest::AttestError;
 use cim_keys::app::custody::CheckError;
@@ -11,6 +10,7 @@ use cim_keys::app::online_key::OnlineKeyError;
 use cim_keys::app::revocation::RevocationError;
 use cim_keys::app::session::{RecordError, SessionError};
 use cim_keys::custody;
+use cim_keys::keys::xkey::SealToError;
 use cim_keys::store::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
 
 use crate::error::CliError;

@@ -6,8 +6,8 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::custody::SecretBytes;
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use serde_json::Value;
 use support::{ISSUING, Place, ROOT};
 

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::issuer::{self, IssueError, Issued, Issuing, Wanted};
 use super::work::{KeyAccess, KeyAccessError, NatsError, Work};
-use crate::acts::keys::{PrivateKey, UseError};
 use crate::app::log::{self, LogError};
 use crate::app::session::Session;
 use crate::custody::Unlocked;
 use crate::events::Party;
+use crate::keys::pair::{PrivateKey, UseError};
 use crate::ledger::KeyFacts;
 use crate::text::Label;
 use crate::time::Timestamp;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::work::{Change, Made, NatsError, Work, read_claims};
 use super::{lookup, operators};
-use crate::acts::keys::PrivateKey;
 use crate::events::{JwtClaimsCreated, JwtKind, JwtSigned, Link, NatsHolder, NatsParty};
 use crate::ids::{NatsAccountId, NatsUserId};
 use crate::ipld_support::cid_of_blob;
+use crate::keys::pair::PrivateKey;
 use crate::ledger::{AccountFacts, Facts, Kind, NatsCommand, OperatorFacts, Refusal, TokenFacts, UserFacts};
 use crate::nats::check::{Finding, check_account, check_operator, check_signer, check_sources, check_user_of};
 use crate::nats::claims::{

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use cid::Cid;
 
 use super::issue::Pending;
-use crate::acts::keys::{GenerateError, KeyKind, PrivateKey};
 use crate::app::custody::{SealedError, record_kept};
 use crate::app::lookup::LookupError;
 use crate::custody::{Custody, SealError, SecretBytes};
 use crate::events::{KeyImported, KeyPurpose, NKeyGenerated, NatsHolder, NkeyKind, Party, Validity};
 use crate::ids::{KeyId, NatsAccountId};
+use crate::keys::pair::{GenerateError, KeyKind, PrivateKey};
 use crate::ledger::{
     Command, Entity, EntityRef, Facts, Index, KeyFacts, Kind, NameKey, NatsCommand, Refusal, Rehearsal, TokenFacts,
     View, ViewError,

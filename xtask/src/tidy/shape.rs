@@ -10,16 +10,16 @@ const LONGEST: usize = 600;
 /// What a module must not import, so that data runs one way.
 const LAYERS: &[(&str, &[&str])] = &[
     ("src/ids", &["events", "ipld_support", "ledger", "store", "queue", "delivery", "adapters", "custody", "app"]),
-    ("src/events", &["ledger", "store", "queue", "delivery", "adapters", "custody", "acts", "app"]),
-    ("src/ipld_support", &["ledger", "store", "queue", "delivery", "adapters", "custody", "acts", "app"]),
-    ("src/ledger", &["store", "queue", "delivery", "adapters", "custody", "acts", "app"]),
-    ("src/delivery", &["ledger", "store", "queue", "adapters", "custody", "acts", "app"]),
-    ("src/queue", &["ledger", "store", "adapters", "custody", "acts", "app"]),
-    ("src/store", &["queue", "adapters", "custody", "acts", "app"]),
-    ("src/verify", &["store", "queue", "delivery", "adapters", "custody", "acts", "app"]),
-    ("src/custody", &["ledger", "store", "queue", "delivery", "adapters", "acts", "app"]),
-    ("src/acts", &["store", "queue", "delivery", "adapters", "app"]),
-    ("src/adapters", &["ledger", "store", "custody", "acts", "app"]),
+    ("src/events", &["ledger", "store", "queue", "delivery", "adapters", "custody", "keys", "app"]),
+    ("src/ipld_support", &["ledger", "store", "queue", "delivery", "adapters", "custody", "keys", "app"]),
+    ("src/ledger", &["store", "queue", "delivery", "adapters", "custody", "keys", "app"]),
+    ("src/delivery", &["ledger", "store", "queue", "adapters", "custody", "keys", "app"]),
+    ("src/queue", &["ledger", "store", "adapters", "custody", "keys", "app"]),
+    ("src/store", &["queue", "adapters", "custody", "keys", "app"]),
+    ("src/verify", &["store", "queue", "delivery", "adapters", "custody", "keys", "app"]),
+    ("src/custody", &["ledger", "store", "queue", "delivery", "adapters", "keys", "app"]),
+    ("src/keys", &["store", "queue", "delivery", "adapters", "app"]),
+    ("src/adapters", &["ledger", "store", "custody", "keys", "app"]),
 ];
 
 /// What only the programs do: the library reads no environment and prints nothing.

@@ -4,7 +4,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use cid::Cid;
-use cim_keys::acts::keys::PrivateKey;
 use cim_keys::app::apply::{
     self, Action, Applied, ApplyError, Files, Manifest, Options, Plan, Prepared, Problem, Request, SavedPlan,
 };
@@ -13,6 +12,7 @@ use cim_keys::app::nats::{KeyAccess, KeyAccessError};
 use cim_keys::app::session::Session;
 use cim_keys::custody::Custody;
 use cim_keys::files::write_durably;
+use cim_keys::keys::pair::PrivateKey;
 use cim_keys::ledger::KeyFacts;
 use cim_keys::store::AppendError;
 use cim_keys::text::{Name, visible};

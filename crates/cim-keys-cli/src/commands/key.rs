@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use cim_keys::acts::keys::KeyKind;
 use cim_keys::app::keys::{self, Destination, ImportedKey, KeyError, Material, NewKey, Successor};
 use cim_keys::app::session::Session;
 use cim_keys::custody::{Custody, LONGEST_SECRET, SecretBytes};
 use cim_keys::events::{KeyPurpose, RevocationReason, Validity};
+use cim_keys::keys::pair::KeyKind;
 use cim_keys::ledger::{Facts, Kind};
 use cim_keys::store::{AppendError, AppendedEvent};
 use cim_keys::text::{Label, Name, Note, Recipient, visible};

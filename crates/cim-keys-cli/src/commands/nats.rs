@@ -26,11 +26,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cid::Cid;
-use cim_keys::acts::keys::PrivateKey;
 use cim_keys::app::nats::{self, KeyAccess, KeyAccessError, NatsError, Work};
 use cim_keys::app::session::Session;
 use cim_keys::custody::{Custody, Unlocked};
 use cim_keys::events::Party;
+use cim_keys::keys::pair::PrivateKey;
 use cim_keys::ledger::{KeyFacts, View};
 use cim_keys::store::{AppendError, AppendedEvent, RestrictedBlocks};
 use cim_keys::text::{Label, visible};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use secrecy::ExposeSecret as _;
 
 use super::{Skipped, is_folder, names_in, read_file};
-use crate::acts::keys::PrivateKey;
 use crate::custody::{LONGEST_SECRET, SecretBytes};
+use crate::keys::pair::PrivateKey;
 use crate::nats::creds::{self, Creds};
 use crate::nats::jwt::is_public_key;
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use cim_keys::acts::keys::PrivateKey;
-use cim_keys::acts::xkey::{self, OpenBoxError};
 use cim_keys::custody::{LONGEST_SECRET, SecretBytes};
+use cim_keys::keys::pair::PrivateKey;
+use cim_keys::keys::xkey::{self, OpenBoxError};
 use cim_keys::text::visible;
 use clap::Args;
 use secrecy::ExposeSecret as _;

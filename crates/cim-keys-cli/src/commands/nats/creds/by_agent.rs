@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use cim_keys::acts::keys::{KeyKind, PrivateKey};
 use cim_keys::app::nats::agent::{Answer, Request, Token};
 use cim_keys::custody::SecretBytes;
 use cim_keys::events::NkeyKind;
+use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::nats::claims::User;
 use cim_keys::nats::creds::Creds;
 use cim_keys::nats::jwt;

@@ -5,7 +5,7 @@
 //! feed.
 //!
 //! ```
-//! use cim_keys::acts::keys::{self, KeyKind, PrivateKey};
+//! use cim_keys::keys::pair::{self, KeyKind, PrivateKey};
 //!
 //! let key = PrivateKey::generate("nkey-user".parse::<KeyKind>()?)?;
 //! let public = key.public();

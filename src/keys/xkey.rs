@@ -22,8 +22,8 @@ use rand::rngs::SysRng;
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
-use super::keys::{GenerateError, PrivateKey};
 use super::nkey::{self, InvalidNkey};
+use super::pair::{GenerateError, PrivateKey};
 use crate::custody::{LONGEST_SECRET, SealError, SecretBytes};
 use crate::events::NkeyKind;
 use crate::text::{Recipient, visible};
@@ -170,7 +170,7 @@ fn parse(text: &str) -> Result<(String, String, Vec<u8>), OpenBoxError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::acts::keys::KeyKind;
+    use crate::keys::pair::KeyKind;
     use nkeys::XKey;
 
     fn secret(text: &str) -> SecretBytes {
