@@ -41,6 +41,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -55,21 +56,21 @@ mod error;
 mod folder;
 pub mod lone;
 pub mod passphrase;
+mod ring;
 mod sealed;
 
+pub use crate::keys::{LONGEST_SECRET, SecretBytes};
 pub use compartment::Unlocked;
 pub use copy::{LONGEST_FILE, SealedFile};
 pub use error::{
-    ChangeError, CreateError, FileError, OpenError, PassphraseError, RevealError, SealError, UnknownCompartment,
-    UnlockError,
+    ChangeError, CreateError, FileError, OpenError, PassphraseError, RevealError, SealError, SealToError,
+    UnknownCompartment, UnlockError, UseError,
 };
-pub use sealed::{SecretBytes, WorkFactor};
+pub use ring::{NoPassphrases, Ring, Unlock};
+pub use sealed::WorkFactor;
 
 use compartment::Compartment;
 use folder::Folder;
-
-/// The longest secret that is kept: 16 KiB, several times the longest private key in PEM.
-pub const LONGEST_SECRET: usize = 16 * 1024;
 
 /// The compartment of identities that sign seldom: operators, root authorities.
 pub const ROOT: &str = "root";
@@ -84,7 +85,7 @@ pub const ISSUING: &str = "issuing";
 #[derive(Debug)]
 pub struct Custody {
     folder: Folder,
-    compartments: BTreeMap<Label, Compartment>,
+    compartments: BTreeMap<Label, Arc<Compartment>>,
     work: WorkFactor,
 }
 
@@ -129,7 +130,7 @@ impl Custody {
         })?;
         let mut opened = BTreeMap::new();
         for (label, files) in prepared {
-            opened.insert(label.clone(), files.opened(folder.folder(label.as_str())?)?);
+            opened.insert(label.clone(), Arc::new(files.opened(folder.folder(label.as_str())?)?));
         }
         Ok(Self { folder, compartments: opened, work })
     }
@@ -144,7 +145,7 @@ impl Custody {
             }
             let label = Label::new(&name)
                 .map_err(|e| OpenError::Stranger { path: folder.path().join(&name), reason: e.reason })?;
-            compartments.insert(label, Compartment::open(folder.folder(&name)?)?);
+            compartments.insert(label, Arc::new(Compartment::open(folder.folder(&name)?)?));
         }
         Ok(Self { folder, compartments, work: WorkFactor::DEFAULT })
     }
@@ -212,7 +213,7 @@ impl Custody {
     }
 
     /// Opens a compartment with its passphrase. Takes about a second, by design ([`WorkFactor`]).
-    pub fn unlock(&self, compartment: &Label, passphrase: SecretString) -> Result<Unlocked<'_>, UnlockError> {
+    pub fn unlock(&self, compartment: &Label, passphrase: SecretString) -> Result<Unlocked, UnlockError> {
         self.compartment(compartment)?.unlock(compartment, passphrase)
     }
 
@@ -242,7 +243,8 @@ impl Custody {
         let temporary = folder::unfinished_name(&self.folder.path().join(label.as_str()))?;
         files.write(&self.folder.create_folder(&temporary)?)?;
         self.folder.rename_folder(&temporary, label.as_str())?;
-        self.compartments.insert(label.clone(), files.opened(self.folder.folder(label.as_str())?)?);
+        let opened = files.opened(self.folder.folder(label.as_str())?)?;
+        self.compartments.insert(label.clone(), Arc::new(opened));
         Ok(())
     }
 
@@ -262,7 +264,7 @@ impl Custody {
         Ok(findings)
     }
 
-    fn compartment(&self, label: &Label) -> Result<&Compartment, UnknownCompartment> {
+    fn compartment(&self, label: &Label) -> Result<&Arc<Compartment>, UnknownCompartment> {
         self.compartments.get(label).ok_or_else(|| UnknownCompartment {
             compartment: label.clone(),
             known: self.compartments.keys().cloned().collect(),
@@ -270,8 +272,15 @@ impl Custody {
     }
 }
 
-/// Seals a secret to somebody else's age recipient (`age1…`), for it to leave custody. The result is an age file.
-pub fn seal_to(recipient: &crate::text::Recipient, secret: &SecretBytes) -> Result<SecretBytes, SealError> {
+/// Seals a secret to somebody else, for it to leave custody: to an age recipient (`age1…`) as an age file, to a curve key
+/// (`X…`) as an xkey box ([`crate::keys::xkey`]).
+///
+/// # Errors
+/// See [`SealToError`].
+pub fn seal_to(recipient: &crate::text::Recipient, secret: &SecretBytes) -> Result<SecretBytes, SealToError> {
+    if recipient.is_curve_key() {
+        return Ok(crate::keys::xkey::seal(recipient, secret)?);
+    }
     let refused = |reason: &str| SealError::Recipient { recipient: recipient.clone(), reason: reason.to_owned() };
     let parsed = recipient.as_str().parse().map_err(refused)?;
     let sealed = sealed::to_recipient(bounded(secret)?, &parsed).map_err(|reason| refused(&reason))?;

@@ -1,7 +1,24 @@
-//! What makes keys: public facts come out, secrets go into [`crate::custody`].
+//! Keys: the ports through which everything else uses them, their kinds, and software keys.
+//!
+//! No use case holds a private key. It asks a [`KeyRing`] for a [`Signer`], has it generate keys by specification, and gets
+//! public facts back. [`crate::custody`] implements the ports for keys in sealed files; a token or a card implements the same.
 
+mod kind;
+#[cfg(feature = "custody")]
 mod nkey;
+#[cfg(feature = "custody")]
 pub mod pair;
+mod port;
+mod secret;
+#[cfg(feature = "custody")]
 pub mod xkey;
 
+pub use kind::{KeyKind, PublicFacts};
+#[cfg(feature = "custody")]
 pub use nkey::{InvalidNkey, check_public as check_public_nkey};
+#[cfg(feature = "custody")]
+pub use pair::{ParseError, VerifyError, normalize, public_facts, verify};
+pub use port::{
+    GenerateError, KeyError, KeyRef, KeyRing, KeySpec, NewKey, NoKeys, Opener, Sealing, SignError, Signer, UnsealError,
+};
+pub use secret::{LONGEST_SECRET, SecretBytes};

@@ -26,9 +26,7 @@ mod rehearsal;
 mod state;
 mod view;
 
-pub use attestation::{
-    AttestationFacts, Standing, demand_signatures, is_about_the_ledgers_key, may_be_required, standing,
-};
+pub use attestation::{AttestationFacts, Standing, is_about_the_ledgers_key, may_be_required, standing};
 pub use command::{Cause, Command, EventDraft};
 pub use decide::decide;
 pub use ended::{Ended, How};

@@ -10,6 +10,8 @@
 //! program of one's own; `manual` for ceremonies, recovery, defaults and threats. Nothing in this crate reads the
 //! environment, a home folder or a terminal.
 
+#[cfg(feature = "store")]
+pub mod act;
 #[cfg(feature = "nats-client")]
 pub mod adapters;
 #[cfg(all(feature = "store", feature = "custody"))]
@@ -26,7 +28,7 @@ pub mod files;
 pub mod ids;
 #[cfg(feature = "ipld")]
 pub mod ipld_support;
-#[cfg(feature = "custody")]
+#[cfg(any(feature = "store", feature = "custody"))]
 pub mod keys;
 pub mod ledger;
 #[cfg(feature = "store")]
@@ -37,6 +39,8 @@ pub mod manual;
 pub mod nats;
 #[cfg(feature = "custody")]
 mod parallel;
+#[cfg(feature = "store")]
+pub mod policy;
 #[cfg(feature = "ipld")]
 pub mod queue;
 #[cfg(feature = "store")]

@@ -1,13 +1,13 @@
 //! The ledger on disk: one SQLite file, `ledger.db`, that holds public facts only.
 //!
-//! - An **append** is one transaction: blocks, log positions, tree hashes and entities. It takes its decision within that
-//!   transaction, on what is recorded at that moment, and returns after fsync. Appends that come from several threads at
-//!   once share a transaction, decided one after the other.
+//! - An **append** is one transaction: blocks, log positions, tree hashes and entities. What is appended comes from the
+//!   [pipeline](crate::act), whose [`Journal`](crate::act::Journal) a store is. Appends that come from several threads at once
+//!   share a transaction, one after the other.
 //! - **A mirror** takes what was decided elsewhere: the log at once, the entities when they are looked at ([`Store::view`]).
 //! - **Readers**, in this process and in others, go on while one writes. A second writer waits, then gets a clear error.
 //! - **The right to write** is a token outside the folder: a copied folder reads, and writes only after it was handed over
-//!   ([`Store::hand_over`]).
-//! - **Time** never goes back, and a jump of more than a day is an error that whoever is asked can confirm.
+//!   ([`HandingOver`]).
+//! - **Time** never goes back, and a jump of more than a day is recorded only once it is confirmed.
 //! - **Damage** is found by [`Store::verify`], named by position, and never panics.
 //!
 //! The tables are described byte by byte in `docs/design.md`.
@@ -15,16 +15,17 @@
 mod append;
 mod backup;
 mod behind;
-mod context;
 mod copy;
 mod epoch;
 mod error;
 mod follow;
+mod founding;
 mod gate;
 mod group;
+mod handover;
+mod journal;
 mod mirror;
 mod outbox;
-mod prerequisite;
 mod proofs;
 mod read;
 mod restricted;
@@ -42,19 +43,21 @@ use std::time::Duration;
 use cid::Cid;
 use rusqlite::Connection;
 
-pub use append::{AppendedEvent, Clock, ReadyEvent};
+pub use crate::act::AppendedEvent;
+pub use append::Clock;
 pub use backup::LastBackup;
-pub use context::{ActSigner, AppendContext};
-pub use epoch::{Attest, Restoration, Restored, Rotation, mark_restored};
+pub use epoch::{Beginning, Restoration, Restored, Rotation, mark_restored};
 pub use error::{
-    AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, NotTheWriter, OpenError, ReadError,
+    AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, JournalError, NotTheWriter, OpenError,
+    ReadError,
 };
 pub use follow::{FollowedEvent, Follower, MirrorError};
+pub use founding::Founding;
+pub use handover::HandingOver;
 pub use mirror::Mirror;
 pub use outbox::LedgerOutbox;
-pub use prerequisite::{Fulfilment, Prerequisite};
 pub use read::{Events, Listing, Recorded, Which};
-pub use restricted::{RestrictedBlocks, RestrictedError};
+pub use restricted::{RestrictedBlocks, RestrictedError, RestrictedTexts};
 pub use verify::{Demands, Extent};
 
 use append::Writer;
@@ -68,12 +71,9 @@ use tables::Tables;
 use token::Token;
 
 use crate::delivery::outbox::{Source, source_of};
-use crate::events::{LedgerCreated, LedgerHandedOver};
-use crate::files::{folder_of, sync_folder};
 use crate::ids::LedgerId;
-use crate::ledger::{Command, EventDraft, Refusal, View};
 use crate::log::NodeHash;
-use crate::text::{Name, Note, PublicKey};
+use crate::text::{Name, PublicKey};
 use crate::time::Timestamp;
 
 /// Where a ledger is and how it is opened.
@@ -137,52 +137,6 @@ struct Writing {
 }
 
 impl Store {
-    /// Makes a ledger: its file with its first event, and the right to write to it. `more` is recorded with the first
-    /// event, in one transaction. Either all of it is there afterwards or no file.
-    ///
-    /// # Errors
-    /// When there is a file already, when a command is refused, or when the disk fails.
-    pub fn create(
-        options: StoreOptions,
-        context: AppendContext,
-        ledger: LedgerCreated,
-        more: Vec<Command>,
-    ) -> Result<Self, CreateError> {
-        schema::check_sqlite()?;
-        if options.path.exists() {
-            return Err(CreateError::Exists(options.path));
-        }
-        let io = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| CreateError::Io { action, path, source }
-        };
-        let aside = options.path.with_extension("db.new");
-        remove_database(&aside).map_err(io("removing the unfinished", &aside))?;
-        let connection = schema::connect(&aside, Access::Create, options.wait)?;
-        let token = Token::mint(ledger.ledger_id, &aside)?;
-        let failed = |error| DatabaseError::new("making the ledger", &aside, error);
-        for (key, value) in [
-            ("ledger", ledger.ledger_id.to_string()),
-            ("name", ledger.name.to_string()),
-            ("public_key", ledger.public_key.to_string()),
-            ("writer", token.nonce.clone()),
-        ] {
-            schema::set_meta(&connection, key, &value).map_err(failed)?;
-        }
-        let mut writer = Writer::new(connection, aside.clone(), Arc::clone(&options.clock));
-        let mut commands = vec![Command::CreateLedger(ledger)];
-        commands.extend(more);
-        let first = writer.run(vec![Box::new(move |session| session.execute(&context, &commands))]);
-        for answer in first {
-            answer?;
-        }
-        close(writer.into_connection()).map_err(failed)?;
-        token.write(&options.tokens)?;
-        std::fs::rename(&aside, &options.path).map_err(io("putting in place", &options.path))?;
-        sync_folder(folder_of(&options.path)).map_err(io("syncing the folder of", &options.path))?;
-        Ok(Self::open(options)?)
-    }
-
     /// Opens a ledger for writing where this machine has the right to, and for reading otherwise: [`Store::writable`]
     /// says which, and why.
     ///
@@ -245,40 +199,6 @@ impl Store {
         Self::for_reading(options, connection, NotTheWriter::Asked)
     }
 
-    /// Takes the right to write for this file, and records that. Every other copy can only be read from then on, on this
-    /// machine at once; on another machine whoever hands over sees to it that nothing writes there any more.
-    ///
-    /// # Errors
-    /// When the file can't be written.
-    pub fn hand_over(options: StoreOptions, context: AppendContext, reason: Note) -> Result<Self, CreateError> {
-        schema::check_sqlite()?;
-        if !options.path.is_file() {
-            return Err(OpenError::Missing(options.path).into());
-        }
-        let connection = schema::connect(&options.path, Access::Write, options.wait)?;
-        if is_mirror(&connection, &options.path)? {
-            return Err(OpenError::from(NotTheWriter::Mirror).into());
-        }
-        if let Some(reason) = epoch::reason(&connection, &options.path)? {
-            return Err(OpenError::from(reason).into());
-        }
-        let ledger_id = identity(&connection, &options.path)?.ledger_id;
-        let token = Token::mint(ledger_id, &options.path)?;
-        let mut writer = Writer::new(connection, options.path.clone(), Arc::clone(&options.clock));
-        let command = vec![Command::HandOverLedger(LedgerHandedOver { ledger_id, reason })];
-        let nonce = token.nonce.clone();
-        let answers = writer.run(vec![Box::new(move |session| {
-            session.set_meta("writer", &nonce)?;
-            session.execute(&context, &command)
-        })]);
-        for answer in answers {
-            answer?;
-        }
-        drop(writer);
-        token.write(&options.tokens)?;
-        Ok(Self::open(options)?)
-    }
-
     fn for_reading(options: StoreOptions, connection: Connection, reason: NotTheWriter) -> Result<Self, OpenError> {
         let identity = identity(&connection, &options.path)?;
         let reader = Reader { connection: Mutex::new(connection), path: options.path.clone() };
@@ -337,39 +257,6 @@ impl Store {
     /// The reason.
     pub fn writable(&self) -> Result<(), NotTheWriter> {
         self.writing.as_ref().map(|_| ()).map_err(Clone::clone)
-    }
-
-    /// Takes a decision on what is recorded at that moment, and records what it leads to. Returns when that is durable;
-    /// nothing is returned, and nothing recorded, when all is so already. Blocks; many threads may call it at once.
-    ///
-    /// # Errors
-    /// The decision's refusal, and what else can be in the way. The ledger is then as it was.
-    pub fn append(
-        &self,
-        context: AppendContext,
-        decide: impl FnOnce(&dyn View) -> Result<Vec<EventDraft>, Refusal> + Send + 'static,
-    ) -> Result<Vec<AppendedEvent>, AppendError> {
-        let writing = self.writing.as_ref().map_err(Clone::clone)?;
-        writing.group.submit(&writing.writer, Box::new(move |session| session.append(&context, decide)))
-    }
-
-    /// Carries commands out, all or none, each as if those before it were recorded already.
-    ///
-    /// # Errors
-    /// As [`Store::append`].
-    pub fn execute(&self, context: AppendContext, commands: Vec<Command>) -> Result<Vec<AppendedEvent>, AppendError> {
-        let writing = self.writing.as_ref().map_err(Clone::clone)?;
-        writing.group.submit(&writing.writer, Box::new(move |session| session.execute(&context, &commands)))
-    }
-
-    /// Records ready-made events, all or none, without a decision: for what was decided elsewhere. One that is there
-    /// already is left as it is, and the answer says so.
-    ///
-    /// # Errors
-    /// An id that is there with other content, an event earlier than the last one, a cause that is not recorded.
-    pub fn record(&self, events: Vec<ReadyEvent>, blobs: Vec<Vec<u8>>) -> Result<Vec<AppendedEvent>, AppendError> {
-        let writing = self.writing.as_ref().map_err(Clone::clone)?;
-        writing.group.submit(&writing.writer, Box::new(move |session| session.record(events, &blobs)))
     }
 
     /// The last position; 0 in an empty log.

@@ -22,8 +22,8 @@ use sha2::{Digest as _, Sha256};
 use super::compartment::hex;
 use super::error::FileError;
 use super::folder::{Folder, unfinished_name};
-use super::sealed::SecretBytes;
 use crate::ids::KeyId;
+use crate::keys::SecretBytes;
 
 /// The names of its two files.
 pub(super) const FILES: [&str; 2] = [INDEX, SECRETS];

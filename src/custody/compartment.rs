@@ -8,14 +8,16 @@ use age::x25519;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use sha2::{Digest as _, Sha256};
 
+use super::Findings;
 use super::bundle::{self, Bundle, Opened};
 use super::bundles::{self, Bundles, Found};
-use super::error::{ChangeError, CreateError, FileError, OpenError, RevealError, SealError, UnlockError};
+use super::error::{ChangeError, CreateError, FileError, OpenError, RevealError, SealError, UnlockError, UseError};
 use super::folder::Folder;
-use super::sealed::{self, Closed, SecretBytes, WorkFactor};
-use super::{Findings, LONGEST_SECRET};
+use super::sealed::{self, Closed, WorkFactor};
 use crate::ids::KeyId;
-use crate::text::Label;
+use crate::keys::pair::PrivateKey;
+use crate::keys::{LONGEST_SECRET, Opener, SecretBytes, UnsealError};
+use crate::text::{Label, PublicKey};
 
 const RECIPIENT: &str = "recipient";
 const IDENTITY: &str = "identity.age";
@@ -47,10 +49,10 @@ pub(super) struct Compartment {
 }
 
 /// A compartment that its passphrase opened. Its identity is zeroized when this is dropped.
-pub struct Unlocked<'a> {
+pub struct Unlocked {
     label: Label,
-    compartment: &'a Compartment,
-    identity: x25519::Identity,
+    compartment: Arc<Compartment>,
+    identity: Identity,
     /// The bundles that were opened, the latest last: many of their keys are asked for, one after the other.
     open: Mutex<Vec<Arc<Opened>>>,
 }
@@ -234,7 +236,7 @@ impl Compartment {
     }
 
     /// Opens the identity with a passphrase.
-    pub(super) fn unlock(&self, label: &Label, passphrase: SecretString) -> Result<Unlocked<'_>, UnlockError> {
+    pub(super) fn unlock(self: &Arc<Self>, label: &Label, passphrase: SecretString) -> Result<Unlocked, UnlockError> {
         let path = || self.folder.path().join(IDENTITY);
         let damaged = |reason| UnlockError::Damaged { compartment: label.clone(), path: path(), reason };
         let file = self.folder.read(IDENTITY, SMALL_FILE)?;
@@ -251,7 +253,8 @@ impl Compartment {
             let path = self.folder.path().join(RECIPIENT);
             return Err(UnlockError::ForeignRecipient { compartment: label.clone(), path });
         }
-        Ok(Unlocked { label: label.clone(), compartment: self, identity, open: Mutex::default() })
+        let (label, compartment) = (label.clone(), Arc::clone(self));
+        Ok(Unlocked { label, compartment, identity: Identity(identity), open: Mutex::default() })
     }
 
     /// Seals the identity with another passphrase. At every moment either the old or the new file stands there, and its
@@ -259,12 +262,12 @@ impl Compartment {
     pub(super) fn reseal(
         &self,
         label: &Label,
-        unlocked: &Unlocked<'_>,
+        unlocked: &Unlocked,
         passphrase: &SecretString,
         work: WorkFactor,
     ) -> Result<(), ChangeError> {
         let old = self.folder.read(IDENTITY, SMALL_FILE)?;
-        let new = seal_identity(label, &unlocked.identity, passphrase, work)?;
+        let new = seal_identity(label, &unlocked.identity.0, passphrase, work)?;
         self.folder.replace(RECIPIENT, recipient_text(label, &self.recipient, &[&old, &new]).as_bytes())?;
         self.folder.replace(IDENTITY, &new)?;
         Ok(self.folder.replace(RECIPIENT, recipient_text(label, &self.recipient, &[&new]).as_bytes())?)
@@ -280,7 +283,7 @@ impl Compartment {
     }
 }
 
-impl Unlocked<'_> {
+impl Unlocked {
     /// Which compartment this is.
     #[must_use]
     pub fn compartment(&self) -> &Label {
@@ -289,7 +292,7 @@ impl Unlocked<'_> {
 
     /// Opens a key's secret. Of many in one bundle, the first opens it.
     pub fn reveal(&self, key: KeyId) -> Result<SecretBytes, RevealError> {
-        let (compartment, name) = (self.compartment, file_name(key));
+        let (compartment, name) = (&self.compartment, file_name(key));
         match compartment.keys.read(&name, SEALED_FILE) {
             Ok(file) => self.decrypt(&file, || compartment.keys.path().join(name)),
             Err(FileError::Missing { .. }) => self.reveal_bundled(key),
@@ -317,7 +320,7 @@ impl Unlocked<'_> {
     }
 
     fn open_bundle(&self, key: KeyId) -> Result<Opened, RevealError> {
-        let compartment = self.compartment;
+        let compartment = &self.compartment;
         let absent = || RevealError::Absent { compartment: self.label.clone(), key };
         let bundle = compartment.bundles.find(&compartment.folder, key)?.ok_or_else(absent)?;
         let folder = Bundles::folder(&compartment.folder)?.ok_or_else(absent)?;
@@ -327,17 +330,45 @@ impl Unlocked<'_> {
     }
 
     fn decrypt(&self, file: &[u8], path: impl FnOnce() -> PathBuf) -> Result<SecretBytes, RevealError> {
-        sealed::by_identity(file, &self.identity).map_err(|closed| RevealError::Damaged {
+        self.identity.open(file).map_err(|closed| RevealError::Damaged {
             path: path(),
             reason: match closed {
-                Closed::Damaged(reason) => reason,
-                Closed::WrongKey | Closed::TooMuchWork(_) => "this compartment's identity does not open it",
+                UnsealError::Form(reason) => reason,
+                UnsealError::Recipient { .. } => "this compartment's identity does not open it",
+                UnsealError::Closed => "its content was changed or cut off",
             },
+        })
+    }
+
+    /// Takes a key's secret out, and checks that it is the one that is recorded.
+    ///
+    /// # Errors
+    /// See [`UseError`].
+    pub fn private_key(&self, key: KeyId, recorded: &PublicKey) -> Result<PrivateKey, UseError> {
+        let found = PrivateKey::parse(&self.reveal(key)?).map_err(|source| UseError::Parse { key, source })?;
+        if found.public().public_key == *recorded { Ok(found) } else { Err(UseError::Exchanged { key }) }
+    }
+}
+
+/// A compartment's identity: it opens what was sealed to the compartment's recipient.
+struct Identity(x25519::Identity);
+
+impl Opener for Identity {
+    fn open(&self, sealed: &[u8]) -> Result<SecretBytes, UnsealError> {
+        sealed::by_identity(sealed, &self.0).map_err(|closed| match closed {
+            Closed::Damaged(reason) => UnsealError::Form(reason),
+            Closed::WrongKey | Closed::TooMuchWork(_) => UnsealError::Recipient { recipient: None },
         })
     }
 }
 
-impl std::fmt::Debug for Unlocked<'_> {
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Identity({})", self.0.to_public())
+    }
+}
+
+impl std::fmt::Debug for Unlocked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Unlocked").field("compartment", &self.label).finish_non_exhaustive()
     }

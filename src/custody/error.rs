@@ -373,3 +373,40 @@ impl fmt::Display for Known<'_> {
         }
     }
 }
+
+/// Why nothing was sealed to somebody else.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealToError {
+    /// The age recipient, or the secret's length, was not taken.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The curve key was not taken.
+    #[error(transparent)]
+    Curve(#[from] crate::keys::xkey::XkeyError),
+}
+
+/// Why a key in custody was not used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UseError {
+    /// Its secret did not come out of custody.
+    #[error(transparent)]
+    Reveal(#[from] RevealError),
+    /// What custody holds is no private key.
+    #[error("what custody holds for key {key} is no private key: {source}; bring its file back from a backup")]
+    Parse {
+        /// The key.
+        key: KeyId,
+        /// What is wrong with it.
+        source: crate::keys::ParseError,
+    },
+    /// What custody holds is another key than the one that is recorded.
+    #[error(
+        "what custody holds for key {key} is another key than the one that is recorded: its file was exchanged; bring it back from a backup and find out who did that"
+    )]
+    Exchanged {
+        /// The key.
+        key: KeyId,
+    },
+}

@@ -4,10 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::iter;
 
 use age::{DecryptError, Decryptor, Encryptor};
-use secrecy::{ExposeSecretMut as _, SecretBox, SecretString};
+use secrecy::{ExposeSecretMut as _, SecretString};
 
-/// A secret's bytes, zeroized when dropped, and never shown by `Debug`.
-pub type SecretBytes = SecretBox<Vec<u8>>;
+use crate::keys::SecretBytes;
 
 /// How dear each guess at a passphrase is: scrypt with N = 2 to the power of this, r = 8, p = 1, as
 /// [age's specification](https://c2sp.org/age#scrypt-recipient-stanza) has it. Each step doubles time and memory.

@@ -5,22 +5,21 @@
 //! feed.
 //!
 //! ```
-//! use cim_keys::keys::pair::{self, KeyKind, PrivateKey};
+//! use cim_keys::keys::{KeyKind, pair::{self, PrivateKey}};
 //!
 //! let key = PrivateKey::generate("nkey-user".parse::<KeyKind>()?)?;
 //! let public = key.public();
 //! assert!(public.public_key.as_str().starts_with('U'));
 //! let signature = key.sign(b"a nonce")?;
-//! assert!(keys::verify(&public, b"a nonce", &signature).is_ok());
+//! assert!(pair::verify(&public, b"a nonce", &signature).is_ok());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::Signer as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{
     DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey, EncodePublicKey, KeypairBytes,
@@ -30,108 +29,12 @@ use rand::rngs::SysRng;
 use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox};
 use zeroize::Zeroizing;
 
+use super::kind::{KeyKind, PublicFacts};
 use super::nkey;
-use crate::custody::{LONGEST_SECRET, RevealError, SecretBytes, Unlocked};
+use super::port::{GenerateError, SignError, Signer};
+use super::secret::{LONGEST_SECRET, SecretBytes};
 use crate::events::{KeyAlgorithm, KeyEncoding, NkeyKind};
-use crate::ids::KeyId;
-use crate::text::{InvalidText, PublicKey};
-
-/// The kinds of key pair that can be made here: `ed25519`, `p256`, `nkey-operator`, `nkey-account`, `nkey-user`,
-/// `nkey-server`, `nkey-cluster`, `nkey-curve`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyKind {
-    /// Ed25519 (RFC 8032).
-    Ed25519,
-    /// ECDSA over NIST P-256 with SHA-256.
-    P256,
-    /// An nkey: Ed25519, or X25519 for [`NkeyKind::Curve`].
-    Nkey(NkeyKind),
-}
-
-impl KeyKind {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Ed25519,
-        Self::P256,
-        Self::Nkey(NkeyKind::Operator),
-        Self::Nkey(NkeyKind::Account),
-        Self::Nkey(NkeyKind::User),
-        Self::Nkey(NkeyKind::Server),
-        Self::Nkey(NkeyKind::Cluster),
-        Self::Nkey(NkeyKind::Curve),
-    ];
-
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ed25519 => "ed25519",
-            Self::P256 => "p256",
-            Self::Nkey(NkeyKind::Operator) => "nkey-operator",
-            Self::Nkey(NkeyKind::Account) => "nkey-account",
-            Self::Nkey(NkeyKind::User) => "nkey-user",
-            Self::Nkey(NkeyKind::Server) => "nkey-server",
-            Self::Nkey(NkeyKind::Cluster) => "nkey-cluster",
-            Self::Nkey(NkeyKind::Curve) => "nkey-curve",
-        }
-    }
-
-    /// The algorithm that events name.
-    #[must_use]
-    pub const fn algorithm(self) -> KeyAlgorithm {
-        match self {
-            Self::P256 => KeyAlgorithm::EcdsaP256,
-            Self::Nkey(NkeyKind::Curve) => KeyAlgorithm::X25519,
-            Self::Ed25519 | Self::Nkey(_) => KeyAlgorithm::Ed25519,
-        }
-    }
-
-    /// How events write the public key.
-    #[must_use]
-    pub const fn encoding(self) -> KeyEncoding {
-        match self {
-            Self::Nkey(_) => KeyEncoding::Nkey,
-            Self::Ed25519 | Self::P256 => KeyEncoding::Spki,
-        }
-    }
-}
-
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for KeyKind {
-    type Err = InvalidText;
-
-    fn from_str(text: &str) -> Result<Self, InvalidText> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|kind| kind.as_str()).collect();
-            InvalidText::new("key algorithm", text, format!("one of these is needed: {}", known.join(", ")))
-        })
-    }
-}
-
-/// What anyone may know of a key pair.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicFacts {
-    /// The algorithm.
-    pub algorithm: KeyAlgorithm,
-    /// How `public_key` is written.
-    pub encoding: KeyEncoding,
-    /// The public half.
-    pub public_key: PublicKey,
-}
-
-/// Why no key was made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum GenerateError {
-    /// The system gave no random bytes.
-    #[error("the system gave no random bytes, so no key was made; try again")]
-    NoRandomness,
-}
+use crate::text::PublicKey;
 
 /// Why a text is not taken for a private key. Never carries any of the text.
 #[derive(Debug, thiserror::Error)]
@@ -153,40 +56,15 @@ pub enum ParseError {
     /// It is in a known format, of an algorithm that is not kept.
     #[error("it is neither an Ed25519 nor a P-256 key; other algorithms are not kept")]
     Algorithm,
+    /// A curve key is needed.
+    #[error("it is no curve key (SX…), and only such a key opens this file")]
+    NoCurve,
     /// It looks like an nkey's seed and is none.
     #[error("the nkey seed in it is not valid: {0}")]
     Nkey(#[from] nkey::InvalidNkey),
     /// There is more than one key in it.
     #[error("there is more than one private key in it; import them one by one")]
     Several,
-}
-
-/// Why a key was not used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UseError {
-    /// Its secret did not come out of custody.
-    #[error(transparent)]
-    Reveal(#[from] RevealError),
-    /// What custody holds is no private key.
-    #[error("what custody holds for key {key} is no private key: {source}; bring its file back from a backup")]
-    Parse {
-        /// The key.
-        key: KeyId,
-        /// What is wrong with it.
-        source: ParseError,
-    },
-    /// What custody holds is another key than the one that is recorded.
-    #[error(
-        "what custody holds for key {key} is another key than the one that is recorded: its file was exchanged; bring it back from a backup and find out who did that"
-    )]
-    Exchanged {
-        /// The key.
-        key: KeyId,
-    },
-    /// The key can't sign.
-    #[error("an X25519 key agrees on keys and can't sign; choose an Ed25519 or P-256 key")]
-    CannotSign,
 }
 
 /// Why a signature does not count.
@@ -254,15 +132,6 @@ impl PrivateKey {
         }
     }
 
-    /// Takes a key out of custody, and checks that it is the one that is recorded.
-    ///
-    /// # Errors
-    /// See [`UseError`].
-    pub fn reveal(unlocked: &Unlocked<'_>, key: KeyId, recorded: &PublicKey) -> Result<Self, UseError> {
-        let found = Self::parse(&unlocked.reveal(key)?).map_err(|source| UseError::Parse { key, source })?;
-        if found.public().public_key == *recorded { Ok(found) } else { Err(UseError::Exchanged { key }) }
-    }
-
     /// What kind of key it is.
     #[must_use]
     pub const fn kind(&self) -> KeyKind {
@@ -299,15 +168,6 @@ impl PrivateKey {
         }
     }
 
-    /// The key as Ed25519, if it is one and no nkey: login keys sign what a server chooses, and nothing else.
-    #[must_use]
-    pub const fn as_ed25519(&self) -> Option<&ed25519_dalek::SigningKey> {
-        match &self.0 {
-            Inner::Ed25519(key) => Some(key),
-            _ => None,
-        }
-    }
-
     /// The key as X25519, if it is a curve key.
     pub(super) const fn as_x25519(&self) -> Option<&x25519_dalek::StaticSecret> {
         match &self.0 {
@@ -320,15 +180,17 @@ impl PrivateKey {
     /// (RFC 3279), without randomness (RFC 6979).
     ///
     /// # Errors
-    /// See [`UseError`].
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UseError> {
+    /// [`SignError::CannotSign`] for a curve key.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         match &self.0 {
-            Inner::Ed25519(key) | Inner::Nkey(_, key) => Ok(key.sign(message).to_bytes().to_vec()),
+            Inner::Ed25519(key) | Inner::Nkey(_, key) => {
+                Ok(ed25519_dalek::Signer::sign(key, message).to_bytes().to_vec())
+            }
             Inner::P256(key) => {
                 let signature: p256::ecdsa::DerSignature = p256::ecdsa::signature::Signer::sign(key, message);
                 Ok(signature.as_bytes().to_vec())
             }
-            Inner::Curve(_) => Err(UseError::CannotSign),
+            Inner::Curve(_) => Err(SignError::CannotSign),
         }
     }
 }
@@ -339,6 +201,58 @@ impl Inner {
             NkeyKind::Curve => Self::Curve(x25519_dalek::StaticSecret::from(*seed)),
             kind => Self::Nkey(kind, ed25519_dalek::SigningKey::from_bytes(seed)),
         }
+    }
+}
+
+impl From<ed25519_dalek::SigningKey> for PrivateKey {
+    fn from(key: ed25519_dalek::SigningKey) -> Self {
+        Self(Inner::Ed25519(key))
+    }
+}
+
+/// Reads a private key in any known format. Gives its public half, and the secret in its standard format.
+///
+/// # Errors
+/// See [`ParseError`].
+pub fn normalize(secret: &SecretBytes) -> Result<(PublicFacts, SecretBytes), ParseError> {
+    let key = PrivateKey::parse(secret)?;
+    Ok((key.public(), key.secret()))
+}
+
+/// A private key in memory as what signs, with its public half at hand.
+pub struct SoftwareKey {
+    key: PrivateKey,
+    public: PublicFacts,
+}
+
+impl SoftwareKey {
+    /// Takes a key.
+    #[must_use]
+    pub fn new(key: PrivateKey) -> Arc<Self> {
+        let public = key.public();
+        Arc::new(Self { key, public })
+    }
+
+    /// The secret in its standard format, as custody keeps it.
+    #[must_use]
+    pub fn secret(&self) -> SecretBytes {
+        self.key.secret()
+    }
+}
+
+impl Signer for SoftwareKey {
+    fn public(&self) -> &PublicFacts {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.key.sign(message)
+    }
+}
+
+impl fmt::Debug for SoftwareKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SoftwareKey({})", self.public.public_key)
     }
 }
 
@@ -372,7 +286,7 @@ pub fn public_facts(text: &str) -> Result<PublicFacts, VerifyError> {
     Ok(PublicFacts { algorithm: kind.algorithm(), encoding: kind.encoding(), public_key })
 }
 
-/// Checks a signature that [`PrivateKey::sign`] made. Ed25519 is checked strictly: no weak key, no second signature that
+/// Checks a signature that a [`Signer`] made. Ed25519 is checked strictly: no weak key, no second signature that
 /// also fits.
 ///
 /// # Errors

@@ -202,6 +202,9 @@ pub(super) fn attest(view: &dyn View, attested: &EventAttested, at: Timestamp) -
     if matches!(before, Some(Entity { facts: Facts::Attestation(facts), .. }) if facts.standing.is_good()) {
         return Ok(Vec::new());
     }
+    if vouches_for_its_successor(view, attested)? {
+        return Ok(vec![draft(attested.clone(), [*attested.event.cid()])]);
+    }
     match assess(view, attested, at)? {
         Standing::Good => {}
         standing => {
@@ -212,6 +215,16 @@ pub(super) fn attest(view: &dyn View, attested: &EventAttested, at: Timestamp) -
     }
     let key = known(view, attested.key_id.into())?;
     Ok(vec![draft(attested.clone(), [*attested.event.cid(), key.last])])
+}
+
+/// Whether it is the ledger's former key that signs the event that gives the ledger a new one. It speaks for nobody: those who
+/// trust the former key follow.
+fn vouches_for_its_successor(view: &dyn View, attested: &EventAttested) -> Result<bool, ViewError> {
+    let key = view.get(attested.key_id.into())?.map(|key| key.facts);
+    let Some(Facts::Key(KeyFacts { purpose: KeyPurpose::Ledger, .. })) = key else { return Ok(false) };
+    let concerned = view.concerned_by(attested.event.cid())?;
+    let ledger = concerned.iter().find(|it| it.kind == Kind::Ledger).map(|ledger| view.get(*ledger)).transpose()?;
+    Ok(ledger.flatten().is_some_and(|ledger| ledger.last == *attested.event.cid()))
 }
 
 /// Decides on what is to be signed from now on.
@@ -260,31 +273,6 @@ pub(super) fn keep_a_signer(view: &dyn View, leaves: impl Fn(&KeyFacts) -> bool)
 pub fn may_be_required(event_type: &str) -> bool {
     let known = EventData::KNOWN.iter().any(|(_, known, _)| *known == event_type);
     known && !["EventAttested", "LedgerCreated", "LedgerHandedOver", "LedgerKeyRotated"].contains(&event_type)
-}
-
-/// Refuses events that must be signed and are not. `signed` says whether whoever acts signs them.
-///
-/// # Errors
-/// The type that has to be signed.
-pub fn demand_signatures(view: &dyn View, drafts: &[EventDraft], signed: bool) -> Result<(), Refusal> {
-    if signed || drafts.is_empty() {
-        return Ok(());
-    }
-    let required = view.get(EntityRef::signature_requirement())?;
-    let demanded = |data: &EventData| match (data, required.as_ref().map(|it| &it.facts)) {
-        (EventData::SignaturesRequired(_), _) => true,
-        (data, Some(Facts::SignatureRequirement(it))) => {
-            data.aggregate() != Some(Aggregate::Attestation)
-                && it.event_types.iter().any(|word| word.as_str() == data.event_type())
-        }
-        _ => false,
-    };
-    for draft in drafts.iter().filter(|draft| demanded(&draft.data)) {
-        if !is_about_the_ledgers_key(view, &draft.data)? {
-            return Err(Refusal::SignatureNeeded(draft.data.event_type().to_owned()));
-        }
-    }
-    Ok(())
 }
 
 /// Whether an event makes or replaces the ledger's own key, as a recovery does before anybody can sign: no signature is

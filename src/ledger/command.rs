@@ -27,7 +27,12 @@ pub enum Command {
     /// Makes another ledger known.
     LinkLedger(LedgerLinked),
     /// Gives this ledger a new key.
-    RotateLedgerKey(LedgerKeyRotated),
+    RotateLedgerKey {
+        /// The new key.
+        rotated: LedgerKeyRotated,
+        /// The last event under the old key: the new one goes on from there.
+        head: Option<Cid>,
+    },
     /// Moves the right to write.
     HandOverLedger(LedgerHandedOver),
     /// Remembers the declarative file that was applied.

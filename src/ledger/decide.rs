@@ -30,13 +30,13 @@ pub fn decide(view: &dyn View, command: &Command) -> Result<Vec<EventDraft>, Ref
         Command::Nats(command) => return super::nats::decide(view, command),
         Command::CreateLedger(event) => return create_ledger(view, event.clone().into()),
         Command::LinkLedger(event) => return link_ledger(view, event.clone().into(), event.relation),
-        Command::RotateLedgerKey(event) => {
+        Command::RotateLedgerKey { rotated: event, head } => {
             let ledger = this_ledger(view, event.ledger_id.into())?;
             match &ledger.facts {
                 Facts::Ledger(facts) if facts.public_key == event.previous_public_key => {}
                 _ => return Err(Refusal::OtherLedgerKey),
             }
-            return Ok(vec![draft(event.clone(), [ledger.last])]);
+            return Ok(vec![draft(event.clone(), [ledger.last].into_iter().chain(*head))]);
         }
         Command::HandOverLedger(event) => {
             let ledger = this_ledger(view, event.ledger_id.into())?;

@@ -172,11 +172,6 @@ pub enum Refusal {
         crate::text::visible(.0)
     )]
     NotToBeSigned(String),
-    /// An act without the signature that it needs.
-    #[error(
-        "this ledger demands that a {0} is signed by whoever acts, and nobody signs this one; say who with --as PERSON"
-    )]
-    SignatureNeeded(String),
     /// The last key that could sign, while signatures are demanded.
     #[error(
         "nobody could sign acts any more, and this ledger demands signatures; enroll somebody else first (`cim-keys person enroll`), or end the demand (`cim-keys policy require-signatures --none`)"

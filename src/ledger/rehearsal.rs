@@ -9,7 +9,7 @@ use super::command::{Cause, Command, EventDraft};
 use super::decide::decide;
 use super::refusal::Refusal;
 use super::state::Overlay;
-use super::view::View;
+use super::view::{View, ViewError};
 use crate::events::{Actor, EventData, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId, PersonId};
 use crate::time::Timestamp;
@@ -35,8 +35,27 @@ impl<'v> Rehearsal<'v> {
     /// # Errors
     /// The reason why the command may not follow. The rehearsal is then as it was.
     pub fn command(&mut self, command: &Command) -> Result<usize, Refusal> {
+        let drafts = self.decide(command)?;
+        let count = drafts.len();
+        self.take(drafts)?;
+        Ok(count)
+    }
+
+    /// Decides on one command, and changes nothing.
+    ///
+    /// # Errors
+    /// The reason why the command may not follow.
+    pub fn decide(&self, command: &Command) -> Result<Vec<EventDraft>, Refusal> {
+        decide(&self.overlay, command)
+    }
+
+    /// Lets everything after it see what a decision leads to.
+    ///
+    /// # Errors
+    /// When what is recorded can't be read.
+    pub fn take(&mut self, drafts: Vec<EventDraft>) -> Result<(), ViewError> {
         let base = self.drafts.len();
-        for mut draft in decide(&self.overlay, command)? {
+        for mut draft in drafts {
             for cause in &mut draft.causes {
                 *cause = match *cause {
                     Cause::Recorded(cid) => self.stand_ins.get(&cid).map_or(*cause, |&earlier| Cause::Earlier(earlier)),
@@ -48,7 +67,7 @@ impl<'v> Rehearsal<'v> {
             self.overlay.fold(&unrecorded(&draft.data), cid)?;
             self.drafts.push(draft);
         }
-        Ok(self.drafts.len() - base)
+        Ok(())
     }
 
     /// What would be recorded by now.

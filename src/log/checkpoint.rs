@@ -4,11 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use ed25519_dalek::SigningKey;
 
 use super::key::{Verified, VerifierKey};
 use super::note::{KeyName, Note, NoteError, NoteSignature};
 use super::tree::{NodeHash, ProofError};
+use crate::keys::Signer;
 use crate::time::Timestamp;
 
 /// Why a checkpoint is not what it should be.
@@ -52,6 +52,9 @@ pub enum CheckpointError {
     /// The secret is not the one of the key that should sign.
     #[error("the secret at hand is not that of {0}; nothing was signed")]
     OtherSecret(String),
+    /// The key did not sign.
+    #[error("the key did not sign: {0}; nothing was signed")]
+    Unsigned(String),
     /// The tree that should be signed is not a continuation of one that was signed before.
     #[error("refused to sign: {0}")]
     Inconsistent(#[from] ProofError),
@@ -78,13 +81,13 @@ impl Checkpoint {
     ///
     /// # Errors
     /// See [`CheckpointError`].
-    pub fn sign(&self, key: &VerifierKey, secret: &SigningKey) -> Result<SignedCheckpoint, CheckpointError> {
+    pub fn sign(&self, key: &VerifierKey, signer: &dyn Signer) -> Result<SignedCheckpoint, CheckpointError> {
         if *key.name() != self.origin {
             return Err(CheckpointError::OtherOrigin { found: self.origin.clone(), wanted: key.name().clone() });
         }
         let note = Note::new(self.text(), Vec::new())?;
         let mut signed = SignedCheckpoint { checkpoint: self.clone(), note };
-        signed.add_signature(key, secret, Timestamp::now())?;
+        signed.add_signature(key, signer, Timestamp::now())?;
         Ok(signed)
     }
 }
@@ -150,13 +153,19 @@ impl SignedCheckpoint {
     pub fn add_signature(
         &mut self,
         key: &VerifierKey,
-        secret: &SigningKey,
+        signer: &dyn Signer,
         at: Timestamp,
     ) -> Result<(), CheckpointError> {
-        if secret.verifying_key().to_bytes() != key.bytes() {
+        if !key.is_of(signer) {
             return Err(CheckpointError::OtherSecret(key.to_string()));
         }
-        Ok(self.note.add(key.sign(secret, self.note.text(), at))?)
+        let signature = key.sign(signer, self.note.text(), at);
+        let signature = signature.map_err(|error| CheckpointError::Unsigned(error.to_string()))?;
+        // A key may be in a device, which may be wrong.
+        if key.verify(self.note.text(), &signature).is_none() {
+            return Err(CheckpointError::FalseSignature { size: self.checkpoint.size, name: key.name().clone() });
+        }
+        Ok(self.note.add(signature)?)
     }
 
     /// Takes over the signatures of another copy of the same head.

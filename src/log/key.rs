@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use super::note::{KeyName, NoteSignature};
+use crate::events::KeyEncoding;
+use crate::keys::{SignError, Signer};
 use crate::text::{Name, PublicKey};
 use crate::time::Timestamp;
 
@@ -164,18 +166,24 @@ impl VerifierKey {
         Some(Verified { at })
     }
 
-    /// Signs a note's text. The secret must be that of this key; a witness names the time.
-    pub(super) fn sign(&self, secret: &SigningKey, text: &str, at: Timestamp) -> NoteSignature {
+    /// Whether a signer has this key.
+    pub(super) fn is_of(&self, signer: &dyn Signer) -> bool {
+        let public = signer.public();
+        public.encoding == KeyEncoding::Spki && recorded(&public.public_key).is_ok_and(|key| key == self.key)
+    }
+
+    /// Signs a note's text. The signer must be of this key; a witness names the time.
+    pub(super) fn sign(&self, signer: &dyn Signer, text: &str, at: Timestamp) -> Result<NoteSignature, SignError> {
         let bytes = match self.kind {
-            KeyKind::Ledger => secret.sign(text.as_bytes()).to_bytes().to_vec(),
+            KeyKind::Ledger => signer.sign(text.as_bytes())?,
             KeyKind::Witness => {
                 let seconds = at.unix_micros().max(0) / 1_000_000;
                 let mut bytes = seconds.to_be_bytes().to_vec();
-                bytes.extend(secret.sign(cosigned(seconds, text).as_bytes()).to_bytes());
+                bytes.extend(signer.sign(cosigned(seconds, text).as_bytes())?);
                 bytes
             }
         };
-        NoteSignature { name: self.name.clone(), key_id: self.id(), bytes }
+        Ok(NoteSignature { name: self.name.clone(), key_id: self.id(), bytes })
     }
 }
 

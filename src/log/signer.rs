@@ -1,17 +1,18 @@
 //! What signs heads.
 
 use std::fmt;
-
-use ed25519_dalek::SigningKey;
+use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use super::key::VerifierKey;
 use super::tree::NodeHash;
+use crate::keys::Signer;
 
-/// A ledger's key with its private half: it signs heads and nothing else.
+/// A ledger's key as what signs heads, and nothing else.
+#[derive(Clone)]
 pub struct HeadSigner {
     key: VerifierKey,
-    secret: SigningKey,
+    signer: Arc<dyn Signer>,
 }
 
 impl HeadSigner {
@@ -19,11 +20,11 @@ impl HeadSigner {
     ///
     /// # Errors
     /// When they do not belong together.
-    pub fn new(key: VerifierKey, secret: SigningKey) -> Result<Self, CheckpointError> {
-        if secret.verifying_key().to_bytes() != key.bytes() {
+    pub fn new(key: VerifierKey, signer: Arc<dyn Signer>) -> Result<Self, CheckpointError> {
+        if !key.is_of(&*signer) {
             return Err(CheckpointError::OtherSecret(key.to_string()));
         }
-        Ok(Self { key, secret })
+        Ok(Self { key, signer })
     }
 
     /// The public half.
@@ -32,12 +33,12 @@ impl HeadSigner {
         &self.key
     }
 
-    /// Signs a head. Whoever asks has made sure that it continues every head that was signed before.
+    /// Signs a head. The caller has made sure that it continues every head that was signed before.
     ///
     /// # Errors
     /// See [`CheckpointError`].
     pub fn sign(&self, size: u64, root: NodeHash) -> Result<SignedCheckpoint, CheckpointError> {
-        Checkpoint { origin: self.key.name().clone(), size, root }.sign(&self.key, &self.secret)
+        Checkpoint { origin: self.key.name().clone(), size, root }.sign(&self.key, &*self.signer)
     }
 }
 

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_dalek::SigningKey;
-
 use super::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, decimal, hash};
 use super::key::VerifierKey;
 use super::note::KeyName;
 use super::proof::Update;
 use super::tree::ProofError;
+use crate::keys::Signer;
 use crate::time::Timestamp;
 
 /// Why a witness does not sign.
@@ -68,7 +67,7 @@ impl Memory {
         update: &Update,
         log: &VerifierKey,
         key: &VerifierKey,
-        secret: &SigningKey,
+        signer: &dyn Signer,
         at: Timestamp,
     ) -> Result<SignedCheckpoint, WitnessError> {
         update.checkpoint.verify(log)?;
@@ -90,7 +89,7 @@ impl Memory {
             }
         }
         let mut signed = update.checkpoint.clone();
-        signed.add_signature(key, secret, at)?;
+        signed.add_signature(key, signer, at)?;
         self.0.retain(|seen| seen.origin != head.origin);
         self.0.push(head.clone());
         Ok(signed)

@@ -1,6 +1,6 @@
 //! Appending: one transaction that writes blocks, positions, tree hashes and entities, and is durable when it returns.
 
-mod ready_made;
+mod followed;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavi
 use uuid::Uuid;
 
 use super::behind::folded;
-use super::context::{ActSigner, AppendContext};
 use super::error::{AppendError, CheckpointStoreError, DatabaseError, ReadError};
 use super::gate::Gate;
 use super::read::{Listing, Log};
@@ -18,33 +17,16 @@ use super::schema;
 use super::signing::{GroupError, Signing, put_note};
 use super::tables::{Cache, TableError, Tables};
 use super::tree::{read_edge, write_nodes};
-use crate::events::{EventData, KeyEvent, Link};
+use crate::act::{AppendedEvent, ClockJump, Commit, Decision, Evidence, Signature, Stamped, Verdict, stamp};
+use crate::events::{EventData, KeyEvent};
 use crate::ids::EventId;
 use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
-use crate::ledger::{Cause, Command, EventDraft, Refusal, View, decide, demand_signatures};
+use crate::ledger::{Cause, Command, EventDraft, Refusal, decide};
 use crate::log::{Edge, NodeHash, leaf_hash, with_cid_bytes};
 use crate::time::Timestamp;
 
-pub use ready_made::ReadyEvent;
-
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// A day, in microseconds: how far the clock may jump unasked.
-const DAY: u64 = 86_400_000_000;
-
-/// One event, as an append left it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AppendedEvent {
-    /// Its position.
-    pub position: u64,
-    /// Its content identifier.
-    pub cid: Cid,
-    /// The event.
-    pub event: KeyEvent,
-    /// Whether it was recorded now; false when it was there already.
-    pub is_new: bool,
-}
 
 /// The end of the log, in memory.
 #[derive(Debug, Clone, Default)]
@@ -116,6 +98,14 @@ impl Writer {
                 (0..count).map(|_| Err(error.clone().into())).collect()
             }
         }
+    }
+
+    /// Does one piece of work in a transaction of its own.
+    pub(super) fn run_one(
+        &mut self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<Vec<AppendedEvent>, AppendError> + Send + 'static,
+    ) -> Result<Vec<AppendedEvent>, AppendError> {
+        self.run(vec![Box::new(work)]).pop().unwrap_or(Err(AppendError::Interrupted))
     }
 
     fn transact(&mut self, work: Vec<Work>) -> Result<Vec<Result<Vec<AppendedEvent>, AppendError>>, GroupError> {
@@ -218,6 +208,14 @@ enum Trace {
     Ours,
 }
 
+/// What holds for all of an act.
+struct Circumstances<'a> {
+    actor: &'a crate::events::Actor,
+    correlation_id: crate::ids::CorrelationId,
+    accept_clock: bool,
+    policy: &'a dyn crate::act::Policy,
+}
+
 /// What the log keeps of an event.
 struct Row<'a> {
     cid: &'a Cid,
@@ -241,113 +239,121 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Takes a decision on what is recorded now, and records the events that it leads to.
-    pub(super) fn append(
-        &mut self,
-        context: &AppendContext,
-        decide: impl FnOnce(&dyn View) -> Result<Vec<EventDraft>, Refusal>,
-    ) -> Result<Vec<AppendedEvent>, AppendError> {
-        self.expect(context.expected_position)?;
+    /// Records an act. Each decision is taken once more, on what is recorded now and on what the ones before it recorded; it
+    /// must come out as it did when the act was drafted, or the act is to be drafted again. Each event is judged on the state
+    /// before the decision that led to it.
+    pub(super) fn commit(&mut self, act: Commit) -> Result<Vec<AppendedEvent>, AppendError> {
+        self.expect(act.at)?;
         self.catch_up(u64::MAX)?;
-        let drafts = decide(&self.tables())?;
-        if context.prerequisite.is_some() {
+        let is_signed = |it: &Decision| it.events.iter().any(|event| event.signature.is_some());
+        if act.decisions.len() > 1 || act.prerequisite.is_some() || act.decisions.iter().any(is_signed) {
             self.savepoint()?;
         }
-        let mut appended = Vec::with_capacity(drafts.len());
-        self.write_drafts(context, drafts, &mut appended)?;
-        context.wait()?;
-        Ok(appended)
+        let Commit { decisions, blobs, prerequisite, actor, correlation_id, accept_clock, policy, .. } = act;
+        let act = Circumstances { actor: &actor, correlation_id, accept_clock, policy: &*policy };
+        let mut appended = Vec::with_capacity(decisions.len());
+        for Decision { command, events } in decisions {
+            let drafts = decide(&self.tables(), &command)?;
+            let events = match events.is_empty() {
+                true => self.stamped(&act, drafts, &appended)?,
+                false => self.unchanged(events, drafts)?,
+            };
+            for stamped in &events {
+                self.judge(&act, stamped)?;
+            }
+            if let (true, Some(first)) = (appended.is_empty(), events.first()) {
+                self.check_time(&act, first.event.event.occurred_at)?;
+                self.write_blobs(&blobs)?;
+            }
+            for stamped in events {
+                self.write_stamped(stamped, &mut appended)?;
+            }
+        }
+        match &prerequisite {
+            Some(prerequisite) if !prerequisite.wait() => Err(AppendError::Unfulfilled),
+            _ => Ok(appended),
+        }
     }
 
-    /// Carries commands out one after the other, each on what those before it recorded.
-    pub(super) fn execute(
-        &mut self,
-        context: &AppendContext,
-        commands: &[Command],
-    ) -> Result<Vec<AppendedEvent>, AppendError> {
-        self.expect(context.expected_position)?;
-        self.catch_up(u64::MAX)?;
-        if commands.len() > 1 || context.prerequisite.is_some() {
-            self.savepoint()?;
-        }
-        let mut appended = Vec::with_capacity(commands.len());
-        for command in commands {
-            let drafts = decide(&self.tables(), command)?;
-            self.write_drafts(context, drafts, &mut appended)?;
-        }
-        context.wait()?;
-        Ok(appended)
-    }
-
-    /// Makes events of one decision's drafts, and records them.
-    fn write_drafts(
-        &mut self,
-        context: &AppendContext,
+    /// Makes events of what was decided here.
+    fn stamped(
+        &self,
+        act: &Circumstances<'_>,
         drafts: Vec<EventDraft>,
-        appended: &mut Vec<AppendedEvent>,
-    ) -> Result<(), AppendError> {
-        if drafts.is_empty() {
-            return Ok(());
-        }
-        demand_signatures(&self.tables(), &drafts, context.signer.is_some())?;
-        // All events of an append are of one moment.
-        let occurred_at = match appended.last() {
-            Some(earlier) => earlier.event.occurred_at,
-            None => self.time(context.allow_time_jump)?,
+        appended: &[AppendedEvent],
+    ) -> Result<Vec<Stamped>, AppendError> {
+        // All events of an act are of one moment.
+        let occurred_at = match appended.first() {
+            Some(first) => first.event.occurred_at,
+            None => self.time(),
         };
-        // All are made before the first is written: what can't be encoded leaves no trace.
-        let mut made: Vec<ContentAddressedEvent<KeyEvent>> = Vec::with_capacity(drafts.len());
+        let mut made: Vec<Stamped> = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            let causes = draft.causes.into_iter().map(|cause| match cause {
-                Cause::Recorded(cid) => Some(cid),
-                Cause::Earlier(index) => made.get(index).map(|earlier| earlier.cid),
-            });
-            let link = |cid: Option<Cid>| {
-                let cid = cid.ok_or_else(|| AppendError::Encoding("a cause names a later event".into()))?;
-                Link::new(cid).map_err(|error| AppendError::Encoding(error.to_string()))
+            let earlier = |index: usize| made.get(index).map(|earlier| earlier.event.cid);
+            let event = stamp(draft, occurred_at, act.actor, act.correlation_id, earlier);
+            made.push(Stamped { event: event.map_err(AppendError::Encoding)?, signature: None });
+        }
+        Ok(made)
+    }
+
+    /// The events that were made when the act was drafted, where the decision is still the same.
+    fn unchanged(&self, events: Vec<Stamped>, drafts: Vec<EventDraft>) -> Result<Vec<Stamped>, AppendError> {
+        let same = |(made, draft): (&Stamped, &EventDraft)| {
+            let cause = |cause: &Cause| match cause {
+                Cause::Recorded(cid) => Some(*cid),
+                Cause::Earlier(index) => events.get(*index).map(|earlier| earlier.event.cid),
             };
-            let event = KeyEvent {
-                id: EventId::mint(),
-                data: draft.data,
-                occurred_at,
-                actor: context.actor.clone(),
-                correlation_id: context.correlation_id,
-                causes: causes.map(link).collect::<Result<_, _>>()?,
-            };
-            made.push(ContentAddressedEvent::new(event).map_err(|error| AppendError::Encoding(error.to_string()))?);
+            let event = &made.event.event;
+            event.data == draft.data
+                && draft.causes.iter().map(cause).eq(event.causes.iter().map(|link| Some(*link.cid())))
+        };
+        match events.len() == drafts.len() && events.iter().zip(&drafts).all(same) {
+            true => Ok(events),
+            false => Err(AppendError::Moved { actual: self.end() }),
         }
-        if context.signer.is_some() {
-            // A signature that is not taken comes after the act that it is for.
-            self.savepoint()?;
+    }
+
+    fn judge(&self, act: &Circumstances<'_>, stamped: &Stamped) -> Result<(), AppendError> {
+        let evidence = Evidence { signed: stamped.signature.is_some() };
+        let verdict = act.policy.judge(&self.tables(), &stamped.event.event, &evidence);
+        match verdict.map_err(Refusal::from)? {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny(denial) | Verdict::NeedsApproval(denial) => Err(AppendError::Denied(denial)),
         }
-        if appended.is_empty() {
-            self.write_blobs(&context.blobs)?;
-        }
-        for event in made {
-            let aggregate = event.event.aggregate().map_or("unknown", |aggregate| aggregate.as_str());
-            let written = self.write(event, aggregate)?;
-            let to_be_signed = !matches!(written.event.data, EventData::EventAttested(_));
-            appended.push(written);
-            if let (Some(signer), true) = (&context.signer, to_be_signed) {
-                self.sign(context, signer.as_ref(), appended)?;
+    }
+
+    /// Records an event, and the actor's signature behind it.
+    fn write_stamped(&mut self, stamped: Stamped, appended: &mut Vec<AppendedEvent>) -> Result<(), AppendError> {
+        let at = stamped.event.event.occurred_at;
+        appended.push(self.write_known(stamped.event)?);
+        if let Some(Signature { attestation, event }) = stamped.signature {
+            let drafts = decide(&self.tables(), &Command::Attest { attestation, at })?;
+            let made = self.unchanged(vec![Stamped { event, signature: None }], drafts)?;
+            for signature in made {
+                appended.push(self.write_known(signature.event)?);
             }
         }
         Ok(())
     }
 
-    /// Records the actor's signature over the event that was recorded last.
-    fn sign(
-        &mut self,
-        context: &AppendContext,
-        signer: &dyn ActSigner,
-        appended: &mut Vec<AppendedEvent>,
-    ) -> Result<(), AppendError> {
-        let Some(act) = appended.last() else { return Ok(()) };
-        let (cid, at) = (act.cid, act.event.occurred_at);
-        let link = Link::new(cid).map_err(|error| AppendError::Encoding(error.to_string()))?;
-        let attestation = signer.attest(link).map_err(AppendError::Signature)?;
-        let drafts = decide(&self.tables(), &Command::Attest { attestation, at })?;
-        self.write_drafts(context, drafts, appended)
+    fn write_known(&mut self, event: ContentAddressedEvent<KeyEvent>) -> Result<AppendedEvent, AppendError> {
+        let aggregate = event.event.aggregate().map_or("unknown", |aggregate| aggregate.as_str());
+        self.write(event, aggregate)
+    }
+
+    /// Time never goes back, and does not jump by more than a day unless somebody confirmed that.
+    fn check_time(&self, act: &Circumstances<'_>, occurred_at: Timestamp) -> Result<(), AppendError> {
+        let Some(last) = self.tip.time else { return Ok(()) };
+        if occurred_at < last {
+            return Err(AppendError::Moved { actual: self.end() });
+        }
+        // Of an event that was stamped at the last one's time, the clock itself may be behind.
+        let now = (self.clock)();
+        let jump = ClockJump::between(last, if now < last { now } else { occurred_at });
+        match jump.filter(|_| !act.accept_clock) {
+            Some(jump) => Err(AppendError::ClockJump(jump)),
+            None => Ok(()),
+        }
     }
 
     /// What follows may be refused after something was written.
@@ -420,21 +426,15 @@ impl<'a> Session<'a> {
 
     pub(super) fn expect(&self, expected: Option<u64>) -> Result<(), AppendError> {
         match expected {
-            Some(expected) if expected != self.tip.edge.size() => {
-                Err(AppendError::Moved { expected, actual: self.tip.edge.size() })
-            }
+            Some(expected) if expected != self.end() => Err(AppendError::Moved { actual: self.end() }),
             _ => Ok(()),
         }
     }
 
     /// The time of the next events: the clock's, but never before the last event's.
-    fn time(&self, allow_jump: bool) -> Result<Timestamp, AppendError> {
+    fn time(&self) -> Timestamp {
         let now = (self.clock)();
-        let Some(last) = self.tip.time else { return Ok(now) };
-        if !allow_jump && now.unix_micros().abs_diff(last.unix_micros()) > DAY {
-            return Err(AppendError::TimeJump { last, now });
-        }
-        Ok(now.max(last))
+        self.tip.time.map_or(now, |last| now.max(last))
     }
 
     fn write(&mut self, event: ContentAddressedEvent<KeyEvent>, aggregate: &str) -> Result<AppendedEvent, AppendError> {

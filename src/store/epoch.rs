@@ -5,6 +5,7 @@
 //! it; it takes what is newer from where that is kept; and then it goes on under a **new key**, in one transaction with the
 //! right to write. The old key vouches for the new one, and signs no head any more.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
@@ -12,15 +13,15 @@ use cid::Cid;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::append::{Session, Writer};
-use super::context::AppendContext;
-use super::error::{CreateError, DatabaseError, NotTheWriter, OpenError, ReadError};
+use super::error::{AppendError, CreateError, DatabaseError, JournalError, NotTheWriter, OpenError, ReadError};
 use super::follow::Follower;
 use super::token::Token;
 use super::{Store, StoreOptions, Which, schema};
+use crate::act::{AppendedEvent, Commit, CommitError, Head, Journal, Tip};
 use crate::events::{EventAttested, EventData, LedgerKeyRotated};
 use crate::files::{folder_of, sync_folder};
-use crate::ledger::{Cause, Command, EventDraft, Facts, decide};
+use crate::keys::{KeyRef, Signer};
+use crate::ledger::{Facts, View};
 use crate::time::Timestamp;
 
 /// The entry of the table `meta` that says that the file came back from a backup.
@@ -142,9 +143,6 @@ pub struct Restored {
     options: StoreOptions,
 }
 
-/// Signs the content identifier of the new key's event with the old key.
-pub type Attest = Box<dyn FnOnce(&Cid) -> Result<EventAttested, String> + Send>;
-
 impl Restored {
     /// Opens it, to bring what is newer.
     ///
@@ -186,64 +184,101 @@ impl Restored {
         Ok(lost)
     }
 
-    /// Begins anew: `before`, then the new key, then the old key's signature over that, all in one transaction with the
-    /// right to write.
-    ///
-    /// # Errors
-    /// When a command is refused, when the old key does not sign, or when the disk fails.
-    pub fn begin(
-        self,
-        context: AppendContext,
-        before: Vec<Command>,
-        rotated: LedgerKeyRotated,
-        attest: Option<Attest>,
-    ) -> Result<Store, CreateError> {
-        let options = self.options;
-        let token = Token::mint(self.follower.store().identity.ledger_id, &options.path)?;
-        let nonce = token.nonce.clone();
-        let (store, writer) = self.follower.into_parts();
-        let memory = store.memory();
-        drop(store);
-        let answers = run(writer, move |session| {
-            session.set_meta("writer", &nonce)?;
-            session.remove_meta(RESTORED)?;
-            let head = session.head()?;
-            let mut appended = session.execute(&context, &before)?;
-            let command = Command::RotateLedgerKey(rotated);
-            let new = session.append(&context, |view| {
-                let mut drafts = decide(view, &command)?;
-                // The last event under the old key: the new one goes on from there.
-                drafts.iter_mut().for_each(|draft| draft.causes.extend(head.map(Cause::Recorded)));
-                Ok(drafts)
-            })?;
-            let rotation = new.first().map(|event| event.cid);
-            appended.extend(new);
-            if let (Some(attest), Some(cid)) = (attest, rotation) {
-                let attested = attest(&cid).map_err(super::AppendError::Encoding)?;
-                let draft = EventDraft { data: attested.into(), causes: vec![Cause::Recorded(cid)] };
-                appended.extend(session.append(&context, |_| Ok(vec![draft]))?);
-            }
-            Ok(appended)
-        });
-        for answer in answers {
-            answer?;
-        }
-        token.write(&options.tokens)?;
-        // What the old key signed beyond this history is kept as evidence, and no longer binds the new one.
-        set_aside(memory.path()).map_err(|source| CreateError::Io {
-            action: "setting aside",
-            path: memory.path().to_owned(),
-            source,
-        })?;
-        Ok(Store::open(options)?)
+    /// Lets an act begin anew: the one that records the new key.
+    #[must_use]
+    pub fn begin(self) -> Beginning {
+        Beginning { before: RefCell::new(Some(self)), after: RefCell::new(None) }
     }
 }
 
-fn run(
-    mut writer: Writer,
-    work: impl FnOnce(&mut Session<'_>) -> Result<Vec<super::AppendedEvent>, super::AppendError> + Send + 'static,
-) -> Vec<Result<Vec<super::AppendedEvent>, super::AppendError>> {
-    writer.run(vec![Box::new(work)])
+/// A restored ledger that goes on with the act that records its new key, in one transaction with the right to write.
+pub struct Beginning {
+    before: RefCell<Option<Restored>>,
+    after: RefCell<Option<Store>>,
+}
+
+impl Beginning {
+    /// The ledger, open for writing, once it has begun anew.
+    #[must_use]
+    pub fn into_store(self) -> Option<Store> {
+        self.after.into_inner()
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&Store) -> Result<T, JournalError>) -> Result<T, JournalError> {
+        if let Some(store) = &*self.after.borrow() {
+            return look(store);
+        }
+        match &*self.before.borrow() {
+            Some(restored) => look(restored.follower.store()),
+            None => Err(AppendError::Interrupted.into()),
+        }
+    }
+
+    fn record(&self, act: Commit) -> Result<Vec<AppendedEvent>, CommitError<JournalError>> {
+        let Some(Restored { follower, options }) = self.before.take() else {
+            return Err(AppendError::Interrupted.into());
+        };
+        let failed = |error: CreateError| CommitError::Journal(JournalError::from(error));
+        let token = Token::mint(follower.store().identity.ledger_id, &options.path);
+        let token = token.map_err(|error| failed(error.into()))?;
+        let nonce = token.nonce.clone();
+        let (store, mut writer) = follower.into_parts();
+        let memory = store.memory();
+        drop(store);
+        let events = writer.run_one(move |session| {
+            session.set_meta("writer", &nonce)?;
+            session.remove_meta(RESTORED)?;
+            session.commit(act)
+        });
+        drop(writer);
+        let events = match events {
+            Ok(events) => events,
+            Err(error) => {
+                // It is as it was, for another attempt.
+                let restored = Restored::open(options).map_err(|error| failed(error.into()))?;
+                *self.before.borrow_mut() = Some(restored);
+                return Err(error.into());
+            }
+        };
+        token.write(&options.tokens).map_err(|error| failed(error.into()))?;
+        // What the old key signed beyond this history is kept as evidence, and no longer binds the new one.
+        set_aside(memory.path()).map_err(|source| {
+            failed(CreateError::Io { action: "setting aside", path: memory.path().to_owned(), source })
+        })?;
+        *self.after.borrow_mut() = Some(Store::open(options).map_err(|error| failed(error.into()))?);
+        Ok(events)
+    }
+}
+
+impl Journal for Beginning {
+    type Error = JournalError;
+
+    fn tip(&self) -> Result<Tip, JournalError> {
+        self.with(Store::end_of_log)
+    }
+
+    fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, JournalError> {
+        self.with(|store| Journal::view(store, look))
+    }
+
+    fn commit(&self, act: Commit) -> Result<Vec<AppendedEvent>, CommitError<JournalError>> {
+        if let Some(store) = &*self.after.borrow() {
+            return store.commit(act);
+        }
+        self.record(act)
+    }
+
+    fn ledger_key(&self) -> Result<Option<KeyRef>, JournalError> {
+        self.with(Journal::ledger_key)
+    }
+
+    fn sign_head(&self, signer: &dyn Signer) -> Result<u64, JournalError> {
+        self.with(|store| Journal::sign_head(store, signer))
+    }
+
+    fn head(&self) -> Result<Head, JournalError> {
+        self.with(Journal::head)
+    }
 }
 
 fn set_aside(memory: &Path) -> std::io::Result<()> {

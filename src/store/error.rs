@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cid::Cid;
 
+use crate::act::{ClockJump, CommitError, Denial};
 use crate::ids::EventId;
 use crate::ledger::Refusal;
 use crate::log::CheckpointError;
@@ -261,27 +262,17 @@ pub enum AppendError {
     #[error(transparent)]
     NotTheWriter(#[from] NotTheWriter),
     /// Something was appended since the decision was taken.
-    #[error(
-        "the ledger has moved: the decision was taken at position {expected}, and it is at {actual} now; decide again"
-    )]
+    #[error("the ledger has moved to position {actual} since the decision was taken; decide again")]
     Moved {
-        /// Where the decision was taken.
-        expected: u64,
         /// Where the ledger is.
         actual: u64,
     },
     /// The clock is more than a day away from the last event.
-    #[error(
-        "the clock says {now}, and the last event is of {last}, {} {} it; check the clock, and confirm if it is right",
-        humane(*now, *last),
-        if now < last { "after" } else { "before" }
-    )]
-    TimeJump {
-        /// The time of the last event.
-        last: Timestamp,
-        /// What the clock says.
-        now: Timestamp,
-    },
+    #[error("{0}; check the clock, and confirm if it is right")]
+    ClockJump(ClockJump),
+    /// The policy does not let an event pass.
+    #[error(transparent)]
+    Denied(Denial),
     /// A ready-made event is earlier than the last one.
     #[error(
         "event {id} is of {occurred_at}, earlier than the last recorded event, of {last}; events are recorded in order"
@@ -317,9 +308,6 @@ pub enum AppendError {
     /// An event can't be made: it breaks the canonical form or its size limit.
     #[error("the event can't be encoded: {0}")]
     Encoding(String),
-    /// An event could not be signed.
-    #[error("the act could not be signed, so nothing was recorded: {0}")]
-    Signature(String),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -334,14 +322,33 @@ pub enum AppendError {
     Interrupted,
 }
 
-/// A duration in the largest unit that fits.
-fn humane(a: Timestamp, b: Timestamp) -> String {
-    let seconds = a.unix_micros().abs_diff(b.unix_micros()) / 1_000_000;
-    match seconds {
-        0..=172_799 => format!("{} hours", seconds / 3_600),
-        172_800..=63_071_999 => format!("{} days", seconds / 86_400),
-        _ => format!("{} years", seconds / 31_536_000),
+impl From<AppendError> for CommitError<JournalError> {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Moved { actual } => Self::Moved { actual },
+            AppendError::ClockJump(jump) => Self::ClockJump(jump),
+            AppendError::Unfulfilled => Self::Unfulfilled,
+            error => Self::Journal(error.into()),
+        }
     }
+}
+
+/// Why a ledger did not take an act.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// It was not recorded.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The head was not signed.
+    #[error(transparent)]
+    Head(#[from] CheckpointStoreError),
+    /// The ledger was not made, or not taken over.
+    #[error(transparent)]
+    Create(#[from] CreateError),
 }
 
 /// Why something could not be read.

@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::append::{AppendedEvent, Work, Writer};
+use super::append::{Work, Writer};
 use super::error::AppendError;
+use crate::act::AppendedEvent;
 
 /// The most that one transaction takes.
 const LARGEST: usize = 1_024;

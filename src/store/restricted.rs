@@ -5,11 +5,13 @@
 //! identifiers that events link to.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use cid::Cid;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::error::DatabaseError;
+use crate::act::Texts;
 use crate::files::create_private_file;
 use crate::ipld_support::cid_of_blob;
 
@@ -46,6 +48,42 @@ pub enum RestrictedError {
         /// Its version.
         version: i64,
     },
+}
+
+/// The file of restricted blocks as what keeps the texts of an act: opened when it is first needed.
+pub struct RestrictedTexts {
+    path: PathBuf,
+    open: Mutex<Option<RestrictedBlocks>>,
+}
+
+impl RestrictedTexts {
+    /// The texts in a file.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), open: Mutex::new(None) }
+    }
+
+    fn with<T>(&self, use_it: impl FnOnce(&mut RestrictedBlocks) -> Result<T, RestrictedError>) -> TextResult<T> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let blocks = match open.take() {
+            Some(blocks) => blocks,
+            None => RestrictedBlocks::open(&self.path)?,
+        };
+        Ok(use_it(open.insert(blocks))?)
+    }
+}
+
+type TextResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+impl Texts for RestrictedTexts {
+    fn get(&self, cid: &Cid) -> TextResult<Option<String>> {
+        let bytes = self.with(|blocks| blocks.get(cid))?;
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    fn put(&self, texts: &[String]) -> TextResult<()> {
+        self.with(|blocks| blocks.put(texts.iter().map(String::as_bytes)))
+    }
 }
 
 /// The file of restricted blocks.

@@ -1,63 +1,16 @@
-//! Ready-made events: what was decided elsewhere, recorded as it is where it may come next.
+//! What was decided elsewhere, recorded as it is where it may come next.
 
 use cid::Cid;
 use rusqlite::{CachedStatement, OptionalExtension};
 
-use super::{AppendedEvent, Row, Session};
-use crate::events::{EventData, KeyEvent, Link};
+use super::{Row, Session};
+use crate::events::{EventData, Link};
 use crate::ids::{EventId, InvalidId};
-use crate::ipld_support::ContentAddressedEvent;
 use crate::store::error::AppendError;
 use crate::store::follow::FollowedEvent;
 use crate::time::{InvalidTimestamp, Timestamp};
 
-/// A ready-made event, to be recorded as it is.
-#[derive(Debug, Clone)]
-pub struct ReadyEvent {
-    /// The event with its block.
-    pub event: ContentAddressedEvent<KeyEvent>,
-    /// The aggregate in its subject, for a type that this release does not know.
-    pub aggregate: crate::text::SubjectPrefix,
-}
-
-impl ReadyEvent {
-    /// Takes an event of a known type.
-    ///
-    /// # Errors
-    /// The event, when its type is not known: then its aggregate must be told.
-    pub fn new(event: ContentAddressedEvent<KeyEvent>) -> Result<Self, Box<ContentAddressedEvent<KeyEvent>>> {
-        let aggregate = event.event.aggregate().map(|aggregate| aggregate.as_str().parse());
-        match aggregate {
-            Some(Ok(aggregate)) => Ok(Self { event, aggregate }),
-            _ => Err(Box::new(event)),
-        }
-    }
-}
-
 impl Session<'_> {
-    /// Records ready-made events as they are. One that is there already is left as it is.
-    pub(in crate::store) fn record(
-        &mut self,
-        events: Vec<ReadyEvent>,
-        blobs: &[Vec<u8>],
-    ) -> Result<Vec<AppendedEvent>, AppendError> {
-        self.catch_up(u64::MAX)?;
-        self.savepoint()?;
-        self.write_blobs(blobs)?;
-        let mut appended = Vec::with_capacity(events.len());
-        for ReadyEvent { event, aggregate } in events {
-            let KeyEvent { id, occurred_at, causes, .. } = &event.event;
-            let causes = causes.iter().map(|cause| *cause.cid());
-            match self.admit(*id, event.cid, *occurred_at, causes)? {
-                Some(position) => {
-                    appended.push(AppendedEvent { position, cid: event.cid, event: event.event, is_new: false });
-                }
-                None => appended.push(self.write(event, aggregate.as_str())?),
-            }
-        }
-        Ok(appended)
-    }
-
     /// Writes an event as it is into the log, and nothing else. Says whether it may change what is known of the ledger
     /// itself: one of a type that is not known here may change anything.
     pub(in crate::store) fn write_followed(

@@ -20,7 +20,7 @@ impl Prerequisite {
     }
 
     /// Waits until it is known, and says whether it is fulfilled.
-    pub(super) fn wait(&self) -> bool {
+    pub(crate) fn wait(&self) -> bool {
         *self.0.wait()
     }
 }

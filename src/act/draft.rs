@@ -1,0 +1,269 @@
+//! An act under way: what is recorded, and what the act has led to so far.
+
+use cid::Cid;
+
+use super::port::{Denial, Evidence, Policy, Question, Texts, Verdict};
+use super::signing::{Signed, Signing, SigningError};
+use crate::events::{Actor, EventData, KeyEvent};
+use crate::ids::{CorrelationId, EventId, KeyId};
+use crate::keys::{KeyError, KeyRef, KeyRing, KeySpec, NewKey, SecretBytes};
+use crate::ledger::{Command, EventDraft, Refusal, Rehearsal, View, ViewError};
+use crate::text::Label;
+use crate::time::Timestamp;
+
+/// What is done at the end of an act, once it was judged and confirmed.
+pub type Finish = Box<dyn FnOnce(&mut Signing<'_, '_>) -> Result<(), SigningError>>;
+
+/// A key of a draft, to be named in commands and asked for in the signing step.
+pub type DraftKey = NewKey;
+
+/// An act that is being drafted. Everything in it sees what it did before.
+pub struct Draft<'d> {
+    rehearsal: Rehearsal<'d>,
+    pub(super) keys: &'d mut dyn KeyRing,
+    texts: &'d dyn Texts,
+    policy: &'d dyn Policy,
+    pub(super) kept: &'d mut Kept,
+    circumstances: Circumstances,
+    pub(super) decisions: Vec<(Command, usize)>,
+    pub(super) secrets: Vec<KeyId>,
+    pub(super) new_texts: Vec<String>,
+    pub(super) blobs: Vec<Vec<u8>>,
+    pub(super) finish: Vec<Finish>,
+    pub(super) questions: Vec<Question>,
+    judged: Judged,
+}
+
+/// What holds for all of an act.
+#[derive(Debug, Clone)]
+pub(super) struct Circumstances {
+    pub(super) position: u64,
+    pub(super) now: Timestamp,
+    pub(super) actor: Actor,
+    pub(super) correlation_id: CorrelationId,
+    pub(super) signed: bool,
+}
+
+/// What a retry keeps of the attempt before.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// Keys that were generated, in order, with what was asked for.
+    generated: Vec<(KeySpec, NewKey)>,
+    /// How many of them the present attempt has used.
+    used: usize,
+    pub(super) signed: Signed,
+    pub(super) answered: Vec<Question>,
+}
+
+impl Kept {
+    /// Begins another attempt.
+    pub(super) const fn rewind(&mut self) {
+        self.used = 0;
+    }
+}
+
+/// What the policy said so far.
+pub(super) type Judged = Result<Option<Verdict>, ViewError>;
+
+impl<'d> Draft<'d> {
+    pub(super) fn new(
+        view: &'d dyn View,
+        keys: &'d mut dyn KeyRing,
+        texts: &'d dyn Texts,
+        policy: &'d dyn Policy,
+        kept: &'d mut Kept,
+        circumstances: Circumstances,
+    ) -> Self {
+        Self {
+            rehearsal: Rehearsal::new(view),
+            keys,
+            texts,
+            policy,
+            kept,
+            circumstances,
+            decisions: Vec::new(),
+            secrets: Vec::new(),
+            new_texts: Vec::new(),
+            blobs: Vec::new(),
+            finish: Vec::new(),
+            questions: Vec::new(),
+            judged: Ok(None),
+        }
+    }
+
+    /// What is recorded, and what this act has led to so far.
+    #[must_use]
+    pub fn view(&self) -> &dyn View {
+        self.rehearsal.view()
+    }
+
+    /// The position of the ledger that the act is decided at.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.circumstances.position
+    }
+
+    /// The time of the act. It stays the same when the act is tried again.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.circumstances.now
+    }
+
+    /// What all events of the act bear.
+    #[must_use]
+    pub const fn correlation_id(&self) -> CorrelationId {
+        self.circumstances.correlation_id
+    }
+
+    /// Gives a command: decides on it, has the policy judge what it leads to, and lets everything after it see that. Says how
+    /// many events it leads to; none when all is so already.
+    ///
+    /// # Errors
+    /// The reason why it may not follow. The draft is then as it was.
+    pub fn command(&mut self, command: Command) -> Result<usize, Refusal> {
+        let drafts = self.rehearsal.decide(&command)?;
+        let count = drafts.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        for draft in &drafts {
+            self.judge(draft.data.clone());
+        }
+        self.rehearsal.take(drafts)?;
+        self.decisions.push((command, count));
+        Ok(count)
+    }
+
+    /// Gives commands, one after the other.
+    ///
+    /// # Errors
+    /// The first reason why one may not follow.
+    pub fn commands(&mut self, commands: impl IntoIterator<Item = Command>) -> Result<(), Refusal> {
+        commands.into_iter().try_for_each(|command| self.command(command).map(|_| ()))
+    }
+
+    /// Has the policy judge an event that only the signing step can make.
+    pub fn announce(&mut self, data: EventData) {
+        self.judge(data);
+    }
+
+    fn judge(&mut self, data: EventData) {
+        if !matches!(self.judged, Ok(None)) {
+            return;
+        }
+        let Circumstances { now, actor, correlation_id, signed, .. } = &self.circumstances;
+        let event = KeyEvent {
+            id: EventId::from_uuid(uuid::Uuid::nil()),
+            data,
+            occurred_at: *now,
+            actor: actor.clone(),
+            correlation_id: *correlation_id,
+            causes: Vec::new(),
+        };
+        match self.policy.judge(self.rehearsal.view(), &event, &Evidence { signed: *signed }) {
+            Ok(Verdict::Allow) => {}
+            Ok(verdict) => self.judged = Ok(Some(verdict)),
+            Err(error) => self.judged = Err(error),
+        }
+    }
+
+    /// Generates a key, which is sealed when the act is recorded. A retry gets the same key.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn generate(&mut self, spec: &KeySpec) -> Result<DraftKey, KeyError> {
+        self.generate_with(None, spec)
+    }
+
+    /// The same under an identifier that was minted before. A retry gets the same key where it has the same identifier.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn generate_as(&mut self, key_id: KeyId, spec: &KeySpec) -> Result<DraftKey, KeyError> {
+        self.generate_with(Some(key_id), spec)
+    }
+
+    fn generate_with(&mut self, key_id: Option<KeyId>, spec: &KeySpec) -> Result<DraftKey, KeyError> {
+        let same = |kept: &&(KeySpec, NewKey)| kept.0 == *spec && key_id.is_none_or(|id| id == kept.1.key_id);
+        let key = match self.kept.generated.get(self.kept.used).filter(same) {
+            Some((_, key)) => key.clone(),
+            None => {
+                let key = self.keys.generate(key_id.unwrap_or_else(KeyId::mint), spec)?;
+                self.kept.generated.truncate(self.kept.used);
+                self.kept.generated.push((spec.clone(), key.clone()));
+                key
+            }
+        };
+        self.kept.used += 1;
+        self.secrets.push(key.key_id);
+        Ok(key)
+    }
+
+    /// Takes a private key in that was made elsewhere; it is sealed when the act is recorded.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn take_key(&mut self, key_id: KeyId, secret: &SecretBytes, compartment: &Label) -> Result<DraftKey, KeyError> {
+        let key = self.keys.take(key_id, secret, compartment)?;
+        self.secrets.push(key.key_id);
+        Ok(key)
+    }
+
+    /// The secret of a recorded key, for it to leave. The caller records that in the same act, and hands it out when that is
+    /// recorded.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn export_key(&mut self, key: &KeyRef) -> Result<SecretBytes, KeyError> {
+        self.keys.export(key)
+    }
+
+    /// The restricted text of a content identifier: one of this act, or one that is kept.
+    ///
+    /// # Errors
+    /// When what keeps them fails.
+    pub fn text(&self, cid: &Cid) -> Result<Option<String>, Box<dyn std::error::Error + Send + Sync>> {
+        self.texts.get(cid)
+    }
+
+    /// Keeps a text in the restricted blocks.
+    pub fn keep_text(&mut self, text: String) {
+        self.new_texts.push(text);
+    }
+
+    /// Records a raw block that an event links to.
+    pub fn keep_blob(&mut self, block: Vec<u8>) {
+        self.blobs.push(block);
+    }
+
+    /// Asks before anything is signed.
+    pub fn ask(&mut self, question: Question) {
+        if !self.questions.contains(&question) {
+            self.questions.push(question);
+        }
+    }
+
+    /// Leaves something for the signing step.
+    pub fn finish_with(&mut self, finish: impl FnOnce(&mut Signing<'_, '_>) -> Result<(), SigningError> + 'static) {
+        self.finish.push(Box::new(finish));
+    }
+
+    /// What the policy said.
+    pub(super) fn take_judged(&mut self) -> Judged {
+        std::mem::replace(&mut self.judged, Ok(None))
+    }
+
+    /// The base and the events of all decisions, each with its command.
+    pub(super) fn into_decided(self) -> (Vec<(Command, usize)>, Vec<EventDraft>) {
+        (self.decisions, self.rehearsal.into_drafts())
+    }
+}
+
+/// The verdict of a policy as an error of the act, if it is no yes.
+pub(super) fn denied(verdict: Option<Verdict>) -> Option<(Denial, bool)> {
+    match verdict {
+        None | Some(Verdict::Allow) => None,
+        Some(Verdict::Deny(denial)) => Some((denial, false)),
+        Some(Verdict::NeedsApproval(denial)) => Some((denial, true)),
+    }
+}

@@ -1,0 +1,176 @@
+//! How an act ended.
+
+use std::error::Error;
+
+use super::commit::AppendedEvent;
+use super::port::{Denial, Publication, Question};
+use super::signing::SigningError;
+use crate::keys::KeyError;
+use crate::ledger::{Refusal, ViewError};
+use crate::time::Timestamp;
+
+/// What holds after an act.
+#[derive(Debug)]
+#[must_use]
+pub struct Outcome<T> {
+    /// What the use case answers.
+    pub value: T,
+    /// What was recorded, in order; nothing when all was so before.
+    pub events: Vec<AppendedEvent>,
+    /// What is signed of it.
+    pub head: Head,
+    /// What is published of it.
+    pub publication: Publication,
+}
+
+/// What is signed of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Head {
+    /// A signed head covers everything.
+    Signed {
+        /// How many events.
+        events: u64,
+    },
+    /// Events are not covered yet: the ledger's own key was not at hand.
+    Unsigned {
+        /// How many.
+        events: u64,
+    },
+    /// The key was at hand, and the head could not be signed.
+    Failed {
+        /// Why.
+        reason: String,
+        /// Whether what was signed before and what is recorded contradict each other.
+        contradiction: bool,
+    },
+}
+
+/// The clock is more than a day away from the last event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the clock says {now}, and the last event is of {last}, {} {} it", self.span(), if self.now < self.last { "after" } else { "before" })]
+pub struct ClockJump {
+    /// The time of the last event.
+    pub last: Timestamp,
+    /// What the clock says.
+    pub now: Timestamp,
+}
+
+impl ClockJump {
+    /// A day, in microseconds: how far the clock may jump unasked.
+    const DAY: u64 = 86_400_000_000;
+
+    /// The jump from the last event to now, where it is one.
+    #[must_use]
+    pub fn between(last: Timestamp, now: Timestamp) -> Option<Self> {
+        (now.unix_micros().abs_diff(last.unix_micros()) > Self::DAY).then_some(Self { last, now })
+    }
+
+    /// How far, in the largest unit that fits.
+    fn span(&self) -> String {
+        let seconds = self.now.unix_micros().abs_diff(self.last.unix_micros()) / 1_000_000;
+        match seconds {
+            0..=172_799 => format!("{} hours", seconds / 3_600),
+            172_800..=63_071_999 => format!("{} days", seconds / 86_400),
+            _ => format!("{} years", seconds / 31_536_000),
+        }
+    }
+}
+
+/// Why an act did not take place. Nothing was recorded, except as [`ActError::Unfinished`] says.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActError<J: Error + 'static, E: Error + 'static> {
+    /// The use case says no.
+    #[error(transparent)]
+    Build(E),
+    /// What is recorded does not let a decision pass that came at the end of the act.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The policy denies it.
+    #[error(transparent)]
+    Denied(Denial),
+    /// The policy wants it approved by somebody else.
+    #[error(transparent)]
+    NeedsApproval(Denial),
+    /// The answer was no.
+    #[error("{}", .0.otherwise)]
+    Declined(Question),
+    /// There was nobody who could answer.
+    #[error("{} Nobody can answer here", .0.text)]
+    CannotAsk(Question),
+    /// The clock is more than a day away from the last event, and nobody confirmed that it is right.
+    #[error("{jump}; check the clock, and confirm if it is right")]
+    ClockJump {
+        /// The jump.
+        jump: ClockJump,
+        /// Whether somebody was asked, and said no.
+        asked: bool,
+    },
+    /// A key was not found or made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Something could not be signed.
+    #[error(transparent)]
+    Sign(SigningError),
+    /// Texts could not be kept.
+    #[error(transparent)]
+    Texts(Box<dyn Error + Send + Sync>),
+    /// An event can't be made: it breaks the canonical form or its size limit.
+    #[error("the event can't be encoded: {0}")]
+    Encoding(String),
+    /// Entities could not be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Others wrote each time before this act could be recorded.
+    #[error("the ledger moved each time before the act could be recorded ({attempts} attempts); try again")]
+    Contended {
+        /// How often it was tried.
+        attempts: usize,
+    },
+    /// The journal says no, or failed.
+    #[error(transparent)]
+    Journal(J),
+    /// Nothing was recorded, or that is not known, and secrets are still in custody.
+    #[error("{source}; secrets of {left} keys are in custody, and may belong to no recorded key")]
+    Left {
+        /// Why nothing was recorded.
+        source: Box<ActError<J, E>>,
+        /// How many secrets.
+        left: usize,
+    },
+    /// Of an act in two steps the first is recorded, and the second is not.
+    #[error("the act has begun, and is not finished: {source}")]
+    Unfinished {
+        /// What was in the way.
+        source: Box<ActError<J, E>>,
+        /// What is recorded.
+        begun: Vec<AppendedEvent>,
+    },
+}
+
+impl<J: Error + 'static, E: Error + 'static> ActError<J, E> {
+    /// The same with another error of the use case.
+    pub fn map_build<F: Error + 'static>(self, map: impl FnOnce(E) -> F) -> ActError<J, F> {
+        match self {
+            Self::Build(error) => ActError::Build(map(error)),
+            Self::Refused(error) => ActError::Refused(error),
+            Self::Denied(denial) => ActError::Denied(denial),
+            Self::NeedsApproval(denial) => ActError::NeedsApproval(denial),
+            Self::Declined(question) => ActError::Declined(question),
+            Self::CannotAsk(question) => ActError::CannotAsk(question),
+            Self::ClockJump { jump, asked } => ActError::ClockJump { jump, asked },
+            Self::Key(error) => ActError::Key(error),
+            Self::Sign(error) => ActError::Sign(error),
+            Self::Texts(error) => ActError::Texts(error),
+            Self::Encoding(error) => ActError::Encoding(error),
+            Self::View(error) => ActError::View(error),
+            Self::Contended { attempts } => ActError::Contended { attempts },
+            Self::Journal(error) => ActError::Journal(error),
+            Self::Left { source, left } => ActError::Left { source: Box::new(source.map_build(map)), left },
+            Self::Unfinished { source, begun } => {
+                ActError::Unfinished { source: Box::new(source.map_build(map)), begun }
+            }
+        }
+    }
+}

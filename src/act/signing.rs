@@ -1,0 +1,167 @@
+//! The signing step of an act, and signatures over its events.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use super::draft::Draft;
+use crate::events::{Bytes, EventAttested, EventData, Link, Party};
+use crate::ids::KeyId;
+use crate::keys::{KeyError, KeyRef, PublicFacts, SignError, Signer};
+use crate::ledger::{Command, Refusal};
+
+/// The signing step: what a use case left for the end of its act ([`Draft::finish_with`]) signs here.
+pub struct Signing<'s, 'd>(&'s mut Draft<'d>);
+
+impl<'s, 'd> Signing<'s, 'd> {
+    pub(super) const fn new(draft: &'s mut Draft<'d>) -> Self {
+        Self(draft)
+    }
+
+    /// The signer of a key. May ask for a passphrase, a PIN or a touch. Bytes that this act had the key sign in an earlier
+    /// attempt are not signed again.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn signer(&mut self, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
+        let inner = self.0.keys.signer(key)?;
+        Ok(Arc::new(Remembering { key: key.key_id, inner, signed: Arc::clone(&self.0.kept.signed) }))
+    }
+
+    /// Gives a command, which is decided on what is recorded and on what the act has led to so far.
+    ///
+    /// # Errors
+    /// The reason why it may not follow.
+    pub fn command(&mut self, command: Command) -> Result<(), Refusal> {
+        self.0.command(command).map(|_| ())
+    }
+
+    /// Keeps a text in the restricted blocks.
+    pub fn keep_text(&mut self, text: String) {
+        self.0.keep_text(text);
+    }
+}
+
+/// Why the signing step of an act failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SigningError {
+    /// A key was not found.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A key did not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// What was signed may not be recorded.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// What was to be signed, or came of it, is not acceptable.
+    #[error("{0}")]
+    Content(String),
+}
+
+/// What an act has had signed, by key and hash of the bytes.
+pub(super) type Signed = Arc<Mutex<HashMap<(KeyId, [u8; 32]), Vec<u8>>>>;
+
+/// A signer that does not sign the same bytes twice.
+struct Remembering {
+    key: KeyId,
+    inner: Arc<dyn Signer>,
+    signed: Signed,
+}
+
+impl Signer for Remembering {
+    fn public(&self) -> &PublicFacts {
+        self.inner.public()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let place = (self.key, Sha256::digest(message).into());
+        if let Some(signature) = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
+            return Ok(signature.clone());
+        }
+        let signature = self.inner.sign(message)?;
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner).insert(place, signature.clone());
+        Ok(signature)
+    }
+}
+
+impl fmt::Debug for Remembering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// Who signs the events of an act.
+#[derive(Debug, Clone)]
+pub struct ActSigner {
+    /// Who.
+    pub party: Party,
+    /// The key.
+    pub key_id: KeyId,
+    /// What signs.
+    pub signer: Arc<dyn Signer>,
+    /// What is signed.
+    pub scope: Scope,
+}
+
+/// Which events of an act are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Every event, by the person who acts.
+    EveryEvent,
+    /// The new key of a ledger, by the key before it.
+    LedgerKey,
+}
+
+impl ActSigner {
+    /// Whether an event is to be signed. Signatures themselves are not.
+    pub(super) fn signs(&self, data: &EventData) -> bool {
+        match self.scope {
+            Scope::EveryEvent => !matches!(data, EventData::EventAttested(_)),
+            Scope::LedgerKey => matches!(data, EventData::LedgerKeyRotated(_)),
+        }
+    }
+
+    /// The signature over an event: over its content identifier's 36 bytes.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn attest(&self, event: Link) -> Result<EventAttested, SigningError> {
+        let signature = self.signer.sign(&event.cid().to_bytes())?;
+        let too_long = || SigningError::Content("the signature is too long".to_owned());
+        Ok(EventAttested {
+            event,
+            signer: self.party.clone(),
+            key_id: self.key_id,
+            algorithm: self.signer.public().algorithm,
+            signature: Bytes::new(signature).ok_or_else(too_long)?,
+        })
+    }
+}
+
+/// Something that is known when an act has been signed.
+#[derive(Debug, Clone)]
+pub struct Later<T>(std::rc::Rc<RefCell<Option<T>>>);
+
+impl<T> Default for Later<T> {
+    fn default() -> Self {
+        Self(std::rc::Rc::default())
+    }
+}
+
+impl<T> Later<T> {
+    /// Makes it known.
+    pub fn set(&self, value: T) {
+        *self.0.borrow_mut() = Some(value);
+    }
+
+    /// Takes it, once it is known.
+    #[must_use]
+    pub fn take(&self) -> Option<T> {
+        self.0.borrow_mut().take()
+    }
+}

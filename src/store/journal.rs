@@ -1,0 +1,109 @@
+//! A store as the journal of the pipeline.
+
+use super::{AppendError, CheckpointStoreError, JournalError, Listing, ReadError, Store, Which};
+use crate::act::{AppendedEvent, Commit, CommitError, Head, Journal, Tip};
+use crate::events::EventData;
+use crate::keys::{KeyRef, Signer};
+use crate::ledger::{Facts, NameKey, View};
+use crate::log::{Checkpoint, InvalidKey, SignedCheckpoint, VerifierKey};
+use crate::text::PublicKey;
+
+impl Journal for Store {
+    type Error = JournalError;
+
+    fn tip(&self) -> Result<Tip, JournalError> {
+        self.writing.as_ref().map_err(|reason| AppendError::from(reason.clone()))?;
+        self.end_of_log()
+    }
+
+    fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, JournalError> {
+        Ok(Store::view(self, look)?)
+    }
+
+    fn commit(&self, act: Commit) -> Result<Vec<AppendedEvent>, CommitError<JournalError>> {
+        let writing = self.writing.as_ref().map_err(|reason| AppendError::from(reason.clone()))?;
+        Ok(writing.group.submit(&writing.writer, Box::new(move |session| session.commit(act)))?)
+    }
+
+    fn ledger_key(&self) -> Result<Option<KeyRef>, JournalError> {
+        let public_key = self.identity.public_key.clone();
+        let found = Store::view(self, |view| view.find(&NameKey::public_key(&public_key), 1))?;
+        let found = found.map_err(|error| ReadError::Damaged { position: 0, detail: error.to_string() })?;
+        let key = found.into_iter().find_map(|entity| match entity.facts {
+            Facts::Key(key) => Some(key),
+            _ => None,
+        });
+        Ok(key.map(|key| KeyRef { key_id: key.key_id, public_key, compartment: key.compartment }))
+    }
+
+    fn sign_head(&self, signer: &dyn Signer) -> Result<u64, JournalError> {
+        Ok(Store::sign_head(self, signer)?.map_or(0, |signed| signed.size()))
+    }
+
+    fn head(&self) -> Result<Head, JournalError> {
+        let (signed, events) = (self.latest_checkpoint()?, self.end()?);
+        let signed = signed.as_ref().map_or(0, SignedCheckpoint::size);
+        match events.saturating_sub(signed) {
+            0 => Ok(Head::Signed { events }),
+            unsigned => Ok(Head::Unsigned { events: unsigned }),
+        }
+    }
+}
+
+impl Store {
+    /// The end of the log, whatever the right to write.
+    pub(super) fn end_of_log(&self) -> Result<Tip, JournalError> {
+        let newest = self.events(Listing::newest(1))?.pop();
+        let last = newest.as_ref().map(|newest| newest.envelope().map(|envelope| envelope.occurred_at.to_owned()));
+        let damaged = |detail: String| ReadError::Damaged { position: 0, detail };
+        let last =
+            last.transpose()?.map(|text| text.parse().map_err(|error| damaged(format!("{error}")))).transpose()?;
+        Ok(Tip { position: newest.map_or(0, |newest| newest.position), last, now: (self.options.clock)() })
+    }
+
+    /// Signs the head of what is recorded with the ledger's own key. A head that is signed already is given back as it is; one
+    /// that does not continue what was signed before is refused. Nothing for a ledger without events.
+    ///
+    /// # Errors
+    /// See [`CheckpointStoreError`].
+    pub fn sign_head(&self, signer: &dyn Signer) -> Result<Option<SignedCheckpoint>, CheckpointStoreError> {
+        self.check_signed()?;
+        let key = self.verifier_key()?;
+        let (size, root) = Store::head(self)?;
+        if size == 0 {
+            return Ok(None);
+        }
+        if let Some(there) = self.checkpoint(size)?
+            && there.verify(&key).is_ok()
+        {
+            return Ok(Some(there));
+        }
+        let head = Checkpoint { origin: key.name().clone(), size, root };
+        Ok(Some(self.keep_checkpoint(&head.sign(&key, signer)?)?))
+    }
+
+    /// The key with which the ledger signs its heads now, as those check it who never saw the ledger.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn verifier_key(&self) -> Result<VerifierKey, ReadError> {
+        self.first_key()?.with_key(&self.identity.public_key).map_err(not_a_key)
+    }
+
+    /// The key that the ledger was made with. Its name, the origin, stays when the key changes.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn first_key(&self) -> Result<VerifierKey, ReadError> {
+        let first = self.event(&Which::Position(1))?.event()?;
+        let key: &PublicKey = match &first.data {
+            EventData::LedgerCreated(created) => &created.public_key,
+            _ => &self.identity.public_key,
+        };
+        VerifierKey::of_ledger(&self.identity.name, key, key).map_err(not_a_key)
+    }
+}
+
+fn not_a_key(error: InvalidKey) -> ReadError {
+    ReadError::Damaged { position: 1, detail: error.to_string() }
+}
