@@ -11,6 +11,7 @@ pub mod backup;
 pub mod carry;
 pub mod custody;
 pub mod describe;
+pub mod handover;
 pub mod init;
 pub mod keys;
 pub mod leave;

@@ -5,19 +5,20 @@
 //! ([`crate::ledger::standing`]), and whether its bytes are right by whoever looks ([`signatures`]).
 
 use std::collections::HashMap;
-use std::fmt;
 
-use super::custody::record_sealed;
-use super::keys::{self, KeyError, NewKey};
+use super::keys::{self, KeyActError, NewKey, reference};
 use super::lookup::{self, LookupError};
-use crate::custody::{Custody, Unlocked};
-use crate::events::{Actor, Bytes, CustodyRecipientAdded, EventAttested, EventData, KeyPurpose, Link, Party, Validity};
-use crate::ids::{KeyId, PersonId};
-use crate::keys::pair::{KeyKind, PrivateKey, PublicFacts, UseError, verify};
-use crate::ledger::{
-    AttestationFacts, Command, Entity, EntityRef, Facts, KeyFacts, Kind, NameKey, Standing, View, ViewError, standing,
+use crate::act::{ActSigner, Draft, Scope};
+use crate::events::{
+    Actor, Bytes, CustodyRecipientAdded, EventAttested, EventData, KeyGenerated, KeyPurpose, Link, Party, Validity,
 };
-use crate::store::{ActSigner, AppendContext, AppendError, AppendedEvent, ReadError, Recorded, Store, Which};
+use crate::ids::{KeyId, PersonId};
+use crate::keys::{KeyError, KeyKind, KeyRing, PublicFacts, verify};
+use crate::ledger::{
+    AttestationFacts, Command, Entity, EntityRef, Facts, KeyFacts, Kind, NameKey, Refusal, Standing, View, ViewError,
+    standing,
+};
+use crate::store::{ReadError, Recorded, Store, Which};
 use crate::text::{InvalidText, Label, Name, Recipient};
 use crate::time::Timestamp;
 
@@ -65,9 +66,9 @@ pub enum AttestError {
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Nothing was recorded.
+    /// The ledger refuses.
     #[error(transparent)]
-    Append(#[from] AppendError),
+    Refused(#[from] Refusal),
 }
 
 impl From<ViewError> for AttestError {
@@ -82,25 +83,24 @@ impl From<InvalidText> for AttestError {
     }
 }
 
-/// Where a person's key for signing acts lies.
+/// A person's key for signing acts.
 #[derive(Debug, Clone)]
 pub struct ActKey {
     /// Whose it is.
     pub person: PersonId,
     /// The key.
     pub key: KeyFacts,
-    /// The compartment that holds the private half.
-    pub compartment: Label,
 }
 
 impl ActKey {
-    /// Takes the secret out of custody, and checks that it is the one that is recorded.
+    /// The person as signer of acts. May ask for a passphrase, a PIN or a touch.
     ///
     /// # Errors
-    /// As [`PrivateKey::reveal`].
-    pub fn reveal(&self, unlocked: &Unlocked<'_>) -> Result<ActSecret, UseError> {
-        let secret = PrivateKey::reveal(unlocked, self.key.key_id, &self.key.public_key)?;
-        Ok(ActSecret { person: self.person, key: self.key.clone(), secret })
+    /// See [`KeyError`].
+    pub fn signer(&self, keys: &mut dyn KeyRing) -> Result<ActSigner, KeyError> {
+        let signer = keys.signer(&reference(&self.key))?;
+        let (party, key_id) = (Party::Person(self.person), self.key.key_id);
+        Ok(ActSigner { party, key_id, signer, scope: Scope::EveryEvent })
     }
 }
 
@@ -123,7 +123,7 @@ pub fn act_key(view: &dyn View, who: &str, now: Timestamp) -> Result<ActKey, Att
                 continue;
             }
             match (standing(view, &key.owner, key.key_id, now, None)?, key.compartment.clone()) {
-                (Standing::Good, Some(compartment)) => best = Some(ActKey { person, key, compartment }),
+                (Standing::Good, Some(_)) => best = Some(ActKey { person, key }),
                 (Standing::Good, None) => elsewhere = Some((key_label, key.key_id)),
                 (standing, _) => unfit = Some((key_label, standing)),
             }
@@ -137,96 +137,45 @@ pub fn act_key(view: &dyn View, who: &str, now: Timestamp) -> Result<ActKey, Att
     }
 }
 
-/// The private half of a person's key, in memory: it signs acts, and checkpoints as a witness.
-pub struct ActSecret {
-    person: PersonId,
-    key: KeyFacts,
-    secret: PrivateKey,
-}
-
-impl ActSecret {
-    /// Whose it is.
-    #[must_use]
-    pub const fn person(&self) -> PersonId {
-        self.person
-    }
-
-    /// What is known of the key.
-    #[must_use]
-    pub const fn key(&self) -> &KeyFacts {
-        &self.key
-    }
-
-    /// The key as Ed25519, if it is one.
-    pub(super) const fn as_ed25519(&self) -> Option<&ed25519_dalek::SigningKey> {
-        self.secret.as_ed25519()
-    }
-}
-
-impl fmt::Debug for ActSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ActSecret({})", self.key.key_id)
-    }
-}
-
-impl ActSigner for ActSecret {
-    fn attest(&self, event: Link) -> Result<EventAttested, String> {
-        let signature = self.secret.sign(&event.cid().to_bytes()).map_err(|error| error.to_string())?;
-        Ok(EventAttested {
-            event,
-            signer: Party::Person(self.person),
-            key_id: self.key.key_id,
-            algorithm: self.key.algorithm,
-            signature: Bytes::new(signature).ok_or("the signature is too long")?,
-        })
-    }
-}
-
-/// Records a signature over an event that is recorded already. Nothing is returned when this key signed it before.
+/// Records a signature over an event that is recorded already. Nothing is recorded when this key signed it before.
 ///
 /// # Errors
-/// When the event is not there, or the key can't speak for its owner.
-pub fn attest(
-    store: &Store,
-    context: AppendContext,
-    secret: &ActSecret,
-    which: &Which,
-) -> Result<Vec<AppendedEvent>, AttestError> {
-    let link = linked(store, which)?;
-    let attestation = secret.attest(link).map_err(AppendError::Signature)?;
-    Ok(store.execute(context, vec![Command::Attest { attestation, at: Timestamp::now() }])?)
+/// When the key can't speak for its owner.
+pub fn attest(draft: &mut Draft<'_>, signer: &ActSigner, event: Link) -> Result<(), AttestError> {
+    let (signer, at) = (signer.clone(), draft.now());
+    draft.finish_with(move |signing| {
+        let attestation = signer.attest(event)?;
+        Ok(signing.command(Command::Attest { attestation, at })?)
+    });
+    Ok(())
 }
 
 /// Records a signature that was made elsewhere, with a key of which only the public half is known here, or any other.
 ///
 /// # Errors
 /// When it is not the key's signature over the event, and as [`attest`].
-pub fn attest_with(
-    store: &Store,
-    context: AppendContext,
-    which: &Which,
-    key: &str,
-    signature: Vec<u8>,
-) -> Result<Vec<AppendedEvent>, AttestError> {
-    let event = linked(store, which)?;
-    let (label, key) = store.view(|view| {
-        let entity = lookup::entity(view, Kind::Key, key)?;
-        let label = entity.label();
-        let Facts::Key(key) = entity.facts else { return Err(AttestError::NoKey(label)) };
-        Ok((label, key))
-    })??;
-    if verify(&public(&key), &event.cid().to_bytes(), &signature).is_err() {
+pub fn attest_with(draft: &mut Draft<'_>, event: Link, key: &str, signature: &[u8]) -> Result<(), AttestError> {
+    let entity = lookup::entity(draft.view(), Kind::Key, key)?;
+    let label = entity.label();
+    let Facts::Key(key) = entity.facts else { return Err(AttestError::NoKey(label)) };
+    if verify(&public(&key), &event.cid().to_bytes(), signature).is_err() {
         return Err(AttestError::WrongSignature(label));
     }
     let (signer, key_id, algorithm) = (key.owner, key.key_id, key.algorithm);
-    let signature = Bytes::new(signature).ok_or(AttestError::TooLong)?;
+    let signature = Bytes::new(signature.to_vec()).ok_or(AttestError::TooLong)?;
     let attestation = EventAttested { event, signer, key_id, algorithm, signature };
-    Ok(store.execute(context, vec![Command::Attest { attestation, at: Timestamp::now() }])?)
+    let at = draft.now();
+    draft.command(Command::Attest { attestation, at })?;
+    Ok(())
 }
 
-fn linked(store: &Store, which: &Which) -> Result<Link, AttestError> {
-    let cid = store.event(which)?.cid;
-    Link::new(cid).map_err(|error| AppendError::Encoding(error.to_string()).into())
+/// The link to a recorded event.
+///
+/// # Errors
+/// When it is not there.
+pub fn linked(store: &Store, which: &Which) -> Result<Link, AttestError> {
+    let Recorded { cid, position, .. } = store.event(which)?;
+    Link::new(cid).map_err(|error| ReadError::Damaged { position, detail: error.to_string() }.into())
 }
 
 fn public(key: &KeyFacts) -> PublicFacts {
@@ -379,34 +328,24 @@ pub fn own_compartment(view: &dyn View, person: PersonId, compartment: &Label) -
     if others { Err(AttestError::Shared(compartment.clone())) } else { Ok(()) }
 }
 
-/// Makes a key for signing acts in a person's own compartment, and records who opens that.
+/// Makes a key for signing acts in a person's own compartment, whose recipient is given, and records who opens that.
 ///
 /// # Errors
-/// When something is refused, or custody or the ledger can't be written.
-pub fn enroll(
-    store: &Store,
-    custody: &Custody,
-    context: AppendContext,
-    new: &Enrollment,
-) -> Result<Vec<AppendedEvent>, KeyError> {
+/// When something is refused, or the key can't be made.
+pub fn enroll(draft: &mut Draft<'_>, recipient: Recipient, new: &Enrollment) -> Result<KeyGenerated, KeyActError> {
     let compartment = new.compartment.clone();
-    let recipient = custody.recipient(&compartment).map_err(crate::custody::SealError::from)?;
-    let recipient = Recipient::new(&recipient).map_err(LookupError::from)?;
     let holder = Some(Party::Person(new.person));
-    let key = NewKey {
-        name: new.name.clone(),
-        kind: new.kind,
-        purpose: Some(KeyPurpose::ActSigning),
-        owner: Some(format!("person:{}", new.person)),
-        compartment: Some(compartment.clone()),
-        validity: new.validity,
-        location: None,
-    };
-    let key = store.view(|view| keys::make(view, key))??;
-    let commands = vec![
-        Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder }),
-        Command::GenerateKey(key.facts.clone()),
-    ];
-    let sealable = [key.into_sealable()];
-    Ok(record_sealed(store, custody, &sealable, context, |context| store.execute(context, commands))?)
+    draft.command(Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder }))?;
+    keys::generate(
+        draft,
+        NewKey {
+            name: new.name.clone(),
+            kind: new.kind,
+            purpose: Some(KeyPurpose::ActSigning),
+            owner: Some(format!("person:{}", new.person)),
+            compartment: Some(new.compartment.clone()),
+            validity: new.validity,
+            location: None,
+        },
+    )
 }

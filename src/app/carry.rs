@@ -14,7 +14,7 @@ use super::archive::{self, ExportError, Held, Progress, Since, VerifyError};
 use super::medium::{self, Listed, Manifest, MediumError, Writing, io};
 use super::nats::receipt::{self, Receipt};
 use super::requests::{self, RefusedRequest};
-use super::session::Session;
+use super::session::{LedgerPipeline, Session};
 use super::tokens::{self, TokensError};
 use crate::files::write_durably;
 use crate::ledger::ViewError;
@@ -143,7 +143,8 @@ pub enum Taken {
 }
 
 /// What is done with a parcel of a kind.
-pub type Take = fn(&Session, &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>>;
+pub type Take =
+    fn(&Session, &mut LedgerPipeline<'_>, &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A kind of files that the connected side leaves on a medium.
 pub struct Kind {
@@ -164,7 +165,11 @@ pub static KINDS: &[Kind] = &[
 ];
 
 /// What a request asks for is shown and carried out by whoever reads it; it is only told whether that was done already.
-fn take_request(session: &Session, bytes: &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
+fn take_request(
+    session: &Session,
+    _: &mut LedgerPipeline<'_>,
+    bytes: &[u8],
+) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
     let text = String::from_utf8_lossy(bytes);
     Ok(match requests::open(session.store(), &text, Timestamp::now()) {
         Err(RefusedRequest::Used(_)) => Taken::Known,
@@ -172,8 +177,13 @@ fn take_request(session: &Session, bytes: &[u8]) -> Result<Taken, Box<dyn std::e
     })
 }
 
-fn take_receipt(session: &Session, bytes: &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(match receipt::record(session, &Receipt::parse(bytes)?)?.len() as u64 {
+fn take_receipt(
+    session: &Session,
+    pipeline: &mut LedgerPipeline<'_>,
+    bytes: &[u8],
+) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
+    let recorded = receipt::record(pipeline, &session.intent(), &Receipt::parse(bytes)?);
+    Ok(match recorded?.events.len() as u64 {
         0 => Taken::Known,
         some => Taken::Recorded(some),
     })
@@ -205,13 +215,18 @@ pub struct CarriedIn {
 ///
 /// # Errors
 /// When the medium is not whole or has another history, or a parcel can't be recorded; those before it then are.
-pub fn take_in(session: &Session, medium: &Path) -> Result<CarriedIn, CarryError> {
+pub fn take_in(
+    session: &Session,
+    pipeline: &mut LedgerPipeline<'_>,
+    medium: &Path,
+) -> Result<CarriedIn, CarryError> {
     let head = compare(session.store(), medium)?;
     let mut parcels = Vec::new();
     for path in parcel_files(medium)? {
         let Some((kind, bytes)) = recognise(&path)? else { continue };
         let kept = keep(session.place().folder(), &path, &bytes)?;
-        let taken = (kind.take)(session, &bytes).map_err(|source| CarryError::Parcel { path: path.clone(), source })?;
+        let taken = (kind.take)(session, pipeline, &bytes);
+        let taken = taken.map_err(|source| CarryError::Parcel { path: path.clone(), source })?;
         parcels.push(Parcel { path, noun: kind.noun, kept, taken });
     }
     Ok(CarriedIn { head, parcels })

@@ -2,140 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::custody::{Custody, FileError, Findings, SealError, SecretBytes};
+use crate::custody::{Custody, FileError, Findings, SealError};
 use crate::events::CustodyRecipientAdded;
 use crate::ids::KeyId;
 use crate::ledger::{Command, EntityRef, Facts, Kind, View, ViewError};
-use crate::store::{AppendContext, Prerequisite, ReadError, RestrictedError, Store};
+use crate::store::{ReadError, Store};
 use crate::text::{InvalidText, Label, Recipient};
 
 /// How many entities are fetched at a time.
 const PAGE: usize = 1_000;
-
-/// Why nothing was recorded, where secrets were sealed first.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SealedError<E: std::error::Error + 'static> {
-    /// A secret could not be sealed; nothing was recorded.
-    #[error(transparent)]
-    Seal(SealError),
-    /// The text of a token could not be kept; nothing was recorded.
-    #[error(transparent)]
-    Keep(RestrictedError),
-    /// Nothing was recorded, and the secrets are removed again.
-    #[error(transparent)]
-    Record(E),
-    /// Nothing was recorded, or that is not known, and the secrets are still there.
-    #[error("{error}; {} sealed in custody may belong to no key now: `cim-keys custody check` tells", secrets(*left))]
-    Left {
-        /// Why nothing was recorded.
-        error: E,
-        /// How many secrets are still there.
-        left: usize,
-    },
-}
-
-fn secrets(count: usize) -> String {
-    if count == 1 { "a secret".to_owned() } else { format!("{count} secrets") }
-}
-
-/// Secrets that are to be sealed, each in a compartment.
-pub type Secrets = [(Label, KeyId, SecretBytes)];
-
-/// Seals secrets, and records what they belong to.
-///
-/// The order is what makes a killed process harmless: a secret is on the disk before anything says that it exists, so a
-/// recorded key always has its secret. The two go on at the same time, and `record` waits before it commits: the context
-/// that it gets has the secrets as a prerequisite. When recording fails, the secrets are removed again, unless the ledger
-/// can't tell that their keys are not recorded.
-///
-/// # Errors
-/// When sealing or recording fails.
-pub fn record_sealed<T, E: std::error::Error + 'static>(
-    store: &Store,
-    custody: &Custody,
-    secrets: &Secrets,
-    context: AppendContext,
-    record: impl FnOnce(AppendContext) -> Result<T, E>,
-) -> Result<T, SealedError<E>> {
-    if secrets.is_empty() {
-        return record(context).map_err(SealedError::Record);
-    }
-    record_kept(store, Some((custody, secrets)), || Ok(()), context, record)
-}
-
-/// Seals secrets and keeps the texts of tokens, and records what they belong to: as [`record_sealed`] does it. `keep` is
-/// done first.
-///
-/// # Errors
-/// When sealing, keeping or recording fails.
-pub fn record_kept<T, E: std::error::Error + 'static>(
-    store: &Store,
-    secrets: Option<(&Custody, &Secrets)>,
-    keep: impl FnOnce() -> Result<(), RestrictedError> + Send,
-    context: AppendContext,
-    record: impl FnOnce(AppendContext) -> Result<T, E>,
-) -> Result<T, SealedError<E>> {
-    let (fulfilment, prerequisite) = Prerequisite::new();
-    let context = AppendContext { prerequisite: Some(prerequisite), ..context };
-    let (recorded, (kept, (sealed, failed))) = std::thread::scope(|scope| {
-        let keeping = scope.spawn(move || {
-            let kept = keep();
-            let sealed = match secrets {
-                Some((custody, secrets)) if kept.is_ok() => seal(custody, secrets),
-                _ => (Vec::new(), None),
-            };
-            if kept.is_ok() && sealed.1.is_none() {
-                fulfilment.done();
-            }
-            (kept, sealed)
-        });
-        let recorded = record(context);
-        let done = keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (recorded, done)
-    });
-    let remove = |sealed: &[_]| secrets.map_or(0, |(custody, _)| remove(custody, sealed));
-    kept.map_err(SealedError::Keep)?;
-    if let Some(error) = failed {
-        remove(&sealed);
-        return Err(SealedError::Seal(error));
-    }
-    let error = match recorded {
-        Ok(done) => return Ok(done),
-        Err(error) => error,
-    };
-    let absent = |view: &dyn View| {
-        let absent = |key: KeyId| matches!(view.get(key.into()), Ok(None));
-        sealed.iter().copied().filter(|(_, key)| absent(*key)).collect()
-    };
-    let orphans: Vec<_> = store.view(absent).unwrap_or_default();
-    match sealed.len() - remove(&orphans) {
-        0 => Err(SealedError::Record(error)),
-        left => Err(SealedError::Left { error, left }),
-    }
-}
-
-/// Seals secrets, compartment by compartment. Gives those that are sealed, and why the others are not.
-fn seal<'s>(custody: &Custody, secrets: &'s Secrets) -> (Vec<(&'s Label, KeyId)>, Option<SealError>) {
-    let mut places: BTreeMap<&Label, Vec<(KeyId, &SecretBytes)>> = BTreeMap::new();
-    for (compartment, key, secret) in secrets {
-        places.entry(compartment).or_default().push((*key, secret));
-    }
-    let mut sealed = Vec::new();
-    for (compartment, secrets) in places {
-        if let Err(error) = custody.seal_all(compartment, secrets.iter().copied()) {
-            return (sealed, Some(error));
-        }
-        sealed.extend(secrets.iter().map(|(key, _)| (compartment, *key)));
-    }
-    (sealed, None)
-}
-
-/// Removes secrets; gives how many are gone.
-fn remove(custody: &Custody, sealed: &[(&Label, KeyId)]) -> usize {
-    let gone = |(compartment, keys)| custody.remove_all(compartment, keys).unwrap_or(0);
-    by_compartment(sealed.iter().copied()).into_iter().map(gone).sum()
-}
 
 fn by_compartment<'l>(keys: impl IntoIterator<Item = (&'l Label, KeyId)>) -> BTreeMap<&'l Label, Vec<KeyId>> {
     let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();

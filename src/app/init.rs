@@ -3,20 +3,25 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::log::{self, LedgerSecret, LogError};
+use super::custody::announce;
+use super::log::LogError;
 use super::online_key;
-use super::session::{Place, Session};
-use crate::custody::{self, Custody, WorkFactor};
-use crate::events::{Actor, CustodyRecipientAdded, KeyGenerated, KeyPurpose, LedgerCreated, Party, Validity};
+use super::session::{LedgerActError, Place, Session};
+use crate::act::{ActError, Draft, Head, Intent, Pipeline};
+use crate::custody::{self, Custody, NoPassphrases, Ring, WorkFactor};
+use crate::events::{Actor, KeyGenerated, KeyPurpose, LedgerCreated, Party, Validity};
 use crate::files::create_private_folder;
-use crate::ids::{KeyId, LedgerId};
-use crate::keys::pair::{GenerateError, KeyKind, PrivateKey};
-use crate::ledger::Command;
-use crate::store::{AppendContext, CreateError, Store};
-use crate::text::{InvalidText, Label, Name, Note, Recipient};
+use crate::ids::LedgerId;
+use crate::keys::{KeyError, KeyKind, KeyRef, KeyRing as _, KeySpec, Signer};
+use crate::ledger::{Command, Refusal};
+use crate::log::HeadSigner;
+use crate::policy;
+use crate::store::{CreateError, Founding, JournalError, Store};
+use crate::text::{InvalidText, Label, Name, Note};
 
 /// What a new ledger is made of.
 pub struct NewLedger {
@@ -106,9 +111,9 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
     }
     is_free(&place, &new)?;
     let config_is_new = !place.config().exists();
-    let made = make(&place, &new).and_then(|(store, secret)| {
-        log::sign_head(&store, &secret)?;
-        store.sign_heads(Some(secret.head_signer(&store)?)).map_err(LogError::from)?;
+    let made = make(&place, &new).and_then(|(store, signer)| {
+        let signer = HeadSigner::new(store.verifier_key().map_err(LogError::from)?, signer).map_err(LogError::from)?;
+        store.sign_heads(Some(signer)).map_err(LogError::from)?;
         if config_is_new {
             crate::files::write_durably(&place.config(), new.config.as_bytes(), true)
                 .map_err(failed(&place.config()))?;
@@ -119,7 +124,7 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
         Ok(store) => Ok(Session::from_store(place, store, new.actor)),
         Err(error) => {
             // What was made is of no use without the rest, and holds nothing but what was made this moment.
-            if !matches!(error, InitError::Create(CreateError::Exists(_))) {
+            if !error.is_about_another() {
                 let _ = fs::remove_dir_all(place.custody());
                 let _ = fs::remove_file(place.database());
                 if new.online_key {
@@ -148,28 +153,41 @@ fn is_free(place: &Place, new: &NewLedger) -> Result<(), InitError> {
     Ok(())
 }
 
-fn make(place: &Place, new: &NewLedger) -> Result<(Store, LedgerSecret), InitError> {
+/// Makes custody, and the ledger with its first act. Gives what signs its heads.
+fn make(place: &Place, new: &NewLedger) -> Result<(Store, Arc<dyn Signer>), InitError> {
     let custody = Custody::create(&place.custody(), &new.compartments, new.work)?;
-    let key = PrivateKey::generate(KeyKind::Ed25519)?;
-    let (key_id, public) = (KeyId::mint(), key.public());
-    let compartment = Label::new(custody::ISSUING)?;
-    custody.seal(&compartment, key_id, &key.secret())?;
-    if new.online_key {
-        online_key::create(place, &key.secret())?;
+    let recipients = announce(&custody)?;
+    let founding = Founding::new(place.options());
+    let mut ring = Ring::of(custody, NoPassphrases);
+    let mut pipeline = Pipeline::new(&founding, policy::built_in()).with_keys(&mut ring);
+    let outcome = pipeline.act(&Intent::new(new.actor.clone()), |draft| found(draft, place, new, recipients.clone()))?;
+    drop(pipeline);
+    if let Head::Failed { reason, .. } = outcome.head {
+        return Err(InitError::Head(reason));
     }
+    let signer = ring.signer(&outcome.value)?;
+    let store = founding.into_store().ok_or(InitError::Vanished)?;
+    Ok((store, signer))
+}
 
-    let ledger =
-        LedgerCreated { ledger_id: LedgerId::mint(), name: new.name.clone(), public_key: public.public_key.clone() };
-    let mut more = Vec::new();
-    for (compartment, recipient) in custody.compartments() {
-        let recipient = Recipient::new(&recipient)?;
-        more.push(Command::AddRecipient(CustodyRecipientAdded {
-            compartment: compartment.clone(),
-            recipient,
-            holder: None,
-        }));
-    }
-    more.push(Command::GenerateKey(KeyGenerated {
+/// The first act of a ledger: its key, itself, and the recipients of its custody.
+fn found(
+    draft: &mut Draft<'_>,
+    place: &Place,
+    new: &NewLedger,
+    recipients: Vec<Command>,
+) -> Result<KeyRef, InitError> {
+    let compartment = Label::new(custody::ISSUING)?;
+    let key = draft.generate(&KeySpec { kind: KeyKind::Ed25519, compartment })?;
+    let (key_id, public) = (key.key_id, key.public.clone());
+    let name = new.name.clone();
+    draft.command(Command::CreateLedger(LedgerCreated {
+        ledger_id: LedgerId::mint(),
+        name,
+        public_key: public.public_key.clone(),
+    }))?;
+    draft.commands(recipients)?;
+    draft.command(Command::GenerateKey(KeyGenerated {
         key_id,
         name: Name::new("Ledger key")?,
         algorithm: public.algorithm,
@@ -177,14 +195,14 @@ fn make(place: &Place, new: &NewLedger) -> Result<(Store, LedgerSecret), InitErr
         public_key: public.public_key,
         purpose: KeyPurpose::Ledger,
         owner: Party::Service(Label::new("ledger")?),
-        compartment,
+        compartment: key.compartment.clone(),
         validity: Validity::ALWAYS,
         location_id: None,
-    }));
+    }))?;
     if new.online_key {
+        online_key::create(place, &draft.export_key(&key.reference())?)?;
         let reason = Note::new("kept in ledger.key, unencrypted, to sign heads with nobody at hand")?;
-        more.push(Command::ExportKey { key_id, recipient: None, reason });
+        draft.command(Command::ExportKey { key_id, recipient: None, reason })?;
     }
-    let store = Store::create(place.options(), AppendContext::new(new.actor.clone()), ledger, more)?;
-    Ok((store, LedgerSecret::new(key)))
+    Ok(key.reference())
 }

@@ -1,30 +1,25 @@
 //! Keys: made, imported, revoked, rotated, exported.
 //!
-//! Making, importing and rotating need no passphrase: a secret is sealed to its compartment's recipient, and then the key
-//! is recorded ([`record_sealed`]). Taking a secret out needs the open compartment, and is recorded before the secret is
-//! handed out, so that nothing leaves unrecorded.
+//! Making, importing and rotating need no passphrase: a key's secret is sealed to its compartment's recipient when the act is
+//! recorded. Taking a secret out needs the open compartment, and is recorded before the secret is handed out, so that nothing
+//! leaves unrecorded.
 
-use super::custody::{SealedError, record_sealed};
 use super::lookup::{self, LookupError};
-use crate::custody::{Custody, SealError, SecretBytes, Unlocked};
+use crate::act::{Draft, DraftKey};
+use crate::custody::{SealToError, SecretBytes, seal_to};
 use crate::events::{
     EndsBeforeItBegins, KeyEncoding, KeyGenerated, KeyImported, KeyPurpose, NkeyKind, Party, Validity,
 };
 use crate::ids::{KeyId, LocationId};
-use crate::keys::check_public_nkey;
-use crate::keys::pair::{
-    GenerateError, KeyKind, ParseError, PrivateKey, PublicFacts, UseError, VerifyError, public_facts,
-};
-use crate::keys::xkey::{SealToError, seal_to};
-use crate::ledger::{Command, Entity, Facts, KeyFacts, Kind, View, ViewError};
-use crate::store::{AppendContext, AppendError, AppendedEvent, ReadError, Store};
+use crate::keys::{KeyError, KeyKind, KeyRef, KeySpec, PublicFacts, VerifyError, check_public_nkey, public_facts};
+use crate::ledger::{Command, Entity, Facts, KeyFacts, Kind, Refusal, View, ViewError};
 use crate::text::{Label, Name, Note, Recipient};
 use crate::time::Timestamp;
 
 /// Why no key was made, imported, rotated or exported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeyError {
+pub enum KeyActError {
     /// It could not be sealed to whom it was to go.
     #[error(transparent)]
     SealTo(#[from] SealToError),
@@ -47,12 +42,6 @@ pub enum KeyError {
     /// The end lies before the beginning.
     #[error("the validity is not right: {0}; give a later end")]
     Validity(#[from] EndsBeforeItBegins),
-    /// No key could be made.
-    #[error(transparent)]
-    Generate(#[from] GenerateError),
-    /// What was given is no private key.
-    #[error("the key was not imported: {0}")]
-    Parse(#[from] ParseError),
     /// What was given is no public key.
     #[error(
         "the public key was not imported: {0}; an nkey, or an Ed25519 or P-256 key in PEM or in base64 of DER, is needed"
@@ -63,39 +52,17 @@ pub enum KeyError {
         "no successor can be made here for a key of algorithm {0}; generate one, and revoke the old one as superseded"
     )]
     NoSuccessor(String),
-    /// Only the public half of the key is known.
-    #[error("only the public half of key {0} is known; there is nothing to export")]
-    PublicOnly(KeyId),
-    /// The secret could not be sealed.
+    /// The key was not made, found, or taken in.
     #[error(transparent)]
-    Seal(#[from] SealError),
-    /// The secret could not be taken out of custody.
+    Key(#[from] KeyError),
+    /// The ledger refuses.
     #[error(transparent)]
-    Use(#[from] UseError),
-    /// The ledger could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Nothing was recorded.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// Nothing was recorded, and secrets are left.
-    #[error(transparent)]
-    Left(Box<SealedError<AppendError>>),
+    Refused(#[from] Refusal),
 }
 
-impl From<ViewError> for KeyError {
+impl From<ViewError> for KeyActError {
     fn from(error: ViewError) -> Self {
         Self::Lookup(error.into())
-    }
-}
-
-impl From<SealedError<AppendError>> for KeyError {
-    fn from(error: SealedError<AppendError>) -> Self {
-        match error {
-            SealedError::Seal(error) => Self::Seal(error),
-            SealedError::Record(error) => Self::Append(error),
-            left @ (SealedError::Left { .. } | SealedError::Keep(_)) => Self::Left(Box::new(left)),
-        }
     }
 }
 
@@ -147,27 +114,10 @@ pub struct ImportedKey {
 /// What is imported of a key.
 #[derive(Debug)]
 pub enum Material {
-    /// The private half, in a format that [`PrivateKey::parse`] reads.
+    /// The private half: PKCS#8 or SEC 1 in PEM, or the seed of an nkey.
     Private(SecretBytes),
     /// The public half: an nkey, or PEM or base64 of a SubjectPublicKeyInfo.
     Public(String),
-}
-
-/// A key whose secret is not sealed yet, and the event that will record it.
-#[derive(Debug)]
-pub struct MadeKey {
-    /// The secret, in its standard format.
-    pub secret: SecretBytes,
-    /// The public facts.
-    pub facts: KeyGenerated,
-}
-
-impl MadeKey {
-    /// The secret with where it belongs, as [`record_sealed`] takes it.
-    #[must_use]
-    pub fn into_sealable(self) -> (Label, KeyId, SecretBytes) {
-        (self.facts.compartment, self.facts.key_id, self.secret)
-    }
 }
 
 /// What a key of a kind is usually for.
@@ -206,23 +156,27 @@ pub const fn fits(kind: KeyKind, purpose: KeyPurpose) -> bool {
     }
 }
 
-/// Makes a key and the event that will record it. Nothing is sealed or recorded yet.
+/// Makes a key, and records it.
 ///
 /// # Errors
 /// When something that is named is not there, or the purpose does not go with the kind.
-pub fn make(view: &dyn View, new: NewKey) -> Result<MadeKey, KeyError> {
+pub fn generate(draft: &mut Draft<'_>, new: NewKey) -> Result<KeyGenerated, KeyActError> {
     let purpose = new.purpose.unwrap_or(default_purpose(new.kind));
-    let owner = owner(view, new.owner.as_deref())?;
-    let location = new.location.as_deref().map(|which| lookup::location(view, which)).transpose()?;
+    let owner = owner(draft.view(), new.owner.as_deref())?;
+    let location = new.location.as_deref().map(|which| lookup::location(draft.view(), which)).transpose()?;
     let compartment = match new.compartment {
         Some(compartment) => compartment,
         None => Label::new(default_compartment(purpose)).map_err(LookupError::from)?,
     };
-    made(new.name, new.kind, purpose, owner, compartment, new.validity, location)
+    let facts = made(draft, new.name, new.kind, purpose, owner, compartment, new.validity, location)?;
+    draft.command(Command::GenerateKey(facts.clone()))?;
+    Ok(facts)
 }
 
+/// Makes a key, and the event that records it.
 #[allow(clippy::too_many_arguments)] // the fields of the event, in its order
 fn made(
+    draft: &mut Draft<'_>,
     name: Name,
     kind: KeyKind,
     purpose: KeyPurpose,
@@ -230,14 +184,13 @@ fn made(
     compartment: Label,
     validity: Validity,
     location_id: Option<LocationId>,
-) -> Result<MadeKey, KeyError> {
+) -> Result<KeyGenerated, KeyActError> {
     if !fits(kind, purpose) {
-        return Err(KeyError::Unfit { purpose, kind });
+        return Err(KeyActError::Unfit { purpose, kind });
     }
-    let private = PrivateKey::generate(kind)?;
-    let PublicFacts { algorithm, encoding, public_key } = private.public();
-    let key_id = KeyId::mint();
-    let facts = KeyGenerated {
+    let DraftKey { key_id, public, compartment } = draft.generate(&KeySpec { kind, compartment })?;
+    let PublicFacts { algorithm, encoding, public_key } = public;
+    Ok(KeyGenerated {
         key_id,
         name,
         algorithm,
@@ -248,63 +201,44 @@ fn made(
         compartment,
         validity,
         location_id,
-    };
-    Ok(MadeKey { secret: private.secret(), facts })
+    })
 }
 
-/// Makes a key, seals its secret and records it.
-///
-/// # Errors
-/// When it is refused, or custody or the ledger can't be written. Nothing is left behind then, as far as can be told.
-pub fn generate(
-    store: &Store,
-    custody: &Custody,
-    context: AppendContext,
-    new: NewKey,
-) -> Result<Vec<AppendedEvent>, KeyError> {
-    let key = store.view(|view| make(view, new))??;
-    let command = Command::GenerateKey(key.facts.clone());
-    let sealable = [key.into_sealable()];
-    Ok(record_sealed(store, custody, &sealable, context, |context| store.execute(context, vec![command]))?)
-}
-
-/// Seals a private key that was made elsewhere and records it, or records a public one.
+/// Takes in a private key that was made elsewhere and records it, or records a public one.
 ///
 /// # Errors
 /// As [`generate`], and when what is given is no key.
-pub fn import(
-    store: &Store,
-    custody: &Custody,
-    context: AppendContext,
-    new: &ImportedKey,
-) -> Result<Vec<AppendedEvent>, KeyError> {
-    let (private, public) = match &new.material {
+pub fn import(draft: &mut Draft<'_>, new: &ImportedKey) -> Result<KeyImported, KeyActError> {
+    let known = |text: &str| kind_of(&public_facts(text)?).ok_or(VerifyError::Key);
+    let (kind, public) = match &new.material {
         Material::Private(secret) => {
-            let private = PrivateKey::parse(secret)?;
-            let public = private.public();
-            (Some(private), public)
+            let (public, _) = crate::keys::normalize(secret).map_err(|error| KeyError::Invalid(Box::new(error)))?;
+            (kind_of(&public).ok_or(KeyActError::Public(VerifyError::Key))?, public)
         }
-        Material::Public(text) => (None, public_facts(text).map_err(KeyError::Public)?),
+        // The kinds that can be imported are those that can be made.
+        Material::Public(text) => {
+            (known(text).map_err(KeyActError::Public)?, public_facts(text).map_err(KeyActError::Public)?)
+        }
     };
-    // The kinds that can be imported are those that can be made.
-    let kind = kind_of(&public).ok_or(KeyError::Public(VerifyError::Key))?;
     let purpose = new.purpose.unwrap_or(default_purpose(kind));
     if !fits(kind, purpose) {
-        return Err(KeyError::Unfit { purpose, kind });
+        return Err(KeyActError::Unfit { purpose, kind });
     }
-    let owner = store.view(|view| owner(view, new.owner.as_deref()))??;
-    let compartment = match (&private, &new.compartment) {
-        (None, _) => None,
-        (Some(_), Some(compartment)) => Some(compartment.clone()),
-        (Some(_), None) => Some(Label::new(default_compartment(purpose)).map_err(LookupError::from)?),
-    };
+    let owner = owner(draft.view(), new.owner.as_deref())?;
     let key_id = KeyId::mint();
-    let mut sealable = Vec::new();
-    if let (Some(private), Some(compartment)) = (&private, &compartment) {
-        sealable.push((compartment.clone(), key_id, private.secret()));
-    }
+    let (compartment, was_plaintext) = match &new.material {
+        Material::Public(_) => (None, false),
+        Material::Private(secret) => {
+            let compartment = match &new.compartment {
+                Some(compartment) => compartment.clone(),
+                None => Label::new(default_compartment(purpose)).map_err(LookupError::from)?,
+            };
+            draft.take_key(key_id, secret, &compartment)?;
+            (Some(compartment), new.was_plaintext)
+        }
+    };
     let PublicFacts { algorithm, encoding, public_key } = public;
-    let command = Command::ImportKey(KeyImported {
+    let facts = KeyImported {
         key_id,
         name: new.name.clone(),
         algorithm,
@@ -315,9 +249,10 @@ pub fn import(
         compartment,
         validity: new.validity,
         origin: new.origin.clone(),
-        was_plaintext: new.was_plaintext && private.is_some(),
-    });
-    Ok(record_sealed(store, custody, &sealable, context, |context| store.execute(context, vec![command]))?)
+        was_plaintext,
+    };
+    draft.command(Command::ImportKey(facts.clone()))?;
+    Ok(facts)
 }
 
 /// What a successor has otherwise than the key that it replaces.
@@ -333,28 +268,23 @@ pub struct Successor {
     pub retire_at: Option<Timestamp>,
 }
 
-/// Makes a key of the same kind, purpose and owner, seals it, and retires the old one, in one act.
+/// Makes a key of the same kind, purpose and owner, and retires the old one, in one act.
 ///
 /// # Errors
 /// As [`generate`], and when the key has ended already.
-pub fn rotate(
-    store: &Store,
-    custody: &Custody,
-    context: AppendContext,
-    which: &str,
-    successor: Successor,
-) -> Result<Vec<AppendedEvent>, KeyError> {
-    let old = store.view(|view| facts(view, which))??;
+pub fn rotate(draft: &mut Draft<'_>, which: &str, successor: Successor) -> Result<KeyGenerated, KeyActError> {
+    let old = facts(draft.view(), which)?;
     if old.purpose == KeyPurpose::Ledger {
-        return Err(KeyError::LedgerKey);
+        return Err(KeyActError::LedgerKey);
     }
     let public = PublicFacts { algorithm: old.algorithm, encoding: old.encoding, public_key: old.public_key };
-    let kind = kind_of(&public).ok_or_else(|| KeyError::NoSuccessor(old.algorithm.to_string()))?;
+    let kind = kind_of(&public).ok_or_else(|| KeyActError::NoSuccessor(old.algorithm.to_string()))?;
     let compartment = match successor.compartment.or(old.compartment) {
         Some(compartment) => compartment,
         None => Label::new(default_compartment(old.purpose)).map_err(LookupError::from)?,
     };
     let key = made(
+        draft,
         successor.name.unwrap_or(old.name),
         kind,
         old.purpose,
@@ -363,10 +293,9 @@ pub fn rotate(
         Validity::new(None, successor.not_after)?,
         old.location_id,
     )?;
-    let command =
-        Command::RotateKey { key_id: old.key_id, successor: key.facts.clone(), retire_at: successor.retire_at };
-    let sealable = [key.into_sealable()];
-    Ok(record_sealed(store, custody, &sealable, context, |context| store.execute(context, vec![command]))?)
+    let retire_at = successor.retire_at;
+    draft.command(Command::RotateKey { key_id: old.key_id, successor: key.clone(), retire_at })?;
+    Ok(key)
 }
 
 /// The command that revokes a key.
@@ -393,45 +322,31 @@ pub enum Destination {
     Plain,
 }
 
-/// A private key that left custody.
-#[derive(Debug)]
-pub struct Exported {
-    /// The file: a sealed one ([`seal_to`]), or the key in its standard format.
-    pub content: SecretBytes,
-    /// What was recorded.
-    pub recorded: Vec<AppendedEvent>,
-}
-
-/// The compartment that has to be opened to export a key.
+/// Records that a private key leaves where it is kept. Gives the file: a sealed one ([`seal_to`]), or the key in its standard
+/// format; it may be handed out once the act is recorded.
 ///
 /// # Errors
-/// When the key is not there, or only its public half is known.
-pub fn compartment_of(view: &dyn View, which: &str) -> Result<(KeyId, Label), KeyError> {
-    let key = facts(view, which)?;
-    let compartment = key.compartment.ok_or(KeyError::PublicOnly(key.key_id))?;
-    Ok((key.key_id, compartment))
-}
-
-/// Records that a private key leaves custody, and hands it out. What can fail is done before it is recorded.
-///
-/// # Errors
-/// When the secret does not open, is not the recorded key's, or nothing can be recorded.
+/// When the secret does not open or can't leave, or is not the recorded key's.
 pub fn export(
-    store: &Store,
-    unlocked: &Unlocked<'_>,
-    context: AppendContext,
-    key_id: KeyId,
-    to: Destination,
-    reason: Note,
-) -> Result<Exported, KeyError> {
-    let key = store.view(|view| facts(view, &key_id.to_string()))??;
-    let secret = PrivateKey::reveal(unlocked, key_id, &key.public_key)?.secret();
+    draft: &mut Draft<'_>,
+    which: &str,
+    to: &Destination,
+    reason: &Note,
+) -> Result<SecretBytes, KeyActError> {
+    let key = facts(draft.view(), which)?;
+    let secret = draft.export_key(&reference(&key))?;
     let (content, recipient) = match to {
-        Destination::Sealed(recipient) => (seal_to(&recipient, &secret)?, Some(recipient)),
+        Destination::Sealed(recipient) => (seal_to(recipient, &secret)?, Some(recipient.clone())),
         Destination::Plain => (secret, None),
     };
-    let recorded = store.execute(context, vec![Command::ExportKey { key_id, recipient, reason }])?;
-    Ok(Exported { content, recorded })
+    draft.command(Command::ExportKey { key_id: key.key_id, recipient, reason: reason.clone() })?;
+    Ok(content)
+}
+
+/// A recorded key, as a key ring is asked for it.
+#[must_use]
+pub fn reference(key: &KeyFacts) -> KeyRef {
+    KeyRef { key_id: key.key_id, public_key: key.public_key.clone(), compartment: key.compartment.clone() }
 }
 
 /// The facts of the key that a text means: its identifier or its name.

@@ -8,7 +8,7 @@ use ed25519_dalek::pkcs8::EncodePublicKey as _;
 use super::lookup::LookupError;
 use crate::events::{KeyAlgorithm, KeyEncoding, LedgerLinked, LedgerRelation};
 use crate::ids::LedgerId;
-use crate::keys::pair::{VerifyError, public_facts};
+use crate::keys::{VerifyError, public_facts};
 use crate::ledger::{Command, Facts, Kind, View};
 use crate::log::VerifierKey;
 use crate::text::{InvalidText, Name, PublicKey};

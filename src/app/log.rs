@@ -4,20 +4,17 @@ mod check;
 mod pushed;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::attest::ActSecret;
-use crate::custody::Unlocked;
 use crate::events::{EventData, KeyAlgorithm};
 use crate::files::write_durably;
-use crate::ids::KeyId;
-use crate::keys::pair::{PrivateKey, UseError};
+use crate::keys::{KeyRef, Signer};
 use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
 use crate::log::{
     Checkpoint, CheckpointError, DamagedMemory, HeadSigner, InvalidKey, KeyChain, LogProof, Memory, SignedCheckpoint,
     Subject, UnknownLedgerKey, Update, VerifierKey, WitnessError,
 };
 use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
-use crate::text::{Label, PublicKey};
 use crate::time::Timestamp;
 
 pub use check::{CheckError, Checked, CheckedEvent, ProvedEvent, Requirements, check};
@@ -88,36 +85,12 @@ pub enum LogError {
     },
 }
 
-/// The key with which the ledger signs its heads, as those check it who never saw the ledger.
-///
-/// The name is the origin: of the first event, so that it stays when the key changes.
-///
-/// # Errors
-/// See [`LogError`].
-pub fn verifier_key(store: &Store) -> Result<VerifierKey, LogError> {
-    Ok(first_key(store)?.with_key(&store.identity().public_key)?)
-}
-
-/// The key that the ledger was made with.
-///
-/// # Errors
-/// See [`LogError`].
-pub fn first_key(store: &Store) -> Result<VerifierKey, LogError> {
-    let identity = store.identity();
-    let first = store.event(&Which::Position(1))?.event()?;
-    let key = match &first.data {
-        EventData::LedgerCreated(created) => &created.public_key,
-        _ => &identity.public_key,
-    };
-    Ok(VerifierKey::of_ledger(&identity.name, key, key)?)
-}
-
 /// All keys of the ledger, as it records them itself: whoever has the ledger knows them, vouched for or not.
 ///
 /// # Errors
 /// See [`LogError`].
 pub fn own_keys(store: &Store) -> Result<KeyChain, LogError> {
-    let mut chain = KeyChain::new(first_key(store)?);
+    let mut chain = KeyChain::new(store.first_key()?);
     for rotation in store.rotations()? {
         chain.rotate(rotation.position, &rotation.rotated)?;
     }
@@ -139,71 +112,16 @@ pub fn key_chain(store: &Store, from: VerifierKey) -> Result<KeyChain, LogError>
     Ok(chain)
 }
 
-/// Where the private half of the ledger's own key lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerKey {
-    /// The key.
-    pub key_id: KeyId,
-    /// The compartment of custody that holds it.
-    pub compartment: Label,
-    public_key: PublicKey,
-}
-
-impl LedgerKey {
-    /// Takes the secret out of custody, and checks that it is the one that is recorded.
-    ///
-    /// # Errors
-    /// See [`UseError`].
-    pub fn reveal(&self, unlocked: &Unlocked<'_>) -> Result<LedgerSecret, UseError> {
-        PrivateKey::reveal(unlocked, self.key_id, &self.public_key).map(LedgerSecret)
-    }
-}
-
-/// The private half of the ledger's own key, in memory. It signs heads, and requests to other ledgers.
-#[derive(Debug)]
-pub struct LedgerSecret(PrivateKey);
-
-impl LedgerSecret {
-    /// Signs what is no head: the caller puts a context in front that no head begins with.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UseError> {
-        self.0.sign(message)
-    }
-
-    pub(super) const fn new(key: PrivateKey) -> Self {
-        Self(key)
-    }
-
-    /// The key itself, to vouch for the one that follows it.
-    pub(super) fn for_signing(&self) -> Result<ed25519_dalek::SigningKey, LogError> {
-        self.0.as_ed25519().cloned().ok_or(LogError::NoKey)
-    }
-
-    /// The key as the store takes it, to sign heads as they grow.
-    ///
-    /// # Errors
-    /// See [`LogError`].
-    pub fn head_signer(&self, store: &Store) -> Result<HeadSigner, LogError> {
-        let key = verifier_key(store)?;
-        let secret = self.signer(&key)?.clone();
-        Ok(HeadSigner::new(key, secret)?)
-    }
-
-    fn signer(&self, key: &VerifierKey) -> Result<&ed25519_dalek::SigningKey, CheckpointError> {
-        self.0.as_ed25519().ok_or_else(|| CheckpointError::OtherSecret(key.to_string()))
-    }
-}
-
-/// Looks up where the ledger's own key lies.
+/// The ledger's own key, as a key ring is asked for it.
 ///
 /// # Errors
-/// See [`LogError`].
-pub fn ledger_key(store: &Store) -> Result<LedgerKey, LogError> {
+/// [`LogError::NoKey`] for a ledger whose key is not among its keys; otherwise when it can't be read.
+pub fn ledger_key(store: &Store) -> Result<KeyRef, LogError> {
     let public_key = store.identity().public_key.clone();
     let found = store.view(|view| view.find(&NameKey::public_key(&public_key), 1))??;
     match found.into_iter().next().map(|entity| entity.facts) {
-        Some(Facts::Key(key)) => {
-            let compartment = key.compartment.ok_or(LogError::NoKey)?;
-            Ok(LedgerKey { key_id: key.key_id, compartment, public_key })
+        Some(Facts::Key(KeyFacts { key_id, compartment: Some(compartment), .. })) => {
+            Ok(KeyRef { key_id, public_key, compartment: Some(compartment) })
         }
         _ => Err(LogError::NoKey),
     }
@@ -234,25 +152,13 @@ pub fn head(store: &Store) -> Result<Head, LogError> {
     Ok(Head { signed: store.latest_checkpoint()?, events: store.end()? })
 }
 
-/// Signs the head of what is recorded. A head that is signed already is given back as it is; one that does not continue
-/// what was signed before is refused.
+/// Signs the head of what is recorded with the ledger's own key. A head that is signed already is given back as it is; one that
+/// does not continue what was signed before is refused.
 ///
 /// # Errors
 /// See [`LogError`].
-pub fn sign_head(store: &Store, secret: &LedgerSecret) -> Result<SignedCheckpoint, LogError> {
-    store.check_signed()?;
-    let key = verifier_key(store)?;
-    let (size, root) = store.head()?;
-    if size == 0 {
-        return Err(LogError::Empty);
-    }
-    if let Some(there) = store.checkpoint(size)?
-        && there.verify(&key).is_ok()
-    {
-        return Ok(there);
-    }
-    let head = Checkpoint { origin: key.name().clone(), size, root };
-    Ok(store.keep_checkpoint(&head.sign(&key, secret.signer(&key)?)?)?)
+pub fn sign_head(store: &Store, signer: &dyn Signer) -> Result<SignedCheckpoint, LogError> {
+    store.sign_head(signer)?.ok_or(LogError::Empty)
 }
 
 /// Keeps the signatures that a witness put under a head of this ledger.
@@ -306,30 +212,27 @@ pub enum CosignError {
 }
 
 /// Who signs other ledgers' heads: a ledger, or a person.
-pub struct Witness<'s> {
+#[derive(Debug, Clone)]
+pub struct Witness {
     key: VerifierKey,
-    secret: &'s ed25519_dalek::SigningKey,
+    signer: Arc<dyn Signer>,
 }
 
-impl<'s> Witness<'s> {
+impl Witness {
     /// A ledger, under its own key.
     ///
     /// # Errors
     /// See [`LogError`].
-    pub fn ledger(store: &Store, secret: &'s LedgerSecret) -> Result<Self, LogError> {
-        let key = verifier_key(store)?.as_witness();
-        let secret = secret.signer(&key)?;
-        Ok(Self { key, secret })
+    pub fn ledger(store: &Store, signer: Arc<dyn Signer>) -> Result<Self, LogError> {
+        Ok(Self { key: store.verifier_key()?.as_witness(), signer })
     }
 
     /// A person, under the key that signs their acts; it must be an Ed25519 key.
     ///
     /// # Errors
     /// See [`LogError`].
-    pub fn person(secret: &'s ActSecret) -> Result<Self, LogError> {
-        let key = witness_key(secret.key())?;
-        let secret = secret.as_ed25519().ok_or_else(|| LogError::NotEd25519(secret.key().name.to_string()))?;
-        Ok(Self { key, secret })
+    pub fn person(key: &KeyFacts, signer: Arc<dyn Signer>) -> Result<Self, LogError> {
+        Ok(Self { key: witness_key(key)?, signer })
     }
 }
 
@@ -351,7 +254,7 @@ pub fn witness_key(key: &KeyFacts) -> Result<VerifierKey, LogError> {
 /// # Errors
 /// See [`CosignError`].
 pub fn cosign(
-    witness: &Witness<'_>,
+    witness: &Witness,
     memory: &Path,
     update: &Update,
     log: &VerifierKey,
@@ -363,7 +266,7 @@ pub fn cosign(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory::default(),
         Err(source) => return Err(io(source)),
     };
-    let signed = seen.cosign(update, log, &witness.key, witness.secret, at)?;
+    let signed = seen.cosign(update, log, &witness.key, &*witness.signer, at)?;
     write_durably(memory, seen.to_string().as_bytes(), true).map_err(io)?;
     Ok(signed)
 }

@@ -6,28 +6,23 @@
 //! is asked for the passphrase from then on, as for any other ledger.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::log::{LedgerSecret, LogError};
+use super::log::LogError;
 use super::session::Place;
+use crate::custody::lone::LoneError;
 use crate::custody::{FileError, SecretBytes, lone};
-use crate::keys::pair::{ParseError, PrivateKey};
+use crate::keys::Signer;
+use crate::log::HeadSigner;
 use crate::store::Store;
 
 /// Why the key that lies open was not used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnlineKeyError {
-    /// The file can't be read as it is: others may touch it, or it is somebody else's.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The file holds no private key.
-    #[error("{} holds no private key: {source}; remove it, and the ledger's key is asked for in custody", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: ParseError,
-    },
+    /// The file can't be read as it is, or holds no private key.
+    #[error("{0}; remove the file, and the ledger's key is asked for in custody")]
+    File(#[from] LoneError),
     /// The file holds another key than the ledger's.
     #[error(
         "{} holds another key than this ledger's: it was exchanged, or the ledger has a new key; remove it, and the ledger's key is asked for in custody",
@@ -45,28 +40,25 @@ pub enum OnlineKeyError {
 /// Has every append signed from here on, where the key lies open.
 ///
 /// # Errors
-/// As [`read`], and when the ledger is open for reading only.
+/// As [`signer`], and when the ledger is open for reading only.
 pub fn sign_heads(place: &Place, store: &Store) -> Result<(), OnlineKeyError> {
-    let Some(secret) = read(place, store)? else { return Ok(()) };
-    let signer = secret.head_signer(store)?;
+    let Some(signer) = signer(place, store)? else { return Ok(()) };
+    let key = store.verifier_key().map_err(LogError::from)?;
+    let signer = HeadSigner::new(key, signer).map_err(LogError::from)?;
     Ok(store.sign_heads(Some(signer)).map_err(LogError::from)?)
 }
 
-/// Reads the key and checks that it is the ledger's; `None` where it lies in custody only.
+/// The signer of the key, checked to be the ledger's; `None` where the key is in custody only.
 ///
 /// # Errors
 /// When the file is there and is not to be used.
-pub fn read(place: &Place, store: &Store) -> Result<Option<LedgerSecret>, OnlineKeyError> {
+pub fn signer(place: &Place, store: &Store) -> Result<Option<Arc<dyn Signer>>, OnlineKeyError> {
     let path = place.online_key();
-    let Some(secret) = lone::read(&path)? else { return Ok(None) };
-    let key = match PrivateKey::parse(&secret) {
-        Ok(key) => key,
-        Err(source) => return Err(OnlineKeyError::Parse { path, source }),
-    };
-    if key.public().public_key != store.identity().public_key {
-        return Err(OnlineKeyError::Exchanged { path });
+    let Some(signer) = lone::signer(&path)? else { return Ok(None) };
+    match signer.public().public_key == store.identity().public_key {
+        true => Ok(Some(signer)),
+        false => Err(OnlineKeyError::Exchanged { path }),
     }
-    Ok(Some(LedgerSecret::new(key)))
 }
 
 /// Sets the file aside, since the ledger has another key now.

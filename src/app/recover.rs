@@ -8,18 +8,20 @@ pub use stream::{BringError, Brought, bring};
 
 use std::path::PathBuf;
 
-use crate::custody::{self, Custody, SealError};
-use crate::events::{Actor, EventAttested, KeyAlgorithm, KeyGenerated, LedgerKeyRotated, Link, Party, Validity};
-use crate::ids::KeyId;
-use crate::keys::pair::{GenerateError, KeyKind, PrivateKey};
-use crate::ledger::{Command, Facts, NameKey, ViewError};
-use crate::log::{SignedCheckpoint, VerifierKey};
-use crate::store::{AppendContext, Attest, CreateError, OpenError, ReadError, Restored, Store};
-use crate::text::{InvalidText, Label, Note};
+use std::sync::Arc;
 
-use super::log::{LedgerSecret, LogError, ledger_key, sign_head, verifier_key};
+use super::log::{LogError, ledger_key};
 use super::online_key;
-use super::session::{Place, Session};
+use super::session::{LedgerActError, Place, Session};
+use crate::act::{ActError, ActSigner, DraftKey, Head, Intent, Pipeline, Scope};
+use crate::custody::{NoPassphrases, Ring};
+use crate::events::{Actor, KeyGenerated, LedgerKeyRotated, Party, Validity};
+use crate::keys::{KeyError, KeyKind, KeySpec, Signer};
+use crate::ledger::{Command, Facts, NameKey, Refusal, ViewError};
+use crate::log::{SignedCheckpoint, VerifierKey};
+use crate::policy;
+use crate::store::{JournalError, OpenError, ReadError, Restored};
+use crate::text::{InvalidText, Label, Note};
 
 /// Why a restored ledger does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -41,18 +43,21 @@ pub enum RecoverError {
     /// The ledger's key is not recorded, or custody does not have it.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Custody does not open.
-    #[error(transparent)]
-    Custody(#[from] custody::OpenError),
     /// The new key could not be made.
     #[error(transparent)]
-    Key(#[from] GenerateError),
-    /// The new key could not be sealed.
+    Key(#[from] KeyError),
+    /// The ledger refuses.
     #[error(transparent)]
-    Seal(#[from] SealError),
+    Refused(#[from] Refusal),
     /// The new key could not be recorded.
     #[error(transparent)]
-    Record(#[from] CreateError),
+    Record(Box<LedgerActError<RecoverError>>),
+    /// What the act goes on from could not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The ledger goes on, and its first head could not be signed.
+    #[error("the ledger goes on under its new key, and its head could not be signed: {0}")]
+    Head(String),
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -69,18 +74,27 @@ pub enum RecoverError {
     Text(#[from] InvalidText),
 }
 
+impl From<LedgerActError<RecoverError>> for RecoverError {
+    fn from(error: LedgerActError<RecoverError>) -> Self {
+        match error {
+            ActError::Build(error) => error,
+            error => Self::Record(Box::new(error)),
+        }
+    }
+}
+
 /// How a restored ledger goes on.
-pub struct Beginning<'a> {
+pub struct Beginning {
     /// Who acts.
     pub actor: Actor,
     /// Why, as it is recorded.
     pub reason: Note,
     /// The old key, which vouches for the new one; without it, who trusts the old key does not follow.
-    pub old_key: Option<&'a LedgerSecret>,
+    pub old_key: Option<Arc<dyn Signer>>,
     /// Whether events that this machine knows of are given up.
     pub accept_loss: bool,
     /// Whether the clock is right although it is far from the last event.
-    pub allow_time_jump: bool,
+    pub accept_clock: bool,
 }
 
 /// What a ledger goes on with.
@@ -97,85 +111,74 @@ pub struct Recovered {
     pub set_aside: Option<PathBuf>,
 }
 
-/// Begins anew: makes a key, seals it where the old one lies, records it with the old key's signature, takes the right to
+/// Begins anew: makes a key, seals it in the compartment of the old one, records it with the old key's signature, takes the right to
 /// write, and signs the head.
 ///
 /// # Errors
 /// When events are known to be missing and that was not accepted, or something can't be written. The ledger then stays
 /// restored, and can be tried again.
-pub fn begin(place: Place, beginning: Beginning<'_>) -> Result<Recovered, RecoverError> {
+pub fn begin(place: Place, beginning: Beginning) -> Result<Recovered, RecoverError> {
     let restored = Restored::open(place.options())?;
     let store = restored.follower().store();
     let end = store.end()?;
     if let (Some(known), false) = (restored.known_loss()?, beginning.accept_loss) {
         return Err(RecoverError::Loss { known, end });
     }
-    let previous = verifier_key(store)?;
+    let previous = store.verifier_key()?;
     let old = ledger_key(store)?;
     let old_public = store.identity().public_key.clone();
     let recorded = store.view(|view| view.find(&NameKey::public_key(&old_public), 1))??.pop();
     let Some(Facts::Key(facts)) = recorded.map(|entity| entity.facts) else { return Err(LogError::NoKey.into()) };
     let ledger_id = store.identity().ledger_id;
-    let custody = Custody::open(&place.custody())?;
-    let key = PrivateKey::generate(KeyKind::Ed25519)?;
-    let (key_id, public) = (KeyId::mint(), key.public());
-    let successor = KeyGenerated {
-        key_id,
-        name: facts.name,
-        algorithm: public.algorithm,
-        encoding: public.encoding,
-        public_key: public.public_key.clone(),
-        purpose: facts.purpose,
-        owner: facts.owner,
-        compartment: old.compartment.clone(),
-        validity: Validity::ALWAYS,
-        location_id: None,
-    };
-    let rotated = LedgerKeyRotated {
-        ledger_id,
-        public_key: public.public_key,
-        previous_public_key: old_public,
-        reason: beginning.reason,
-    };
-    let attest = beginning.old_key.map(|secret| attest(secret, old.key_id)).transpose()?;
-    let mut context = AppendContext::new(beginning.actor.clone());
-    context.allow_time_jump = beginning.allow_time_jump;
-    // The secret is on the disk before anything says that it exists.
-    custody.seal(&old.compartment, key_id, &key.secret())?;
-    let rotate = Command::RotateKey { key_id: old.key_id, successor, retire_at: None };
-    let store = match restored.begin(context, vec![rotate], rotated, attest) {
-        Ok(store) => store,
-        Err(error) => {
-            if !is_recorded(&place, key_id) {
-                // Nothing names it; what can't be removed is an orphan that `custody check` tells.
-                let _ = custody.remove_all(&old.compartment, [key_id]);
-            }
-            return Err(error.into());
+    let mut intent = Intent::new(beginning.actor.clone());
+    intent.accept_clock = beginning.accept_clock;
+    intent.signer = match &beginning.old_key {
+        Some(signer) => {
+            let (party, signer) = (Party::Service(Label::new("ledger")?), Arc::clone(signer));
+            Some(ActSigner { party, key_id: old.key_id, signer, scope: Scope::LedgerKey })
         }
+        None => None,
     };
-    let head = sign_head(&store, &LedgerSecret::new(key))?;
-    let key = verifier_key(&store)?;
+    let compartment = facts.compartment.clone().ok_or(LogError::NoKey)?;
+    let journal = restored.begin();
+    let mut ring = Ring::at(&place.custody(), NoPassphrases);
+    let mut pipeline = Pipeline::new(&journal, policy::built_in()).with_keys(&mut ring);
+    let outcome = pipeline.act_after(
+        &intent,
+        |journal| Ok(journal.last()?),
+        |draft, head| {
+            let spec = KeySpec { kind: KeyKind::Ed25519, compartment: compartment.clone() };
+            let DraftKey { key_id, public, compartment } = draft.generate(&spec)?;
+            let successor = KeyGenerated {
+                key_id,
+                name: facts.name.clone(),
+                algorithm: public.algorithm,
+                encoding: public.encoding,
+                public_key: public.public_key.clone(),
+                purpose: facts.purpose,
+                owner: facts.owner.clone(),
+                compartment,
+                validity: Validity::ALWAYS,
+                location_id: None,
+            };
+            draft.command(Command::RotateKey { key_id: old.key_id, successor, retire_at: None })?;
+            let rotated = LedgerKeyRotated {
+                ledger_id,
+                public_key: public.public_key,
+                previous_public_key: old_public.clone(),
+                reason: beginning.reason.clone(),
+            };
+            draft.command(Command::RotateLedgerKey { rotated, head })?;
+            Ok::<_, RecoverError>(())
+        },
+    )?;
+    drop(pipeline);
+    if let Head::Failed { reason, .. } = outcome.head {
+        return Err(RecoverError::Head(reason));
+    }
+    let store = journal.into_store().ok_or(LogError::NoKey)?;
+    let head = store.latest_checkpoint()?.ok_or(LogError::Empty)?;
+    let key = store.verifier_key()?;
     let set_aside = online_key::set_aside(&place)?;
     Ok(Recovered { session: Session::from_store(place, store, beginning.actor), key, previous, head, set_aside })
-}
-
-/// Whether a key is recorded; where that is not known, it may be.
-fn is_recorded(place: &Place, key: KeyId) -> bool {
-    let store = Store::open_read_only(place.options());
-    store.map_or(true, |store| !matches!(store.view(|view| view.get(key.into())), Ok(Ok(None))))
-}
-
-fn attest(secret: &LedgerSecret, key_id: KeyId) -> Result<Attest, RecoverError> {
-    let signer = Party::Service(Label::new("ledger")?);
-    let secret = secret.for_signing()?;
-    Ok(Box::new(move |cid| {
-        let signature = ed25519_dalek::Signer::sign(&secret, &cid.to_bytes()).to_bytes().to_vec();
-        Ok(EventAttested {
-            event: Link::new(*cid).map_err(|error| error.to_string())?,
-            signer,
-            key_id,
-            algorithm: KeyAlgorithm::Ed25519,
-            signature: crate::events::Bytes::new(signature).ok_or("the signature is too long")?,
-        })
-    }))
 }

@@ -9,10 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::apply::{self, Action, ApplyError, Prepared, SavedPlan, Step};
-use super::log::{LedgerSecret, LogError, check_against};
+use super::log::{LogError, check_against};
 use crate::events::{KeyAlgorithm, KeyEncoding, LedgerRelation};
 use crate::ids::{CorrelationId, LedgerId};
-use crate::keys::pair::{PublicFacts, UseError, verify};
+use crate::keys::{PublicFacts, SignError, Signer, verify};
 use crate::ledger::{Entity, Facts, Kind, LedgerFacts, ViewError};
 use crate::log::SignedCheckpoint;
 use crate::store::{ReadError, Store};
@@ -71,7 +71,7 @@ pub enum RequestError {
     Heads(#[from] crate::store::CheckpointStoreError),
     /// The key can't sign.
     #[error(transparent)]
-    Key(#[from] UseError),
+    Key(#[from] SignError),
 }
 
 /// Makes the text of a request: for the ledger that a plan was made for, signed by another one.
@@ -81,7 +81,7 @@ pub enum RequestError {
 pub fn make(
     store: &Store,
     prepared: &Prepared,
-    by: (&PublicKey, &LedgerSecret),
+    by: &dyn Signer,
     expires_at: Timestamp,
 ) -> Result<(CorrelationId, String), RequestError> {
     let base = store.latest_checkpoint()?.ok_or(RequestError::NoHead)?.to_string();
@@ -90,8 +90,8 @@ pub fn make(
     let payload = Payload { id, ledger_id: store.identity().ledger_id, expires_at, base, plan };
     // Maps with text keys, lists, texts and numbers: it always is JSON.
     let request = serde_json::to_string(&payload).unwrap_or_default();
-    let (public_key, secret) = (by.0.clone(), by.1);
-    let signature = STANDARD.encode(secret.sign(&[CONTEXT.as_bytes(), request.as_bytes()].concat())?);
+    let public_key = by.public().public_key.clone();
+    let signature = STANDARD.encode(by.sign(&[CONTEXT.as_bytes(), request.as_bytes()].concat())?);
     let signed = Signed { format: FORMAT.to_owned(), request, public_key, signature };
     let mut text = serde_json::to_string_pretty(&signed).unwrap_or_default();
     text.push('\n');

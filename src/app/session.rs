@@ -1,16 +1,14 @@
-//! An open ledger, with its folder and whoever acts.
+//! An open ledger, with its folder and the actor.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::attest::ActSecret;
-use super::lookup::LookupError;
 use super::online_key::{self, OnlineKeyError};
+use crate::act::{ActError, ActSigner, Intent, Pipeline};
 use crate::custody::{self, Custody};
-use crate::events::Actor;
+use crate::events::{Actor, Party};
 use crate::ids::CorrelationId;
-use crate::ledger::{Command, View};
-use crate::store::{ActSigner, AppendContext, AppendError, AppendedEvent, OpenError, ReadError, Store, StoreOptions};
+use crate::policy;
+use crate::store::{JournalError, OpenError, RestrictedTexts, Store, StoreOptions};
 
 /// Where a ledger is: its folder, and the folder outside of it where this machine keeps its rights to write.
 #[derive(Debug, Clone)]
@@ -69,20 +67,11 @@ impl Place {
     }
 }
 
-/// Why nothing was recorded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// What was named is not there.
-    #[error(transparent)]
-    Lookup(#[from] LookupError),
-    /// The ledger did not take it.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The ledger could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
+/// The pipeline of a ledger on disk.
+pub type LedgerPipeline<'p> = Pipeline<'p, Store>;
+
+/// Why an act on a ledger on disk did not take place.
+pub type LedgerActError<E> = ActError<JournalError, E>;
 
 /// Why a ledger was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -96,14 +85,15 @@ pub enum SessionError {
     OnlineKey(#[from] OnlineKeyError),
 }
 
-/// An open ledger in the hands of somebody.
+/// An open ledger, bound to an actor.
 pub struct Session {
     place: Place,
     store: Store,
+    texts: RestrictedTexts,
     actor: Actor,
-    signer: Option<Arc<dyn ActSigner>>,
+    signer: Option<ActSigner>,
     correlation: Option<CorrelationId>,
-    allow_time_jump: bool,
+    accept_clock: bool,
 }
 
 impl Session {
@@ -130,7 +120,8 @@ impl Session {
     }
 
     pub(super) fn from_store(place: Place, store: Store, actor: Actor) -> Self {
-        Self { place, store, actor, signer: None, correlation: None, allow_time_jump: false }
+        let texts = RestrictedTexts::at(place.restricted());
+        Self { place, store, texts, actor, signer: None, correlation: None, accept_clock: false }
     }
 
     /// Where the ledger is.
@@ -157,9 +148,11 @@ impl Session {
     }
 
     /// Lets a person act from here on who signs every event.
-    pub fn sign_as(&mut self, secret: ActSecret) {
-        self.actor = Actor::Person(secret.person());
-        self.signer = Some(Arc::new(secret));
+    pub fn sign_as(&mut self, signer: ActSigner) {
+        if let Party::Person(person) = signer.party {
+            self.actor = Actor::Person(person);
+        }
+        self.signer = Some(signer);
     }
 
     /// Lets everything that is recorded from here on bear one correlation id, which came from elsewhere.
@@ -169,16 +162,28 @@ impl Session {
 
     /// Says that the clock is right, although it is more than a day away from the last event.
     pub const fn accept_clock(&mut self) {
-        self.allow_time_jump = true;
+        self.accept_clock = true;
     }
 
-    /// The circumstances of a new command.
+    /// A new act of the actor.
     #[must_use]
-    pub fn context(&self) -> AppendContext {
-        let signer = self.signer.clone();
-        let new = AppendContext::new(self.actor.clone());
+    pub fn intent(&self) -> Intent {
+        let new = Intent::new(self.actor.clone());
         let correlation_id = self.correlation.unwrap_or(new.correlation_id);
-        AppendContext { allow_time_jump: self.allow_time_jump, signer, correlation_id, ..new }
+        Intent { accept_clock: self.accept_clock, signer: self.signer.clone(), correlation_id, ..new }
+    }
+
+    /// The pipeline of this ledger, with its policy and its restricted texts. Keys, the person in front and the publisher are
+    /// the caller's to add.
+    #[must_use]
+    pub fn pipeline(&self) -> LedgerPipeline<'_> {
+        Pipeline::new(&self.store, policy::built_in()).with_texts(&self.texts)
+    }
+
+    /// The restricted texts: those of signed tokens.
+    #[must_use]
+    pub const fn texts(&self) -> &RestrictedTexts {
+        &self.texts
     }
 
     /// The sealed secrets.
@@ -187,17 +192,5 @@ impl Session {
     /// As [`Custody::open`].
     pub fn custody(&self) -> Result<Custody, custody::OpenError> {
         Custody::open(&self.place.custody())
-    }
-
-    /// Looks up what is meant and records what that leads to, all or nothing. Nothing is returned when all is so already.
-    ///
-    /// # Errors
-    /// When something that is named is not there, or the ledger does not take it.
-    pub fn record(
-        &self,
-        look: impl FnOnce(&dyn View) -> Result<Vec<Command>, LookupError>,
-    ) -> Result<Vec<AppendedEvent>, RecordError> {
-        let commands = self.store.view(look)??;
-        Ok(self.store.execute(self.context(), commands)?)
     }
 }

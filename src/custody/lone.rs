@@ -1,14 +1,17 @@
-//! A secret that lies open, in a file of its own outside of custody: for machines that sign with nobody at hand.
+//! A secret that is stored unencrypted, in a file of its own outside of custody: for machines that sign with nobody at hand.
 //!
 //! The file is held to what custody holds its own files to: mode 0600, of this user, no symbolic link.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 
 use super::error::FileError;
 use super::folder::{create_file, read_file};
 use super::{LONGEST_SECRET, SecretBytes};
+use crate::keys::pair::{PrivateKey, SoftwareKey};
+use crate::keys::{ParseError, Signer};
 
 /// Reads the secret; `None` when there is no such file.
 ///
@@ -20,6 +23,33 @@ pub fn read(path: &Path) -> Result<Option<SecretBytes>, FileError> {
         Err(FileError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Reads the key of a signer; `None` when there is no such file.
+///
+/// # Errors
+/// See [`LoneError`].
+pub fn signer(path: &Path) -> Result<Option<Arc<dyn Signer>>, LoneError> {
+    let Some(secret) = read(path)? else { return Ok(None) };
+    let key = PrivateKey::parse(&secret).map_err(|source| LoneError::Parse { path: path.to_owned(), source })?;
+    Ok(Some(SoftwareKey::new(key)))
+}
+
+/// Why there is no signer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoneError {
+    /// The file can't be read as it is.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file holds no private key.
+    #[error("{} holds no private key: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ParseError,
+    },
 }
 
 /// Writes the secret to a file that must not be there yet, durably.

@@ -142,6 +142,9 @@ impl KeyRing for Ring<'_> {
     }
 
     fn export(&mut self, key: &KeyRef) -> Result<SecretBytes, KeyError> {
+        if let Some((_, new)) = self.new.get(&key.key_id) {
+            return Ok(new.secret());
+        }
         Ok(self.private_key(key)?.secret())
     }
 

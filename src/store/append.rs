@@ -408,12 +408,6 @@ impl<'a> Session<'a> {
         schema::remove_meta(self.connection, key).map_err(|error| self.failed(error))
     }
 
-    /// The last event's content identifier.
-    pub(super) fn head(&self) -> Result<Option<Cid>, AppendError> {
-        let last = self.log().list(Listing::newest(1)).map_err(|error| self.unread(error))?;
-        Ok(last.first().map(|last| last.cid))
-    }
-
     pub(super) fn tables(&self) -> Tables<'_> {
         Tables::cached(self.connection, self.cache)
     }

@@ -204,6 +204,14 @@ impl Beginning {
         self.after.into_inner()
     }
 
+    /// The last event.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn last(&self) -> Result<Option<Cid>, JournalError> {
+        self.with(|store| Ok(store.events(super::Listing::newest(1))?.pop().map(|last| last.cid)))
+    }
+
     fn with<T>(&self, look: impl FnOnce(&Store) -> Result<T, JournalError>) -> Result<T, JournalError> {
         if let Some(store) = &*self.after.borrow() {
             return look(store);

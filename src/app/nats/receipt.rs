@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::lookup;
 use super::work::NatsError;
-use crate::app::session::Session;
+use crate::act::{Intent, Outcome};
+use crate::app::session::{LedgerActError, LedgerPipeline};
 use crate::events::{EventData, Link, NatsAccountPushed, NatsParty};
 use crate::files::NewFile;
 use crate::ids::LedgerId;
 use crate::ledger::{AccountFacts, Command, NatsCommand};
-use crate::store::{AppendError, AppendedEvent, ReadError, Store};
+use crate::store::{ReadError, Store};
 use crate::text::{Label, Name, PublicKey, visible};
 use crate::time::Timestamp;
 
@@ -179,13 +180,22 @@ pub fn begin(path: &Path) -> Result<NewFile, ReceiptError> {
     NewFile::create(path, false).map_err(|source| ReceiptError::Begin { path: shown(), source })
 }
 
-/// Records what a receipt proves, in one transaction. What is recorded already, or has been overtaken by a later push, is
-/// passed over, so that a receipt may come in twice.
+/// Records what a receipt proves, in one act. What is recorded already, or has been overtaken by a later push, is passed over,
+/// so that a receipt may come in twice.
 ///
 /// # Errors
 /// See [`ReceiptError`]; then nothing is recorded.
-pub fn record(session: &Session, receipt: &Receipt) -> Result<Vec<AppendedEvent>, ReceiptError> {
-    let store = session.store();
+pub fn record(
+    pipeline: &mut LedgerPipeline<'_>,
+    intent: &Intent,
+    receipt: &Receipt,
+) -> Result<Outcome<()>, LedgerActError<ReceiptError>> {
+    let read = |store: &Store| proved(store, receipt);
+    pipeline.act_after(intent, read, |draft, commands| Ok(draft.commands(commands)?))
+}
+
+/// The commands that record what a receipt proves.
+fn proved(store: &Store, receipt: &Receipt) -> Result<Vec<Command>, ReceiptError> {
     let here = store.identity().ledger_id;
     if receipt.ledger != here {
         return Err(ReceiptError::OtherLedger { there: receipt.ledger, here });
@@ -207,10 +217,7 @@ pub fn record(session: &Session, receipt: &Receipt) -> Result<Vec<AppendedEvent>
         let event = NatsAccountPushed { account_id, public_key, jti: entry.jti.clone(), jwt: link, servers };
         commands.push(Command::Nats(NatsCommand::RecordPush(event)));
     }
-    if commands.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(store.execute(session.context(), commands)?)
+    Ok(commands)
 }
 
 /// Whether this, or a push of a later token, is recorded already.
