@@ -183,6 +183,15 @@ impl Store {
         Ok(Self::open(options)?)
     }
 
+    /// Removes this machine's right to write to a ledger that [`Store::create`] made and that was given up before anybody
+    /// could use it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn forget_right(tokens: &Path, ledger: LedgerId) -> std::io::Result<()> {
+        token::forget(tokens, ledger)
+    }
+
     /// Opens a ledger for writing where this machine has the right to, and for reading otherwise: [`Store::writable`]
     /// says which, and why.
     ///

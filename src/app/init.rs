@@ -9,14 +9,19 @@ use secrecy::SecretString;
 use super::log::{self, LedgerSecret, LogError};
 use super::online_key;
 use super::session::{Place, Session};
+use crate::config::Layers;
 use crate::custody::{self, Custody, WorkFactor};
 use crate::events::{Actor, CustodyRecipientAdded, KeyGenerated, KeyPurpose, LedgerCreated, Party, Validity};
-use crate::files::create_private_folder;
+use crate::files::staging::{self, Staging};
+use crate::files::{create_private_folder, folder_of, sync_folder, write_durably};
 use crate::ids::{KeyId, LedgerId};
 use crate::keys::pair::{GenerateError, KeyKind, PrivateKey};
 use crate::ledger::Command;
 use crate::store::{AppendContext, CreateError, Store};
 use crate::text::{InvalidText, Label, Name, Note, Recipient};
+
+/// What is put in place last: where it is, there is a ledger.
+const LAST: &str = "ledger.db";
 
 /// What a new ledger is made of.
 pub struct NewLedger {
@@ -30,7 +35,8 @@ pub struct NewLedger {
     pub online_key: bool,
     /// How dear a guess at a passphrase is.
     pub work: WorkFactor,
-    /// The text of `config.toml`.
+    /// The text of `config.toml`, where there is none yet. One that is there stays, unless this one is air-gapped and that
+    /// one is not, which is refused.
     pub config: String,
 }
 
@@ -46,10 +52,22 @@ pub enum InitError {
     Busy(PathBuf),
     /// Custody is there without a ledger.
     #[error(
-        "{} is there without a ledger: a backup that was brought back in part, or an init that was cut short; bring the rest back, or remove it if it holds nothing that is needed",
+        "{} is there without a ledger: a backup that was brought back in part, or an init of an older release that was cut short; bring the rest back, or remove it if it holds nothing that is needed",
         .0.display()
     )]
     CustodyExists(PathBuf),
+    /// A run that did not come to its end left something, or is still going on: here folders can't be locked to tell.
+    #[error(
+        "{} was left by an init that was cut short, or another process is making a ledger at this moment; remove it if there is no such process",
+        listed(.0)
+    )]
+    Unfinished(Vec<PathBuf>),
+    /// The new ledger is to be air-gapped, and the configuration that is there does not say so.
+    #[error(
+        "{} is there already, and does not say that the ledger is air-gapped; write `air_gapped = true` under `[nats]` in it, or remove it",
+        .0.display()
+    )]
+    Connected(PathBuf),
     /// A file or folder could not be written.
     #[error("cannot write {}: {source}; check the folder's permissions and the disk", path.display())]
     Io {
@@ -89,52 +107,86 @@ pub enum InitError {
 /// # Errors
 /// When there is a ledger already, or the disk fails.
 pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
-    is_free(&place, &new)?;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| InitError::Io { path, source }
-    };
-    let folder_is_new = !place.folder().exists();
-    create_private_folder(place.folder()).map_err(failed(place.folder()))?;
-    // Whoever fails removes what was made, so there must be nobody else who makes something here at the same time.
-    // Not every system locks folders.
-    let alone = File::open(place.folder());
-    if let Ok(folder) = &alone
-        && let Err(TryLockError::WouldBlock) = folder.try_lock()
-    {
-        return Err(InitError::Busy(place.folder().to_owned()));
+    init_shown(place, new, || Ok(()))
+}
+
+/// As [`init`], for passphrases that were generated: `show` shows them when everything but the ledger itself is in place, so
+/// that there is never a ledger whose passphrases nobody knows. When `show` fails, no ledger is made.
+///
+/// # Crashes
+/// A process that dies at any moment leaves no ledger, or a whole one, and running it again needs nothing removed by hand:
+///
+/// 1. The folder's lock is held alone, so that no two processes make a ledger in it at once.
+/// 2. Custody, the ledger's open key, `config.toml` and `ledger.db` with its first events and their signed head are made in a
+///    staging folder ([`Staging`]), whose name has the ledger's id. The right to write is bound to the very file, which is
+///    renamed later, and lies under that id in this machine's folder of rights.
+/// 3. `config.toml` is put in place first: where a ledger can be used, its restrictions are in force. Then come the open key
+///    and custody, then `show`, and `ledger.db` last. It is the commit point: without it there is no ledger.
+/// 4. A run that finds the staging folder of a dead one, and no ledger, takes back what that one had put in place, with the
+///    right to write, and begins anew with keys of its own. Passphrases that the dead run showed open nothing then.
+/// 5. With the ledger in place it is whole, and its passphrases were shown. Making it again is refused; what is left of the
+///    staging folder is removed by that, and by the next opening for writing ([`remove_residue`]).
+///
+/// Files that were in the folder before are never touched; a `config.toml` among them stays as it is.
+///
+/// # Errors
+/// As [`init`], and those of `show`.
+pub fn init_shown(
+    place: Place,
+    new: NewLedger,
+    show: impl FnOnce() -> io::Result<()>,
+) -> Result<Session, InitError> {
+    if place.database().exists() {
+        remove_residue(&place);
+        return Err(InitError::Exists(place.folder().to_owned()));
     }
-    is_free(&place, &new)?;
-    let config_is_new = !place.config().exists();
-    let made = make(&place, &new).and_then(|(store, secret)| {
-        log::sign_head(&store, &secret)?;
-        store.sign_heads(Some(secret.head_signer(&store)?)).map_err(LogError::from)?;
-        if config_is_new {
-            crate::files::write_durably(&place.config(), new.config.as_bytes(), true)
-                .map_err(failed(&place.config()))?;
-        }
-        Ok(store)
+    let missing = make_folder(place.folder()).map_err(failed(place.folder()))?;
+    // Not every system locks folders.
+    let folder = File::open(place.folder()).map_err(failed(place.folder()))?;
+    let alone = match folder.try_lock() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => return Err(InitError::Busy(place.folder().to_owned())),
+        Err(TryLockError::Error(_)) => false,
+    };
+    let made = recover(&place, alone).and_then(|()| {
+        is_free(&place, &new)?;
+        make_whole(&place, &new, show)
     });
     match made {
-        Ok(store) => Ok(Session::from_store(place, store, new.actor)),
+        Ok((store, secret)) => {
+            store.sign_heads(Some(secret.head_signer(&store)?)).map_err(LogError::from)?;
+            Ok(Session::from_store(place, store, new.actor))
+        }
         Err(error) => {
-            // What was made is of no use without the rest, and holds nothing but what was made this moment.
-            if !matches!(error, InitError::Create(CreateError::Exists(_))) {
-                let _ = fs::remove_dir_all(place.custody());
-                let _ = fs::remove_file(place.database());
-                if new.online_key {
-                    let _ = fs::remove_file(place.online_key());
-                }
-            }
-            if folder_is_new {
-                let _ = fs::remove_dir(place.folder());
+            // Only those that are empty go.
+            for folder in missing {
+                let _ = fs::remove_dir(folder);
             }
             Err(error)
         }
     }
 }
 
-/// Refuses a folder that has something of a ledger already.
+/// Removes what is left of making a ledger that is there: the staging folder of a run that died when it was done. Does
+/// nothing while a ledger is being made.
+pub fn remove_residue(place: &Place) {
+    staging::remove_residue(place.folder(), LAST);
+}
+
+/// Takes back what a dead run left. Where the folder can't be locked, a living one could be meant.
+fn recover(place: &Place, alone: bool) -> Result<(), InitError> {
+    let failed = failed(place.folder());
+    match staging::left_behind(place.folder()) {
+        Ok(left) if left.is_empty() => Ok(()),
+        Ok(left) if !alone => Err(InitError::Unfinished(left.into_iter().map(|(_, path)| path).collect())),
+        Ok(_) => {
+            staging::recover(place.folder(), LAST, |id| Store::forget_right(place.tokens(), id)).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Refuses a folder that has something of a ledger already, or a configuration that is less strict than the new one.
 fn is_free(place: &Place, new: &NewLedger) -> Result<(), InitError> {
     if place.database().exists() {
         return Err(InitError::Exists(place.folder().to_owned()));
@@ -145,10 +197,76 @@ fn is_free(place: &Place, new: &NewLedger) -> Result<(), InitError> {
     if new.online_key && place.online_key().exists() {
         return Err(custody::FileError::Exists { path: place.online_key() }.into());
     }
-    Ok(())
+    let air_gapped = |text: &str| {
+        let mut layers = Layers::new();
+        layers.file(&place.config(), text);
+        layers.resolve().is_ok_and(|resolved| resolved.config.nats.air_gapped)
+    };
+    match fs::read_to_string(place.config()) {
+        Ok(there) if air_gapped(&new.config) && !air_gapped(&there) => Err(InitError::Connected(place.config())),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(&place.config())(error)),
+    }
 }
 
-fn make(place: &Place, new: &NewLedger) -> Result<(Store, LedgerSecret), InitError> {
+/// Makes a folder, with those above it that are missing, durably. Gives those that were, the innermost first.
+fn make_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let missing: Vec<_> = missing.map(Path::to_owned).collect();
+    create_private_folder(folder)?;
+    missing.iter().try_for_each(|folder| sync_folder(folder_of(folder)))?;
+    Ok(missing)
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Makes everything aside, and puts it in place.
+fn make_whole(
+    place: &Place,
+    new: &NewLedger,
+    show: impl FnOnce() -> io::Result<()>,
+) -> Result<(Store, LedgerSecret), InitError> {
+    let ledger_id = LedgerId::mint();
+    let mut staging = Staging::begin(place.folder(), ledger_id).map_err(failed(place.folder()))?;
+    let done = (|| {
+        let aside = place.moved_to(staging.path());
+        let (store, secret) = make(&aside, ledger_id, new)?;
+        log::sign_head(&store, &secret)?;
+        // All of it is in the one file that is renamed.
+        store.close().map_err(CreateError::from)?;
+        let mut order = Vec::new();
+        if !place.config().exists() {
+            write_durably(&aside.config(), new.config.as_bytes(), true).map_err(failed(&place.config()))?;
+            order.push("config.toml");
+        }
+        if new.online_key {
+            order.push("ledger.key");
+        }
+        order.extend(["custody", LAST]);
+        staging.put_in_place(&order, show).map_err(failed(place.folder()))?;
+        Ok(secret)
+    })();
+    match done {
+        Ok(secret) => Ok((Store::open(place.options()).map_err(CreateError::from)?, secret)),
+        Err(error) => {
+            if !staging.is_committed() {
+                let _ = Store::forget_right(place.tokens(), ledger_id);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> InitError + use<> {
+    let path = path.to_owned();
+    move |source| InitError::Io { path, source }
+}
+
+/// Makes all but the configuration, without the wish to survive a crash.
+fn make(place: &Place, ledger_id: LedgerId, new: &NewLedger) -> Result<(Store, LedgerSecret), InitError> {
     let custody = Custody::create(&place.custody(), &new.compartments, new.work)?;
     let key = PrivateKey::generate(KeyKind::Ed25519)?;
     let (key_id, public) = (KeyId::mint(), key.public());
@@ -158,8 +276,7 @@ fn make(place: &Place, new: &NewLedger) -> Result<(Store, LedgerSecret), InitErr
         online_key::create(place, &key.secret())?;
     }
 
-    let ledger =
-        LedgerCreated { ledger_id: LedgerId::mint(), name: new.name.clone(), public_key: public.public_key.clone() };
+    let ledger = LedgerCreated { ledger_id, name: new.name.clone(), public_key: public.public_key.clone() };
     let mut more = Vec::new();
     for (compartment, recipient) in custody.compartments() {
         let recipient = Recipient::new(&recipient)?;
