@@ -20,6 +20,9 @@
 //! `age` program reads: `age -d -i identity.age keys/<key id>.age` asks for the passphrase and prints the key in a
 //! standard format ([`crate::keys::pair`]).
 //!
+//! What is not finished has a name that begins with `.unfinished-`, and nobody reads it. A killed process leaves it behind, and
+//! the next one that changes custody removes it ([`Custody::remove_unfinished`]).
+//!
 //! ```
 //! use cim_keys::custody::{Custody, SecretBytes, WorkFactor, passphrase};
 //! use cim_keys::ids::KeyId;
@@ -41,7 +44,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -87,6 +90,8 @@ pub struct Custody {
     folder: Folder,
     compartments: BTreeMap<Label, Arc<Compartment>>,
     work: WorkFactor,
+    /// Done when the first change removed what dead processes left.
+    tidied: Once,
 }
 
 /// What [`Custody::check`] found. Empty lists are what one wants to see.
@@ -132,7 +137,7 @@ impl Custody {
         for (label, files) in prepared {
             opened.insert(label.clone(), Arc::new(files.opened(folder.folder(label.as_str())?)?));
         }
-        Ok(Self { folder, compartments: opened, work })
+        Ok(Self { folder, compartments: opened, work, tidied: Once::new() })
     }
 
     /// Opens a custody folder: checks modes and owners, and reads the public recipients. Asks for no passphrase.
@@ -147,7 +152,7 @@ impl Custody {
                 .map_err(|e| OpenError::Stranger { path: folder.path().join(&name), reason: e.reason })?;
             compartments.insert(label, Arc::new(Compartment::open(folder.folder(&name)?)?));
         }
-        Ok(Self { folder, compartments, work: WorkFactor::DEFAULT })
+        Ok(Self { folder, compartments, work: WorkFactor::DEFAULT, tidied: Once::new() })
     }
 
     /// Sets how dear a guess is in the compartments that are made, and the passphrases that are changed, from now on.
@@ -185,6 +190,7 @@ impl Custody {
         compartment: &Label,
         secrets: impl IntoIterator<Item = (KeyId, &'a SecretBytes)>,
     ) -> Result<(), SealError> {
+        self.tidy();
         self.compartment(compartment)?.seal(compartment, secrets.into_iter().collect())
     }
 
@@ -209,6 +215,7 @@ impl Custody {
     /// When the disk fails, and when one of them was sealed together with those of other keys, which stay: then it stays too
     /// ([`SealError::Shared`]), and the others are gone.
     pub fn remove_all(&self, compartment: &Label, keys: impl IntoIterator<Item = KeyId>) -> Result<usize, SealError> {
+        self.tidy();
         self.compartment(compartment)?.remove_all(&keys.into_iter().collect())
     }
 
@@ -228,11 +235,23 @@ impl Custody {
         passphrase::check(new)?;
         let place = self.compartment(compartment).map_err(UnlockError::from)?;
         let unlocked = place.unlock(compartment, old)?;
+        self.tidy();
         place.reseal(compartment, &unlocked, new, self.work)
     }
 
     /// Adds a compartment. It appears whole or not at all.
     pub fn add_compartment(&mut self, label: &Label, passphrase: &SecretString) -> Result<(), CreateError> {
+        self.add_compartment_shown(label, passphrase, || Ok(()))
+    }
+
+    /// As [`Custody::add_compartment`], for a passphrase that was generated: `show` shows it before the compartment appears, so
+    /// that there is never one whose passphrase nobody knows. When `show` fails, no compartment appears.
+    pub fn add_compartment_shown(
+        &mut self,
+        label: &Label,
+        passphrase: &SecretString,
+        show: impl FnOnce() -> std::io::Result<()>,
+    ) -> Result<(), CreateError> {
         passphrase::check(passphrase)?;
         if let Some(existing) =
             self.compartments.keys().find(|known| known.as_str().eq_ignore_ascii_case(label.as_str()))
@@ -240,9 +259,12 @@ impl Custody {
             return Err(CreateError::Taken { existing: existing.clone() });
         }
         let files = compartment::prepare(label, passphrase, self.work)?;
-        let temporary = folder::unfinished_name(&self.folder.path().join(label.as_str()))?;
-        files.write(&self.folder.create_folder(&temporary)?)?;
-        self.folder.rename_folder(&temporary, label.as_str())?;
+        self.tidy();
+        let path = self.folder.path().join(label.as_str());
+        self.folder.create_folder_whole(label.as_str(), |folder| {
+            files.write(folder)?;
+            show().map_err(|source| FileError::Io { act: "show the passphrase of", path, source })
+        })?;
         let opened = files.opened(self.folder.folder(label.as_str())?)?;
         self.compartments.insert(label.clone(), Arc::new(opened));
         Ok(())
@@ -262,6 +284,19 @@ impl Custody {
         findings.missing.extend(expected.difference(&there).cloned());
         findings.orphans.extend(there.difference(&expected).cloned());
         Ok(findings)
+    }
+
+    /// Removes what killed processes did not finish: files and folders whose names begin with `.unfinished-`, and that no
+    /// living process writes. Gives how many there were. The first change of this custody does so by itself; [`Custody::check`]
+    /// names what is left.
+    pub fn remove_unfinished(&self) -> Result<usize, FileError> {
+        let own = self.folder.remove_unfinished()?;
+        self.compartments.values().try_fold(own, |all, compartment| Ok(all + compartment.remove_unfinished()?))
+    }
+
+    /// What can't be removed is no reason to seal nothing.
+    fn tidy(&self) {
+        self.tidied.call_once(|| drop(self.remove_unfinished()));
     }
 
     fn compartment(&self, label: &Label) -> Result<&Arc<Compartment>, UnknownCompartment> {

@@ -1,5 +1,8 @@
 //! Files that are there whole or not at all: written beside their place, synced, and renamed into it.
 
+pub mod lock;
+pub mod staging;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};

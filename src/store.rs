@@ -137,6 +137,15 @@ struct Writing {
 }
 
 impl Store {
+    /// Removes this machine's right to write to a ledger that a [`Founding`] made and that was given up before anybody
+    /// could use it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn forget_right(tokens: &Path, ledger: LedgerId) -> std::io::Result<()> {
+        token::forget(tokens, ledger)
+    }
+
     /// Opens a ledger for writing where this machine has the right to, and for reading otherwise: [`Store::writable`]
     /// says which, and why.
     ///

@@ -47,6 +47,16 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Compartments that are there and not recorded: making one was cut short.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn unknown(store: &Store, custody: &Custody) -> Result<Vec<Label>, CheckError> {
+        let (_, recipients) = store.view(expected)??;
+        let there = custody.compartments().map(|(compartment, _)| compartment);
+        Ok(there.filter(|compartment| !recipients.contains_key(*compartment)).cloned().collect())
+    }
+
     /// Whether there is nothing to report.
     #[must_use]
     pub fn is_clean(&self) -> bool {

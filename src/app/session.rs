@@ -6,6 +6,7 @@ use super::online_key::{self, OnlineKeyError};
 use crate::act::{ActError, ActSigner, Intent, Pipeline};
 use crate::custody::{self, Custody};
 use crate::events::{Actor, Party};
+use crate::files::staging;
 use crate::ids::CorrelationId;
 use crate::policy;
 use crate::store::{JournalError, OpenError, RestrictedTexts, Store, StoreOptions};
@@ -28,6 +29,17 @@ impl Place {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// This machine's folder of rights to write.
+    #[must_use]
+    pub fn tokens(&self) -> &Path {
+        &self.tokens
+    }
+
+    /// The same ledger in another folder.
+    pub(super) fn moved_to(&self, folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), tokens: self.tokens.clone() }
     }
 
     /// The file that holds the events.
@@ -105,6 +117,7 @@ impl Session {
     pub fn open(place: Place, actor: Actor) -> Result<Self, SessionError> {
         let store = Store::open(place.options())?;
         if store.writable().is_ok() {
+            staging::remove_residue(place.folder(), "ledger.db");
             online_key::sign_heads(&place, &store)?;
         }
         Ok(Self::from_store(place, store, actor))

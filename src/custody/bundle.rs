@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::compartment::hex;
 use super::error::FileError;
-use super::folder::{Folder, unfinished_name};
+use super::folder::Folder;
 use crate::ids::KeyId;
 use crate::keys::SecretBytes;
 
@@ -245,15 +245,6 @@ impl Opened {
 
 /// Writes the files of a bundle into a folder that appears with all of them or not at all.
 pub(super) fn write_whole(bundles: &Folder, name: &str, files: &[(&str, &[u8])]) -> Result<(), FileError> {
-    let temporary = unfinished_name(&bundles.path().join(name))?;
-    let folder = bundles.create_folder(&temporary)?;
-    let done = files
-        .iter()
-        .try_for_each(|(file, bytes)| folder.write(file, bytes))
-        .and_then(|()| folder.sync())
-        .and_then(|()| bundles.rename_folder(&temporary, name));
-    if done.is_err() {
-        let _ = bundles.remove_folder(&temporary, &FILES);
-    }
-    done
+    bundles
+        .create_folder_whole(name, |folder| files.iter().try_for_each(|(file, bytes)| folder.write(file, bytes)))
 }

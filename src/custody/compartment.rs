@@ -113,6 +113,13 @@ impl Compartment {
         self.bundles.look(&self.folder)
     }
 
+    /// Removes what dead processes did not finish in its folders; gives how much that was.
+    pub(super) fn remove_unfinished(&self) -> Result<usize, FileError> {
+        let bundles = Bundles::folder(&self.folder)?;
+        let folders = [Some(&self.folder), Some(&self.keys), bundles.as_ref()];
+        folders.into_iter().flatten().try_fold(0, |all, folder| Ok(all + folder.remove_unfinished()?))
+    }
+
     fn encrypt(&self, label: &Label, plain: &[u8]) -> Result<Vec<u8>, SealError> {
         sealed::to_recipient(plain, &self.recipient)
             .map_err(|reason| SealError::Encrypt { compartment: label.clone(), reason })

@@ -2,7 +2,8 @@
 //!
 //! Everything is reached relative to an open folder and never through a symbolic link, and modes are those of the opened
 //! file, so that nothing can be exchanged between the check and the use. A file appears whole or not at all: it is
-//! written under a temporary name, fsynced, renamed, and the folder is fsynced.
+//! written under a temporary name, fsynced, renamed, and the folder is fsynced. A killed process leaves such a temporary name
+//! behind; the folder's lock ([`crate::files::lock`]) tells it from one that a living process will still rename.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -16,6 +17,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::FileError;
+use crate::files::lock::{FolderLock, alone, writing};
 use crate::parallel::in_parts;
 
 /// What the names of files that are not finished begin with.
@@ -23,6 +25,9 @@ pub(super) const UNFINISHED: &str = ".unfinished-";
 
 /// Up to how many files are fsynced one by one, and are not worth a thread.
 const FEW: usize = 64;
+
+/// How many folders are inside each other in what is not finished, at most: a compartment, its bundles, and one of them.
+const DEPTH: u8 = 4;
 
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -47,6 +52,25 @@ impl Folder {
             .map_err(|e| refused("make the folder", &path, e))?;
         self.sync()?;
         self.folder(name)
+    }
+
+    /// Makes a folder inside this one that appears under its name, which must be free, when `fill` has filled it, or not at all.
+    pub(super) fn create_folder_whole(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&Self) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
+        let _writing = self.writing()?;
+        let temporary = unfinished_name(&self.path.join(name))?;
+        let done = self.create_folder(&temporary).and_then(|folder| {
+            fill(&folder)?;
+            folder.sync()?;
+            self.rename_folder(&temporary, name)
+        });
+        if done.is_err() {
+            let _ = remove_tree(&self.fd, &temporary, DEPTH);
+        }
+        done
     }
 
     /// Opens a folder inside this one.
@@ -95,6 +119,7 @@ impl Folder {
 
     /// Writes a file, in the place of the one that may be there.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        let _writing = self.writing()?;
         let temporary = self.stage(name, bytes, Durability::Now)?;
         self.publish(&temporary, name)?;
         self.sync()
@@ -112,6 +137,7 @@ impl Folder {
         each: &'i [T],
         make: impl Fn(&'i T) -> Result<(String, Cow<'i, [u8]>), E> + Sync,
     ) -> Result<(), E> {
+        let _writing = self.writing()?;
         let (staged, failed) = self.stage_all(each, &make);
         let mut published = 0;
         let result = failed.map_or(Ok(()), Err).and_then(|()| {
@@ -177,7 +203,7 @@ impl Folder {
     }
 
     /// Gives a folder that was made under a temporary name its own, which must be free.
-    pub(super) fn rename_folder(&self, from: &str, to: &str) -> Result<(), FileError> {
+    fn rename_folder(&self, from: &str, to: &str) -> Result<(), FileError> {
         self.refuse_existing(to)?;
         rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|e| refused("rename to", &self.path.join(to), e))?;
         self.sync()
@@ -186,6 +212,7 @@ impl Folder {
     /// Removes a folder with these files in it. It loses its name first, so that nobody finds half of it.
     pub(super) fn remove_folder(&self, name: &str, files: &[&str]) -> Result<(), FileError> {
         let path = self.path.join(name);
+        let _writing = self.writing()?;
         let temporary = unfinished_name(&path)?;
         rustix::fs::renameat(&self.fd, name, &self.fd, temporary.as_str()).map_err(|e| refused("remove", &path, e))?;
         self.sync()?;
@@ -199,6 +226,34 @@ impl Folder {
         rustix::fs::unlinkat(&self.fd, temporary.as_str(), AtFlags::REMOVEDIR)
             .map_err(|e| refused("remove", &folder.path, e))?;
         self.sync()
+    }
+
+    /// Says that something in this folder has the name of something unfinished, until the lock is dropped.
+    pub(super) fn writing(&self) -> Result<FolderLock, FileError> {
+        self.once_more().map(writing)
+    }
+
+    /// Removes what dead processes did not finish here; gives how much that was. Nothing, when a living one writes here.
+    pub(super) fn remove_unfinished(&self) -> Result<usize, FileError> {
+        let unfinished = || Ok::<_, FileError>(self.names()?.into_iter().filter(|name| name.starts_with(UNFINISHED)));
+        if unfinished()?.next().is_none() {
+            return Ok(0);
+        }
+        let Some(_alone) = alone(self.once_more()?) else { return Ok(0) };
+        let mut removed = 0;
+        for name in unfinished()? {
+            remove_tree(&self.fd, &name, DEPTH).map_err(|e| refused("remove", &self.path.join(&name), e))?;
+            removed += 1;
+        }
+        self.sync()?;
+        Ok(removed)
+    }
+
+    /// The same folder, opened for a lock alone.
+    fn once_more(&self) -> Result<File, FileError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(|e| refused("open", &self.path, e))?;
+        Ok(File::from(fd))
     }
 
     /// Waits until the folder's own entries are on the disk.
@@ -268,6 +323,25 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// Removes a file, or a folder with what is in it, without following links.
+fn remove_tree(at: &OwnedFd, name: &str, depth: u8) -> rustix::io::Result<()> {
+    match rustix::fs::unlinkat(at, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) if depth > 0 => {}
+        Err(Errno::NOENT) => return Ok(()),
+        done => return done,
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(at, name, flags, Mode::empty())?;
+    for entry in rustix::fs::Dir::read_from(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy();
+        if name != "." && name != ".." {
+            remove_tree(&folder, &name, depth - 1)?;
+        }
+    }
+    rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR)
 }
 
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@
 //! the folder keeps the right and copying it does not. It also remembers the last position that it saw, so that a file
 //! that was set back to an older state is noticed.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,15 @@ use cid::Cid;
 use serde::{Deserialize, Serialize};
 
 use super::error::{NotTheWriter, OpenError};
+use crate::files::lock::{alone, writing};
 use crate::files::{create_private_file, create_private_folder, sync_folder};
 use crate::ids::LedgerId;
 
 /// The longest token file that is read.
 const LONGEST: u64 = 4_096;
+
+/// What the extension of a token's file begins with until it is in place.
+const UNFINISHED: &str = "new-";
 
 /// What the token's file says, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,8 +90,10 @@ impl Token {
         let path = place(tokens, self.ledger);
         let write = || -> io::Result<()> {
             create_private_folder(tokens)?;
+            remove_unfinished(tokens)?;
+            let _writing = File::open(tokens).ok().map(writing);
             // Two processes may write at once: each beside the place under a name of its own.
-            let aside = path.with_extension(format!("new-{}", crate::ids::mint_uuid().simple()));
+            let aside = path.with_extension(format!("{UNFINISHED}{}", crate::ids::mint_uuid().simple()));
             let mut file = create_private_file(&aside)?;
             file.write_all(&serde_json::to_vec(self)?)?;
             file.sync_all()?;
@@ -115,6 +121,33 @@ impl Token {
         }
         Ok(())
     }
+}
+
+/// Removes the right to write to a ledger that never came to be, and what is unfinished of it.
+pub(super) fn forget(tokens: &Path, ledger: LedgerId) -> io::Result<()> {
+    match fs::remove_file(place(tokens, ledger)) {
+        Ok(()) => sync_folder(tokens)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    match remove_unfinished(tokens) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what killed processes did not come to put in place, of any ledger, when no process writes a token now.
+fn remove_unfinished(tokens: &Path) -> io::Result<()> {
+    let Some(_alone) = File::open(tokens).ok().and_then(alone) else { return Ok(()) };
+    for entry in fs::read_dir(tokens)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.split_once('.'));
+        if rest.is_some_and(|(ledger, rest)| ledger.parse::<LedgerId>().is_ok() && rest.starts_with(UNFINISHED)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn place(tokens: &Path, ledger: LedgerId) -> PathBuf {

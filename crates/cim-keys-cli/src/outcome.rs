@@ -105,9 +105,11 @@ impl From<InitError> for CliError {
     fn from(error: InitError) -> Self {
         match error {
             InitError::Create(error) => error.into(),
-            InitError::Exists(_) | InitError::CustodyExists(_) | InitError::Busy(_) => {
-                told(Self::usage, &error.to_string())
-            }
+            InitError::Exists(_)
+            | InitError::CustodyExists(_)
+            | InitError::Busy(_)
+            | InitError::Unfinished(_)
+            | InitError::Connected(_) => told(Self::usage, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }
     }

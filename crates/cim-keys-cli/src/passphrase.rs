@@ -200,15 +200,20 @@ impl Passphrases {
 }
 
 impl NewPassphrases {
-    /// Writes the generated ones to standard error, once. Called when their compartments are there.
-    pub(crate) fn show(&self, ui: Ui) {
+    /// Writes the generated ones to standard error, once. Called before they protect anything, so that a process that dies
+    /// in between leaves nothing that nobody can open.
+    ///
+    /// # Errors
+    /// When they can't be written: then nobody knows them.
+    pub(crate) fn show(&self, ui: Ui) -> io::Result<()> {
         if self.generated.is_empty() {
-            return;
+            return Ok(());
         }
-        ui.note("Write these passphrases down now and keep them apart. They are shown once and stored nowhere:");
+        ui.try_note("Write these passphrases down now and keep them apart. They are shown once and stored nowhere:")?;
         for (compartment, passphrase) in self.passphrases.iter().filter(|(c, _)| self.generated.contains(c)) {
-            ui.note(format_args!("  {compartment}: {}", passphrase.expose_secret()));
+            ui.try_note(format_args!("  {compartment}: {}", passphrase.expose_secret()))?;
         }
+        Ok(())
     }
 }
 

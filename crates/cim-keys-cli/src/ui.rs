@@ -88,7 +88,15 @@ impl Ui {
 
     /// A remark on standard error, in both forms. Best effort: a closed standard error stops nothing.
     pub(crate) fn note(self, text: impl Display) {
-        let _ = writeln!(anstream::stderr().lock(), "{text}");
+        let _ = self.try_note(text);
+    }
+
+    /// As [`Ui::note`], for what must not go unseen.
+    ///
+    /// # Errors
+    /// When standard error is closed.
+    pub(crate) fn try_note(self, text: impl Display) -> std::io::Result<()> {
+        writeln!(anstream::stderr().lock(), "{text}")
     }
 
     /// A warning on standard error.

@@ -112,12 +112,16 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let holder = args.holder.as_deref().map(|holder| session.store().view(|view| lookup::party(view, holder)));
     let holder = holder.transpose()?.transpose()?;
     let mut custody = session.custody()?;
-    let new =
-        Passphrases::new(&args.passphrases)?.for_new(std::slice::from_ref(&args.compartment), args.show_passphrase)?;
-    for (compartment, passphrase) in &new.passphrases {
-        custody.add_compartment(compartment, passphrase)?;
+    let passphrases = Passphrases::new(&args.passphrases)?;
+    if Comparison::unknown(session.store(), &custody)?.contains(&args.compartment) {
+        // An earlier run was cut short when the compartment was made and its passphrase shown: only recording it is left.
+        passphrases.unlock(&custody, &args.compartment)?;
+    } else {
+        let new = passphrases.for_new(std::slice::from_ref(&args.compartment), args.show_passphrase)?;
+        for (compartment, passphrase) in &new.passphrases {
+            custody.add_compartment_shown(compartment, passphrase, || new.show(ui))?;
+        }
     }
-    new.show(ui);
     let recipient =
         Recipient::new(&custody.recipient(&args.compartment).map_err(|e| CliError::failed(e.to_string()))?)?;
     let compartment = args.compartment.clone();
@@ -156,10 +160,11 @@ fn change(args: &ChangeArgs, global: &Global, ui: Ui) -> Result {
     // A wrong one is told before a new one is asked for.
     custody.unlock(&args.compartment, old.clone())?;
     let new = passphrases.replacement(&args.compartment, args.new_passphrase_file.as_deref(), args.show_passphrase)?;
+    // Shown first: cut short in between, the old one still opens the compartment.
+    new.show(ui)?;
     for (compartment, passphrase) in &new.passphrases {
         custody.change_passphrase(compartment, old.clone(), passphrase)?;
     }
-    new.show(ui);
     ui.object(&serde_json::json!({ "compartment": args.compartment, "changed": true }))?;
     ui.done(format_args!(
         "Compartment {} has another passphrase. Older copies still open with the old one.",
@@ -169,6 +174,9 @@ fn change(args: &ChangeArgs, global: &Global, ui: Ui) -> Result {
 
 fn check(args: &CheckArgs, global: &Global, ui: Ui) -> Result {
     let session = if args.remove_orphans { ledger::write(global)? } else { ledger::read(global)? };
+    if args.remove_orphans {
+        session.custody()?.remove_unfinished()?;
+    }
     let mut found = compare(&session)?;
     if args.remove_orphans && !found.files.orphans.is_empty() {
         let question = format!("Remove {} sealed secrets of keys that are not recorded?", found.files.orphans.len());

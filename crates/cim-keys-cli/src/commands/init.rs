@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::init::{NewLedger, init};
+use cim_keys::app::init::{NewLedger, init_shown, remove_residue};
 use cim_keys::app::session::{Place, Session};
 use cim_keys::config::Config;
 use cim_keys::custody::{ISSUING, ROOT, WorkFactor};
@@ -99,6 +99,7 @@ pub(crate) struct Manner {
 pub(crate) fn make(dir: &Path, name: Option<Name>, manner: Manner, custody: &CustodyArgs, ui: Ui) -> Result<Session> {
     let place = Place::new(dir, place::state_folder()?);
     if place.database().exists() {
+        remove_residue(&place);
         return Err(CliError::usage(format!("there is a ledger in {} already", dir.display()))
             .hint("use it, or name another folder"));
     }
@@ -115,7 +116,7 @@ pub(crate) fn make(dir: &Path, name: Option<Name>, manner: Manner, custody: &Cus
         false => Config::example(),
     };
     let spinner = ui.spinner("making custody");
-    let session = init(
+    init_shown(
         place,
         NewLedger {
             name,
@@ -125,10 +126,12 @@ pub(crate) fn make(dir: &Path, name: Option<Name>, manner: Manner, custody: &Cus
             work,
             config,
         },
-    )?;
-    spinner.finish_and_clear();
-    passphrases.show(ui);
-    Ok(session)
+        || {
+            spinner.finish_and_clear();
+            passphrases.show(ui)
+        },
+    )
+    .map_err(CliError::from)
 }
 
 /// The folder's name as the ledger's.
