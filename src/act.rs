@@ -28,9 +28,9 @@ mod signing;
 
 pub use commit::{AppendedEvent, Commit, CommitError};
 pub(crate) use commit::{Decision, Signature, Stamped, stamp};
-pub use draft::{Draft, DraftKey, Finish};
+pub use draft::{Draft, DraftKey, SignedCommand};
 pub use outcome::{ActError, ClockJump, Head, Outcome};
-pub use pipeline::{ATTEMPTS, Intent, Pipeline};
+pub use pipeline::{ATTEMPTS, Intent, Pipeline, rehearse};
 pub use port::{
     Answer, Denial, Evidence, Front, Journal, NoFront, NoPublisher, NoTexts, Policy, Publication, Publisher, Question,
     Texts, Tip, Verdict, Waiting,

@@ -8,6 +8,8 @@ mod kind;
 mod nkey;
 #[cfg(feature = "custody")]
 pub mod pair;
+#[cfg(feature = "custody")]
+mod placeholder;
 mod port;
 mod secret;
 #[cfg(feature = "custody")]
@@ -18,6 +20,8 @@ pub use kind::{KeyKind, PublicFacts};
 pub use nkey::{InvalidNkey, check_public as check_public_nkey};
 #[cfg(feature = "custody")]
 pub use pair::{ParseError, VerifyError, normalize, public_facts, verify};
+#[cfg(feature = "custody")]
+pub use placeholder::Placeholders;
 pub use port::{
     GenerateError, KeyError, KeyRef, KeyRing, KeySpec, NewKey, NoKeys, Opener, Sealing, SignError, Signer, UnsealError,
 };

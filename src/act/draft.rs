@@ -11,8 +11,24 @@ use crate::ledger::{Command, EventDraft, Refusal, Rehearsal, View, ViewError};
 use crate::text::Label;
 use crate::time::Timestamp;
 
-/// What is done at the end of an act, once it was judged and confirmed.
-pub type Finish = Box<dyn FnOnce(&mut Signing<'_, '_>) -> Result<(), SigningError>>;
+/// What is signed at the end of an act, once it was judged and confirmed.
+type Sign = Box<dyn FnOnce(&mut Signing<'_, '_>) -> Result<Vec<SignedCommand>, SigningError>>;
+
+/// A command with what was signed for it, and the data of the events that it leads to.
+#[derive(Debug)]
+pub struct SignedCommand {
+    /// The command.
+    pub command: Command,
+    /// The data of its events, in order.
+    pub data: Vec<EventData>,
+}
+
+/// Commands of a draft that still lack their signatures, and what signs them.
+struct Unsigned {
+    /// Their places among the decisions.
+    decisions: Vec<usize>,
+    sign: Sign,
+}
 
 /// A key of a draft, to be named in commands and asked for in the signing step.
 pub type DraftKey = NewKey;
@@ -29,7 +45,7 @@ pub struct Draft<'d> {
     pub(super) secrets: Vec<KeyId>,
     pub(super) new_texts: Vec<String>,
     pub(super) blobs: Vec<Vec<u8>>,
-    pub(super) finish: Vec<Finish>,
+    unsigned: Vec<Unsigned>,
     pub(super) questions: Vec<Question>,
     judged: Judged,
 }
@@ -85,7 +101,7 @@ impl<'d> Draft<'d> {
             secrets: Vec::new(),
             new_texts: Vec::new(),
             blobs: Vec::new(),
-            finish: Vec::new(),
+            unsigned: Vec::new(),
             questions: Vec::new(),
             judged: Ok(None),
         }
@@ -140,11 +156,6 @@ impl<'d> Draft<'d> {
     /// The first reason why one may not follow.
     pub fn commands(&mut self, commands: impl IntoIterator<Item = Command>) -> Result<(), Refusal> {
         commands.into_iter().try_for_each(|command| self.command(command).map(|_| ()))
-    }
-
-    /// Has the policy judge an event that only the signing step can make.
-    pub fn announce(&mut self, data: EventData) {
-        self.judge(data);
     }
 
     fn judge(&mut self, data: EventData) {
@@ -243,9 +254,52 @@ impl<'d> Draft<'d> {
         }
     }
 
-    /// Leaves something for the signing step.
-    pub fn finish_with(&mut self, finish: impl FnOnce(&mut Signing<'_, '_>) -> Result<(), SigningError> + 'static) {
-        self.finish.push(Box::new(finish));
+    /// Gives commands whose events hold something that is yet to be signed, and leaves that for the signing step. They are
+    /// decided and judged with placeholders for it; `sign` gives them again with what was signed, in the same order, with the
+    /// same number of events, and nothing else in them changed.
+    ///
+    /// # Errors
+    /// The first reason why one may not follow.
+    pub fn sign_commands(
+        &mut self,
+        placeholders: impl IntoIterator<Item = Command>,
+        sign: impl FnOnce(&mut Signing<'_, '_>) -> Result<Vec<SignedCommand>, SigningError> + 'static,
+    ) -> Result<(), Refusal> {
+        let mut decisions = Vec::new();
+        for placeholder in placeholders {
+            if self.command(placeholder)? > 0 {
+                decisions.push(self.decisions.len() - 1);
+            }
+        }
+        if !decisions.is_empty() {
+            self.unsigned.push(Unsigned { decisions, sign: Box::new(sign) });
+        }
+        Ok(())
+    }
+
+    /// Whether the act leads to nothing.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.decisions.is_empty()
+    }
+
+    /// The signing step: puts what is signed in the place of the placeholders.
+    pub(super) fn sign(&mut self) -> Result<(), SigningError> {
+        let before = |sum: &mut usize, (_, count): &(Command, usize)| Some(std::mem::replace(sum, *sum + count));
+        let firsts: Vec<usize> = self.decisions.iter().scan(0, before).collect();
+        for Unsigned { decisions, sign } in std::mem::take(&mut self.unsigned) {
+            let signed = sign(&mut Signing::new(self))?;
+            if signed.len() != decisions.len() {
+                return Err(SigningError::Content("another number of commands was signed than was drafted".to_owned()));
+            }
+            for (index, SignedCommand { command, data }) in decisions.into_iter().zip(signed) {
+                if self.decisions[index].1 != data.len() {
+                    return Err(SigningError::Content("something else was signed than was drafted".to_owned()));
+                }
+                self.decisions[index].0 = command;
+                self.rehearsal.replace(firsts[index], data);
+            }
+        }
+        Ok(())
     }
 
     /// What the policy said.

@@ -1,6 +1,7 @@
 //! How an act ended.
 
 use std::error::Error;
+use std::fmt;
 
 use super::commit::AppendedEvent;
 use super::port::{Denial, Publication, Question};
@@ -78,29 +79,22 @@ impl ClockJump {
 }
 
 /// Why an act did not take place. Nothing was recorded, except as [`ActError::Unfinished`] says.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ActError<J: Error + 'static, E: Error + 'static> {
     /// The use case says no.
-    #[error(transparent)]
     Build(E),
     /// What is recorded does not let a decision pass that came at the end of the act.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
     /// The policy denies it.
-    #[error(transparent)]
     Denied(Denial),
     /// The policy wants it approved by somebody else.
-    #[error(transparent)]
     NeedsApproval(Denial),
     /// The answer was no.
-    #[error("{}", .0.otherwise)]
     Declined(Question),
     /// There was nobody who could answer.
-    #[error("{} Nobody can answer here", .0.text)]
     CannotAsk(Question),
     /// The clock is more than a day away from the last event, and nobody confirmed that it is right.
-    #[error("{jump}; check the clock, and confirm if it is right")]
     ClockJump {
         /// The jump.
         jump: ClockJump,
@@ -108,31 +102,23 @@ pub enum ActError<J: Error + 'static, E: Error + 'static> {
         asked: bool,
     },
     /// A key was not found or made.
-    #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(KeyError),
     /// Something could not be signed.
-    #[error(transparent)]
     Sign(SigningError),
     /// Texts could not be kept.
-    #[error(transparent)]
     Texts(Box<dyn Error + Send + Sync>),
     /// An event can't be made: it breaks the canonical form or its size limit.
-    #[error("the event can't be encoded: {0}")]
     Encoding(String),
     /// Entities could not be read.
-    #[error(transparent)]
-    View(#[from] ViewError),
+    View(ViewError),
     /// Others wrote each time before this act could be recorded.
-    #[error("the ledger moved each time before the act could be recorded ({attempts} attempts); try again")]
     Contended {
         /// How often it was tried.
         attempts: usize,
     },
     /// The journal says no, or failed.
-    #[error(transparent)]
     Journal(J),
     /// Nothing was recorded, or that is not known, and secrets are still in custody.
-    #[error("{source}; secrets of {left} keys are in custody, and may belong to no recorded key")]
     Left {
         /// Why nothing was recorded.
         source: Box<ActError<J, E>>,
@@ -140,7 +126,6 @@ pub enum ActError<J: Error + 'static, E: Error + 'static> {
         left: usize,
     },
     /// Of an act in two steps the first is recorded, and the second is not.
-    #[error("the act has begun, and is not finished: {source}")]
     Unfinished {
         /// What was in the way.
         source: Box<ActError<J, E>>,
@@ -172,5 +157,63 @@ impl<J: Error + 'static, E: Error + 'static> ActError<J, E> {
                 ActError::Unfinished { source: Box::new(source.map_build(map)), begun }
             }
         }
+    }
+}
+
+impl<J: Error + 'static, E: Error + 'static> fmt::Display for ActError<J, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Build(error) => fmt::Display::fmt(error, f),
+            Self::Refused(error) => error.fmt(f),
+            Self::Denied(denial) | Self::NeedsApproval(denial) => denial.fmt(f),
+            Self::Declined(question) => f.write_str(&question.otherwise),
+            Self::CannotAsk(question) => write!(f, "{} Nobody can answer here", question.text),
+            Self::ClockJump { jump, .. } => write!(f, "{jump}; check the clock, and confirm if it is right"),
+            Self::Key(error) => error.fmt(f),
+            Self::Sign(error) => error.fmt(f),
+            Self::Texts(error) => error.fmt(f),
+            Self::Encoding(what) => write!(f, "the event can't be encoded: {what}"),
+            Self::View(error) => error.fmt(f),
+            Self::Contended { attempts } => {
+                write!(
+                    f,
+                    "the ledger moved each time before the act could be recorded ({attempts} attempts); try again"
+                )
+            }
+            Self::Journal(error) => fmt::Display::fmt(error, f),
+            Self::Left { source, left } => {
+                write!(f, "{source}; secrets of {left} keys are in custody, and may belong to no recorded key")
+            }
+            Self::Unfinished { source, .. } => write!(f, "the act has begun, and is not finished: {source}"),
+        }
+    }
+}
+
+impl<J: Error + 'static, E: Error + 'static> Error for ActError<J, E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Build(error) => error.source(),
+            Self::Journal(error) => error.source(),
+            Self::Left { source, .. } | Self::Unfinished { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+impl<J: Error + 'static, E: Error + 'static> From<Refusal> for ActError<J, E> {
+    fn from(error: Refusal) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl<J: Error + 'static, E: Error + 'static> From<KeyError> for ActError<J, E> {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+impl<J: Error + 'static, E: Error + 'static> From<ViewError> for ActError<J, E> {
+    fn from(error: ViewError) -> Self {
+        Self::View(error)
     }
 }

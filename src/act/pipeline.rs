@@ -8,7 +8,7 @@ use super::draft::{Circumstances, Draft, Kept, denied};
 use super::outcome::{ActError, ClockJump, Head, Outcome};
 use super::port::{Answer, Front, Journal, NoFront, NoPublisher, NoTexts, Policy, Publication, Publisher, Texts, Tip};
 use super::prerequisite::Prerequisite;
-use super::signing::{ActSigner, Scope, Signing, SigningError};
+use super::signing::{ActSigner, Scope, SigningError};
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, KeyId};
 use crate::ipld_support::ContentAddressedEvent;
@@ -118,6 +118,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
         mut read: impl FnMut(&J) -> Result<B, E>,
         mut build: impl FnMut(&mut Draft<'_>, B) -> Result<T, E>,
     ) -> Result<Outcome<T>, ActError<J::Error, E>> {
+        self.journal.writable().map_err(ActError::Journal)?;
         let mut kept = Kept::default();
         let mut accepted = intent.accept_clock;
         let mut begun = None;
@@ -168,28 +169,6 @@ impl<'p, J: Journal> Pipeline<'p, J> {
         }
     }
 
-    /// Drafts an act and has it judged, without asking anybody, signing, or recording anything.
-    ///
-    /// # Errors
-    /// See [`ActError`].
-    pub fn rehearse<T, E: Error + 'static>(
-        &mut self,
-        intent: &Intent,
-        build: impl FnOnce(&mut Draft<'_>) -> Result<T, E>,
-    ) -> Result<T, ActError<J::Error, E>> {
-        let tip = self.journal.tip().map_err(ActError::Journal)?;
-        let (journal, policy) = (self.journal, Arc::clone(&self.policy));
-        let (keys, texts, mut kept) = (&mut *self.keys, &*self.texts, Kept::default());
-        let circumstances = Circumstances::of(intent, tip.position, tip.now);
-        let drafted = journal.view(|view| {
-            let mut draft = Draft::new(view, keys, texts, &*policy, &mut kept, circumstances);
-            let value = build(&mut draft).map_err(ActError::Build)?;
-            judged(&mut draft)?;
-            Ok(value)
-        });
-        drafted.map_err(ActError::Journal)?
-    }
-
     /// Drafts, asks the policy, asks whoever sits in front, signs, and stamps.
     fn plan<T, E: Error + 'static>(
         &mut self,
@@ -207,15 +186,11 @@ impl<'p, J: Journal> Pipeline<'p, J> {
             let mut draft = Draft::new(view, keys, texts, &*policy, kept, circumstances);
             let value = build(&mut draft).map_err(ActError::Build)?;
             judged(&mut draft)?;
-            if !draft.decisions.is_empty() || !draft.finish.is_empty() {
+            if !draft.is_empty() {
                 confirm(&mut draft, front)?;
                 confirm_clock(tip, accepted, front)?;
             }
-            for finish in std::mem::take(&mut draft.finish) {
-                finish(&mut Signing::new(&mut draft)).map_err(ActError::Sign)?;
-            }
-            // What only the signing step could decide was announced, and is judged as it turned out.
-            judged(&mut draft)?;
+            draft.sign().map_err(ActError::Sign)?;
             let (secrets, texts) = (std::mem::take(&mut draft.secrets), std::mem::take(&mut draft.new_texts));
             let blobs = std::mem::take(&mut draft.blobs);
             let floats = intent.anywhere && intent.signer.is_none() && secrets.is_empty() && texts.is_empty();
@@ -328,6 +303,25 @@ impl<'p, J: Journal> Pipeline<'p, J> {
             Err(error) => failed(&error, false),
         }
     }
+}
+
+/// Drafts an act and has it judged on a state, without asking anybody, signing, or recording anything.
+///
+/// # Errors
+/// See [`ActError`].
+pub fn rehearse<T, J: Error + 'static, E: Error + 'static>(
+    view: &dyn View,
+    policy: &dyn Policy,
+    keys: &mut dyn KeyRing,
+    intent: &Intent,
+    tip: Tip,
+    build: impl FnOnce(&mut Draft<'_>) -> Result<T, E>,
+) -> Result<T, ActError<J, E>> {
+    let (mut kept, circumstances) = (Kept::default(), Circumstances::of(intent, tip.position, tip.now));
+    let mut draft = Draft::new(view, keys, &NoTexts, policy, &mut kept, circumstances);
+    let value = build(&mut draft).map_err(ActError::Build)?;
+    judged(&mut draft)?;
+    Ok(value)
 }
 
 impl Circumstances {

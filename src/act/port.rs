@@ -16,10 +16,16 @@ pub trait Journal {
     /// What can be in the way.
     type Error: Error + 'static;
 
+    /// Whether acts can be recorded here. Asked before anything is drafted.
+    ///
+    /// # Errors
+    /// Why they can't.
+    fn writable(&self) -> Result<(), Self::Error>;
+
     /// The end of the log, and what the clock says.
     ///
     /// # Errors
-    /// When the ledger can't be read, or can't be written from here: that is said before anything is drafted.
+    /// When the ledger can't be read.
     fn tip(&self) -> Result<Tip, Self::Error>;
 
     /// Looks entities up, all as of one moment.

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cid::Cid;
 use sha2::{Digest as _, Sha256};
 
 use super::draft::Draft;
 use crate::events::{Bytes, EventAttested, EventData, Link, Party};
 use crate::ids::KeyId;
 use crate::keys::{KeyError, KeyRef, PublicFacts, SignError, Signer};
-use crate::ledger::{Command, Refusal};
 
-/// The signing step: what a use case left for the end of its act ([`Draft::finish_with`]) signs here.
+/// The signing step: what a use case left for the end of its act ([`Draft::sign_commands`]) is signed here.
 pub struct Signing<'s, 'd>(&'s mut Draft<'d>);
 
 impl<'s, 'd> Signing<'s, 'd> {
@@ -31,12 +31,12 @@ impl<'s, 'd> Signing<'s, 'd> {
         Ok(Arc::new(Remembering { key: key.key_id, inner, signed: Arc::clone(&self.0.kept.signed) }))
     }
 
-    /// Gives a command, which is decided on what is recorded and on what the act has led to so far.
+    /// The restricted text of a content identifier; `None` where it is not kept here.
     ///
     /// # Errors
-    /// The reason why it may not follow.
-    pub fn command(&mut self, command: Command) -> Result<(), Refusal> {
-        self.0.command(command).map(|_| ())
+    /// When what keeps them fails.
+    pub fn text(&self, cid: &Cid) -> Result<Option<String>, SigningError> {
+        self.0.text(cid).map_err(|error| SigningError::Content(error.to_string()))
     }
 
     /// Keeps a text in the restricted blocks.
@@ -55,9 +55,6 @@ pub enum SigningError {
     /// A key did not sign.
     #[error(transparent)]
     Sign(#[from] SignError),
-    /// What was signed may not be recorded.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
     /// What was to be signed, or came of it, is not acceptable.
     #[error("{0}")]
     Content(String),
@@ -126,6 +123,13 @@ impl ActSigner {
         }
     }
 
+    /// What a signature over an event says besides the signature.
+    #[must_use]
+    pub fn unsigned(&self, event: Link) -> EventAttested {
+        let (signer, key_id, signature) = (self.party.clone(), self.key_id, Bytes::default());
+        EventAttested { event, signer, key_id, algorithm: self.signer.public().algorithm, signature }
+    }
+
     /// The signature over an event: over its content identifier's 36 bytes.
     ///
     /// # Errors
@@ -133,13 +137,7 @@ impl ActSigner {
     pub fn attest(&self, event: Link) -> Result<EventAttested, SigningError> {
         let signature = self.signer.sign(&event.cid().to_bytes())?;
         let too_long = || SigningError::Content("the signature is too long".to_owned());
-        Ok(EventAttested {
-            event,
-            signer: self.party.clone(),
-            key_id: self.key_id,
-            algorithm: self.signer.public().algorithm,
-            signature: Bytes::new(signature).ok_or_else(too_long)?,
-        })
+        Ok(EventAttested { signature: Bytes::new(signature).ok_or_else(too_long)?, ..self.unsigned(event) })
     }
 }
 

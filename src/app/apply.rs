@@ -16,9 +16,11 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use execute::{Applied, ApplyError, Prepared, Request, execute, prepare, prepare_new, prepare_saved};
+pub use execute::{
+    ApplyError, Before, Prepared, Request, Reviewed, apply, before, prepare, prepare_new, prepare_saved,
+};
 pub use manifest::Manifest;
-pub use plan::{Action, FieldChange, Options, Plan, PlanError, Remark, Step};
+pub use plan::{Action, FieldChange, Minted, Options, Plan, PlanError, Remark, Step};
 pub use read::{Files, InvalidManifest, read};
 pub use reader::Problem;
 pub use saved::{InvalidPlan, MAX_PLAN_BYTES, SavedPlan};

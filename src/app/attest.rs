@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::keys::{self, KeyActError, NewKey, reference};
 use super::lookup::{self, LookupError};
-use crate::act::{ActSigner, Draft, Scope};
+use crate::act::{ActSigner, Draft, Scope, SignedCommand};
 use crate::events::{
     Actor, Bytes, CustodyRecipientAdded, EventAttested, EventData, KeyGenerated, KeyPurpose, Link, Party, Validity,
 };
@@ -143,11 +143,12 @@ pub fn act_key(view: &dyn View, who: &str, now: Timestamp) -> Result<ActKey, Att
 /// When the key can't speak for its owner.
 pub fn attest(draft: &mut Draft<'_>, signer: &ActSigner, event: Link) -> Result<(), AttestError> {
     let (signer, at) = (signer.clone(), draft.now());
-    draft.finish_with(move |signing| {
+    let placeholder = Command::Attest { attestation: signer.unsigned(event), at };
+    Ok(draft.sign_commands([placeholder], move |_| {
         let attestation = signer.attest(event)?;
-        Ok(signing.command(Command::Attest { attestation, at })?)
-    });
-    Ok(())
+        let data = vec![attestation.clone().into()];
+        Ok(vec![SignedCommand { command: Command::Attest { attestation, at }, data }])
+    })?)
 }
 
 /// Records a signature that was made elsewhere, with a key of which only the public half is known here, or any other.

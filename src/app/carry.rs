@@ -143,8 +143,7 @@ pub enum Taken {
 }
 
 /// What is done with a parcel of a kind.
-pub type Take =
-    fn(&Session, &mut LedgerPipeline<'_>, &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>>;
+pub type Take = fn(&Session, &mut LedgerPipeline<'_>, &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A kind of files that the connected side leaves on a medium.
 pub struct Kind {
@@ -215,11 +214,7 @@ pub struct CarriedIn {
 ///
 /// # Errors
 /// When the medium is not whole or has another history, or a parcel can't be recorded; those before it then are.
-pub fn take_in(
-    session: &Session,
-    pipeline: &mut LedgerPipeline<'_>,
-    medium: &Path,
-) -> Result<CarriedIn, CarryError> {
+pub fn take_in(session: &Session, pipeline: &mut LedgerPipeline<'_>, medium: &Path) -> Result<CarriedIn, CarryError> {
     let head = compare(session.store(), medium)?;
     let mut parcels = Vec::new();
     for path in parcel_files(medium)? {

@@ -327,12 +327,7 @@ pub enum Destination {
 ///
 /// # Errors
 /// When the secret does not open or can't leave, or is not the recorded key's.
-pub fn export(
-    draft: &mut Draft<'_>,
-    which: &str,
-    to: &Destination,
-    reason: &Note,
-) -> Result<SecretBytes, KeyActError> {
+pub fn export(draft: &mut Draft<'_>, which: &str, to: &Destination, reason: &Note) -> Result<SecretBytes, KeyActError> {
     let key = facts(draft.view(), which)?;
     let secret = draft.export_key(&reference(&key))?;
     let (content, recipient) = match to {

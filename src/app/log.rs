@@ -6,13 +6,13 @@ mod pushed;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::events::{EventData, KeyAlgorithm};
+use crate::events::KeyAlgorithm;
 use crate::files::write_durably;
 use crate::keys::{KeyRef, Signer};
 use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
 use crate::log::{
-    Checkpoint, CheckpointError, DamagedMemory, HeadSigner, InvalidKey, KeyChain, LogProof, Memory, SignedCheckpoint,
-    Subject, UnknownLedgerKey, Update, VerifierKey, WitnessError,
+    CheckpointError, DamagedMemory, InvalidKey, KeyChain, LogProof, Memory, SignedCheckpoint, Subject,
+    UnknownLedgerKey, Update, VerifierKey, WitnessError,
 };
 use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
 use crate::time::Timestamp;

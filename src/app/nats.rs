@@ -1,16 +1,17 @@
 //! NATS identities: what `nsc` does, recorded, and signed by keys in custody.
 //!
-//! Every act is a [`Work`]: it reads what is recorded, makes keys, edits claims, checks them for what servers refuse or
-//! silently break, signs them, and ends as a [`Change`] that is recorded in one transaction or not at all.
+//! Every act edits a [`NatsDraft`]: it reads what is recorded, has keys made, edits claims, and checks them for what servers
+//! refuse or silently break. The pipeline signs and records it.
 
 pub mod accounts;
 pub mod agent;
 pub mod auth_callout;
 pub mod creds;
 pub mod deletion;
+mod draft;
 pub mod due;
+mod error;
 pub mod explain;
-mod issue;
 pub mod issuer;
 pub mod lookup;
 pub mod nsc;
@@ -26,7 +27,9 @@ pub mod server_config;
 pub mod servers;
 pub mod sharing;
 pub mod signing_keys;
+mod tokens;
 pub mod users;
-mod work;
 
-pub use work::{Change, KeyAccess, KeyAccessError, Made, NatsError, Work, record};
+pub use draft::{Made, NatsDraft, edit};
+pub use error::NatsError;
+pub use tokens::SignedActivation;

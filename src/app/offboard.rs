@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::lookup::{self, LookupError};
-use super::nats::{NatsError, Work, users};
+use super::nats::{NatsDraft, NatsError, users};
 use crate::events::{CustodyRecipientRemoved, Party, PersonDeactivated, RelationshipEnded, RevocationReason};
 use crate::ids::{KeyId, PersonId, RelationshipId};
 use crate::ledger::{Command, Entity, EntityRef, Facts, KeyFacts, Kind, RecipientFacts, View, ViewError};
@@ -150,27 +150,27 @@ fn compartments(view: &dyn View, held: &BTreeSet<Party>, plan: &mut Offboarding)
 ///
 /// # Errors
 /// When the ledger refuses, or the key that signs the accounts of the users is not given.
-pub fn carry_out(work: &mut Work<'_, '_>, plan: &Offboarding, reason: &Note) -> Result<(), NatsError> {
-    let user_keys = users::revoke_owned(work, &Party::Person(plan.person_id), reason)?;
+pub fn carry_out(draft: &mut NatsDraft<'_, '_>, plan: &Offboarding, reason: &Note) -> Result<(), NatsError> {
+    let user_keys = users::revoke_owned(draft, &Party::Person(plan.person_id), reason)?;
     for key in &plan.keys {
         let key_id = KeyId::from_uuid(key.entity.id);
         if !user_keys.contains(&key_id) {
             let (reason, note) = (RevocationReason::CessationOfOperation, Some(reason.clone()));
-            work.run_any(Command::RevokeKey { key_id, reason, note, invalid_since: None })?;
+            draft.run_any(Command::RevokeKey { key_id, reason, note, invalid_since: None })?;
         }
     }
     for relationship in &plan.relationships {
         let relationship_id = RelationshipId::from_uuid(relationship.entity.id);
-        work.run_any(Command::EndRelationship(RelationshipEnded { relationship_id, reason: reason.clone() }))?;
+        draft.run_any(Command::EndRelationship(RelationshipEnded { relationship_id, reason: reason.clone() }))?;
     }
     for it in &plan.leaving {
         let (compartment, recipient) = (it.compartment.clone(), it.recipient.clone());
         let reason = reason.clone();
-        work.run_any(Command::RemoveRecipient(CustodyRecipientRemoved { compartment, recipient, reason }))?;
+        draft.run_any(Command::RemoveRecipient(CustodyRecipientRemoved { compartment, recipient, reason }))?;
     }
     if plan.active {
         let person_id = plan.person_id;
-        work.run_any(Command::DeactivatePerson(PersonDeactivated { person_id, reason: reason.clone() }))?;
+        draft.run_any(Command::DeactivatePerson(PersonDeactivated { person_id, reason: reason.clone() }))?;
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Link {
 }
 
 /// Bytes, written as a byte string and not as a list of numbers. At most 4,096.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(Vec<u8>);
 
 impl Bytes {

@@ -234,3 +234,29 @@ impl KeyRing for NoKeys {
         Ok(None)
     }
 }
+
+impl<K: KeyRing + ?Sized> KeyRing for &mut K {
+    fn signer(&mut self, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
+        (**self).signer(key)
+    }
+
+    fn signer_at_hand(&mut self, key: &KeyRef) -> Result<Option<Arc<dyn Signer>>, KeyError> {
+        (**self).signer_at_hand(key)
+    }
+
+    fn generate(&mut self, key_id: KeyId, spec: &KeySpec) -> Result<NewKey, KeyError> {
+        (**self).generate(key_id, spec)
+    }
+
+    fn take(&mut self, key_id: KeyId, secret: &SecretBytes, compartment: &Label) -> Result<NewKey, KeyError> {
+        (**self).take(key_id, secret, compartment)
+    }
+
+    fn export(&mut self, key: &KeyRef) -> Result<SecretBytes, KeyError> {
+        (**self).export(key)
+    }
+
+    fn sealing(&mut self, keys: &[KeyId]) -> Result<Option<Box<dyn Sealing + '_>>, KeyError> {
+        (**self).sealing(keys)
+    }
+}

@@ -14,7 +14,7 @@ use super::entity::{Entity, EntityRef, Facts, KeyFacts, Kind};
 use super::refusal::Refusal;
 use super::view::{NameKey, View, ViewError};
 use crate::events::{
-    Aggregate, EventAttested, EventData, KeyAlgorithm, KeyEncoding, KeyEvent, KeyPurpose, Party, SignaturesRequired,
+    EventAttested, EventData, KeyAlgorithm, KeyEncoding, KeyEvent, KeyPurpose, Party, SignaturesRequired,
 };
 use crate::ids::KeyId;
 use crate::text::Label;

@@ -70,6 +70,14 @@ impl<'v> Rehearsal<'v> {
         Ok(())
     }
 
+    /// Puts other data into drafts, from an index on: what was signed in the place of a placeholder. What came after it was
+    /// decided on the placeholder.
+    pub fn replace(&mut self, first: usize, data: Vec<EventData>) {
+        for (draft, data) in self.drafts.iter_mut().skip(first).zip(data) {
+            draft.data = data;
+        }
+    }
+
     /// What would be recorded by now.
     #[must_use]
     pub const fn view(&self) -> &Overlay<'v> {

@@ -7,7 +7,7 @@ use super::claims::User;
 use super::jwt::{self, DecodeError};
 use crate::custody::SecretBytes;
 use crate::events::NkeyKind;
-use crate::keys::pair::{KeyKind, PrivateKey};
+use crate::keys::{check_public_nkey, normalize};
 
 /// The largest file that is read, in bytes.
 pub const MAX_LEN: usize = jwt::MAX_LEN + 4_096;
@@ -66,11 +66,10 @@ impl Creds {
         let seed = section(text, "BEGIN USER NKEY SEED").ok_or(CredsError::Missing("user seed"))?;
         let claims = jwt::decode::<User>(token)?;
         let secret = SecretBytes::new(Box::new(seed.as_bytes().to_vec()));
-        let key = PrivateKey::parse(&secret).map_err(|_| CredsError::Seed)?;
-        if key.kind() != KeyKind::Nkey(NkeyKind::User) {
+        let public = normalize(&secret).map_err(|_| CredsError::Seed)?.0.public_key;
+        if !matches!(check_public_nkey(public.as_str()), Ok((NkeyKind::User, _))) {
             return Err(CredsError::Seed);
         }
-        let public = key.public().public_key;
         if public.as_str() != claims.registered.sub {
             return Err(CredsError::Mismatch { seed: public.to_string(), token: claims.registered.sub });
         }

@@ -126,6 +126,51 @@ pub fn sign<B: Body, E: std::fmt::Display>(
     issuer: &str,
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<String, SignError> {
+    let unsigned = prepare(claims, issuer)?;
+    let signature = sign(unsigned.bytes());
+    let signature = signature.map_err(|e| SignError::Key { issuer: issuer.to_owned(), reason: e.to_string() })?;
+    Ok(unsigned.signed(&signature))
+}
+
+/// A token without its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsigned(String);
+
+impl Unsigned {
+    /// The bytes to be signed.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// The token with its signature: the 64 bytes of an Ed25519 signature.
+    #[must_use]
+    pub fn signed(&self, signature: &[u8]) -> String {
+        let mut token = self.0.clone();
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        token
+    }
+}
+
+/// Sets what a token is known by: `iss`, `jti`, `nats.type` and `nats.version`.
+///
+/// # Errors
+/// When the claims do not encode.
+pub fn identify<B: Body>(claims: &mut Claims<B>, issuer: &str) -> Result<(), SignError> {
+    claims.registered.iss = issuer.to_owned();
+    claims.registered.jti = jti(&claims.registered)?;
+    claims.nats.generic_mut().kind = B::KIND.to_owned();
+    claims.nats.generic_mut().version = VERSION;
+    Ok(())
+}
+
+/// Makes everything of a token but its signature. Sets `iss`, `jti`, `nats.type` and `nats.version`; `sub` and `iat` must be
+/// set.
+///
+/// # Errors
+/// See [`SignError`].
+pub fn prepare<B: Body>(claims: &mut Claims<B>, issuer: &str) -> Result<Unsigned, SignError> {
     if !is_public_key(&claims.registered.sub, B::SUBJECT) {
         return Err(SignError::Subject { subject: claims.registered.sub.clone(), kind: B::KIND });
     }
@@ -139,18 +184,11 @@ pub fn sign<B: Body, E: std::fmt::Display>(
     if !claims.nats.is_for_servers() {
         return Err(SignError::Incomplete);
     }
-    claims.registered.iss = issuer.to_owned();
-    claims.registered.jti = jti(&claims.registered)?;
-    claims.nats.generic_mut().kind = B::KIND.to_owned();
-    claims.nats.generic_mut().version = VERSION;
+    identify(claims, issuer)?;
     let mut token = URL_SAFE_NO_PAD.encode(HEADER);
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
-    let signature =
-        sign(token.as_bytes()).map_err(|e| SignError::Key { issuer: issuer.to_owned(), reason: e.to_string() })?;
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-    Ok(token)
+    Ok(Unsigned(token))
 }
 
 /// Reads a token of a known kind and checks its signature against its own issuer. Whether that issuer is to be trusted,

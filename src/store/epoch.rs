@@ -261,6 +261,10 @@ impl Beginning {
 impl Journal for Beginning {
     type Error = JournalError;
 
+    fn writable(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     fn tip(&self) -> Result<Tip, JournalError> {
         self.with(Store::end_of_log)
     }

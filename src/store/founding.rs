@@ -89,6 +89,10 @@ fn create(
 impl Journal for Founding {
     type Error = JournalError;
 
+    fn writable(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     fn tip(&self) -> Result<Tip, JournalError> {
         match &*self.made.borrow() {
             Some(store) => store.tip(),

@@ -77,6 +77,10 @@ impl HandingOver {
 impl Journal for HandingOver {
     type Error = JournalError;
 
+    fn writable(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     fn tip(&self) -> Result<Tip, JournalError> {
         match &*self.after.borrow() {
             Some(store) => store.tip(),

@@ -11,8 +11,11 @@ use crate::text::PublicKey;
 impl Journal for Store {
     type Error = JournalError;
 
+    fn writable(&self) -> Result<(), JournalError> {
+        Ok(Store::writable(self).map_err(AppendError::from)?)
+    }
+
     fn tip(&self) -> Result<Tip, JournalError> {
-        self.writing.as_ref().map_err(|reason| AppendError::from(reason.clone()))?;
         self.end_of_log()
     }
 

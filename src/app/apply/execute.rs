@@ -1,4 +1,4 @@
-//! Carrying a plan out: keys first, then everything in one transaction.
+//! Carrying a plan out, as one act.
 
 use cid::Cid;
 
@@ -6,27 +6,24 @@ use super::base::Base;
 use super::entries::Ids;
 use super::manifest::{Key, Manifest};
 use super::nats::{Runner, is_ours as is_nats};
-use super::plan::{Options, Plan, PlanError, plan};
+use super::plan::{Minted, Options, Plan, PlanError, Planned, plan};
 use super::saved::SavedPlan;
 use super::steps::Act;
-use crate::app::custody::{SealedError, record_kept};
-use crate::app::nats::{self, KeyAccess, KeyAccessError, NatsError, Work};
-use crate::app::session::Session;
-use crate::custody;
-use crate::events::{KeyAlgorithm, KeyGenerated, KeyPurpose, Link, ManifestApplied, NkeyKind, Party};
-use crate::ids::{CorrelationId, LedgerId};
+use crate::act::{self, ActError, Draft, DraftKey, Intent, Tip};
+use crate::app::nats::{NatsDraft, NatsError};
+use crate::app::session::LedgerActError;
+use crate::events::{Actor, KeyAlgorithm, KeyGenerated, KeyPurpose, Link, ManifestApplied, NkeyKind};
+use crate::ids::LedgerId;
 use crate::ipld_support::cid_of_blob;
-use crate::keys::pair::{GenerateError, KeyKind, PrivateKey};
-use crate::ledger::{Command, EntityRef, Facts, KeyFacts, Kind, Refusal, State, View, ViewError};
-use crate::store::{AppendError, AppendedEvent, Listing, ReadError, RestrictedBlocks, RestrictedError, Store, Which};
+use crate::keys::{KeyError, KeyKind, KeySpec, Placeholders};
+use crate::ledger::{Command, EntityRef, Facts, Kind, Refusal, State, View, ViewError};
+use crate::policy;
+use crate::store::{Listing, ReadError, Store, Which};
 use crate::text::{Label, Name};
 use crate::time::Timestamp;
 
 /// How many names of files a ledger remembers for `apply`; those beyond are looked past.
 const MANIFESTS: usize = 10_000;
-
-/// How often a plan is made again when somebody else writes in between.
-const TRIES: usize = 5;
 
 /// What is to be applied, and how.
 #[derive(Debug, Clone)]
@@ -39,31 +36,26 @@ pub struct Request {
     pub options: Options,
 }
 
-/// A plan that can be carried out while the ledger stays where it is.
+/// A plan, and what it was made for.
 pub struct Prepared {
     /// What is to be done.
     pub plan: Plan,
     /// The position of the ledger that it is made for.
     pub position: u64,
     request: Request,
-    acts: Vec<Act>,
-    ids: Ids,
-    block: Vec<u8>,
-    remembers: bool,
     head: Option<Cid>,
     ledger_id: Option<LedgerId>,
 }
 
-/// What was done.
-#[derive(Debug)]
-pub struct Applied {
-    /// What was planned.
-    pub plan: Plan,
-    /// The events, in order; none when all was so already.
-    pub events: Vec<AppendedEvent>,
-    /// What all of them bear.
-    pub correlation_id: CorrelationId,
+/// A plan that was reviewed: exactly this is carried out, at exactly this position, or nothing.
+#[derive(Debug, Clone)]
+pub struct Reviewed {
+    plan: Plan,
+    position: u64,
 }
+
+/// What was read of a ledger before a plan is made: what was applied last.
+pub struct Before(Option<Base>);
 
 /// Why nothing was applied. The ledger is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -109,36 +101,22 @@ pub enum ApplyError {
         /// Why.
         source: Box<NatsError>,
     },
-    /// Tokens could not be kept.
-    #[error(transparent)]
-    Restricted(#[from] RestrictedError),
     /// A key could not be made.
     #[error(transparent)]
-    Generate(#[from] GenerateError),
-    /// Custody could not be opened.
+    Key(#[from] KeyError),
+    /// The policy does not let it pass, or the rehearsal failed otherwise.
     #[error(transparent)]
-    Custody(#[from] custody::OpenError),
-    /// A key could not be sealed.
-    #[error(transparent)]
-    Seal(#[from] custody::SealError),
-    /// The ledger did not take the events.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The ledger did not take the events, and sealed secrets are left.
-    #[error(transparent)]
-    Left(Box<SealedError<AppendError>>),
+    Rehearsal(Box<LedgerActError<ApplyError>>),
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
-impl From<SealedError<AppendError>> for ApplyError {
-    fn from(error: SealedError<AppendError>) -> Self {
+impl From<LedgerActError<ApplyError>> for ApplyError {
+    fn from(error: LedgerActError<ApplyError>) -> Self {
         match error {
-            SealedError::Keep(error) => Self::Restricted(error),
-            SealedError::Seal(error) => Self::Seal(error),
-            SealedError::Record(error) => Self::Append(error),
-            left @ SealedError::Left { .. } => Self::Left(Box::new(left)),
+            ActError::Build(error) => error,
+            error => Self::Rehearsal(Box::new(error)),
         }
     }
 }
@@ -149,19 +127,17 @@ impl From<ViewError> for ApplyError {
     }
 }
 
-/// The plan for a ledger, checked as far as it can be without making keys.
+/// The plan for a ledger. Everything is rehearsed: decisions are taken and claims checked, and no key is made.
 ///
 /// # Errors
 /// When the file and the ledger contradict each other, or the ledger would refuse a step.
 pub fn prepare(store: &Store, request: Request) -> Result<Prepared, ApplyError> {
     let newest = store.events(Listing::newest(1))?.pop();
     let position = newest.as_ref().map_or(0, |newest| newest.position);
-    let base = last_applied(store, &request)?;
-    let mut prepared = store.view(|view| prepare_on(view, request, base.as_ref()))??;
-    prepared.position = position;
-    prepared.head = newest.map(|newest| newest.cid);
-    prepared.ledger_id = Some(store.identity().ledger_id);
-    Ok(prepared)
+    let before = before(store, &request)?;
+    let plan = store.view(|view| rehearse(view, &request, before, position))??;
+    let (head, ledger_id) = (newest.map(|newest| newest.cid), Some(store.identity().ledger_id));
+    Ok(Prepared { plan, position, request, head, ledger_id })
 }
 
 /// The plan for a ledger that is yet to be made.
@@ -169,52 +145,65 @@ pub fn prepare(store: &Store, request: Request) -> Result<Prepared, ApplyError> 
 /// # Errors
 /// When the ledger would refuse a step.
 pub fn prepare_new(request: Request) -> Result<Prepared, ApplyError> {
-    prepare_on(&State::new(), request, None)
+    let plan = rehearse(&State::new(), &request, Before(None), 0)?;
+    Ok(Prepared { plan, position: 0, request, head: None, ledger_id: None })
 }
 
-fn prepare_on(view: &dyn View, request: Request, base: Option<&Base>) -> Result<Prepared, ApplyError> {
-    let planned = plan(view, &request.manifest, base, request.options, &request.name)?;
-    // Everything is tried without anybody's keys: claims are checked, and what must be signed for that is signed with keys
-    // that nobody keeps.
-    composed(view, &planned.acts, &planned.plan, &request.manifest, &planned.next.ids, &mut StandIns)?
-        .rehearse()
-        .map_err(of_nats)?;
-    let block = planned.next.to_block().map_err(|error| PlanError::Damaged(error.to_string()))?;
-    let remembers = base != Some(&planned.next);
-    let (plan, acts, ids) = (planned.plan, planned.acts, planned.next.ids);
-    Ok(Prepared { plan, position: 0, request, acts, ids, block, remembers, head: None, ledger_id: None })
+fn rehearse(view: &dyn View, request: &Request, before: Before, position: u64) -> Result<Plan, ApplyError> {
+    let tip = Tip { position, last: None, now: Timestamp::now() };
+    let actor = Label::new("apply").map_err(|error| PlanError::Damaged(error.to_string()))?;
+    let intent = Intent::new(Actor::System(actor));
+    let build = |draft: &mut Draft<'_>| apply(draft, request, before, None, &mut Minted::default());
+    // Who acts and signs is not known yet: the policy is asked when the plan is carried out.
+    Ok(act::rehearse(view, &policy::Open, &mut Placeholders, &intent, tip, build)?)
 }
 
-/// Keys in the place of those that are in custody: they sign what is thrown away.
-struct StandIns;
+/// What a plan has to know of a ledger that no entity tells.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn before(store: &Store, request: &Request) -> Result<Before, ApplyError> {
+    last_applied(store, request).map(Before)
+}
 
-impl KeyAccess for StandIns {
-    fn private_key(&mut self, key: &KeyFacts) -> Result<PrivateKey, KeyAccessError> {
-        let kind = match key.purpose {
-            KeyPurpose::NatsOperator => NkeyKind::Operator,
-            _ => NkeyKind::Account,
-        };
-        PrivateKey::generate(KeyKind::Nkey(kind)).map_err(KeyAccessError::new)
+/// Brings a ledger to what a file declares: plans, and gives everything that the plan leads to into the draft. Where the plan
+/// was reviewed, exactly that one is carried out.
+///
+/// # Errors
+/// When the file and the ledger contradict each other, or the ledger refuses a step.
+pub fn apply(
+    draft: &mut Draft<'_>,
+    request: &Request,
+    before: Before,
+    reviewed: Option<&Reviewed>,
+    minted: &mut Minted,
+) -> Result<Plan, ApplyError> {
+    let Before(base) = before;
+    let (manifest, name) = (&request.manifest, &request.name);
+    let Planned { plan, acts, next } = plan(draft.view(), manifest, base.as_ref(), request.options, name, minted)?;
+    if let Some(reviewed) = reviewed {
+        if reviewed.position != draft.position() {
+            return Err(ApplyError::Moved { planned: reviewed.position, actual: draft.position() });
+        }
+        if reviewed.plan != plan {
+            return Err(ApplyError::OtherPlan);
+        }
     }
-
-    /// No account is signed, so none needs a text: a mirror has none, and plans all the same.
-    fn token_text(&mut self, _token: &Cid) -> Result<Option<String>, KeyAccessError> {
-        Ok(None)
+    if acts.is_empty() && base.as_ref() == Some(&next) {
+        return Ok(plan);
     }
+    compose(draft, &acts, &plan, manifest, &next.ids)?;
+    let block = next.to_block().map_err(|error| PlanError::Damaged(error.to_string()))?;
+    let link = Link::new(cid_of_blob(&block)).map_err(|error| PlanError::Damaged(error.to_string()))?;
+    let applied = Command::RecordManifest(ManifestApplied { manifest: link, name: name.clone() });
+    draft.command(applied).map_err(|refusal| ApplyError::Refused { entry: name.to_string(), refusal })?;
+    draft.keep_blob(block);
+    Ok(plan)
 }
 
-/// What the acts of a plan lead to, decided one after the other. Keys of `[keys]` are made by the caller.
-fn composed<'v, 'k>(
-    view: &'v dyn View,
-    acts: &[Act],
-    plan: &Plan,
-    manifest: &Manifest,
-    ids: &Ids,
-    keys: &'k mut dyn KeyAccess,
-) -> Result<Work<'v, 'k>, ApplyError> {
-    let now = u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default();
-    let owner = Party::Service(Label::new("nats").map_err(|error| PlanError::Damaged(error.to_string()))?);
-    let mut work = Work::new(view, keys, now, owner);
+/// What the steps of a plan lead to, one after the other.
+fn compose(draft: &mut Draft<'_>, acts: &[Act], plan: &Plan, manifest: &Manifest, ids: &Ids) -> Result<(), ApplyError> {
+    let mut nats = NatsDraft::on(draft).map_err(of_nats)?;
     let mut runner = Runner::new(manifest, ids);
     let in_entry = |entry: &str, error: NatsError| match error {
         NatsError::Refused(refusal) => ApplyError::Refused { entry: entry.to_owned(), refusal },
@@ -222,14 +211,30 @@ fn composed<'v, 'k>(
     };
     for (act, step) in acts.iter().zip(&plan.steps) {
         let done = match act {
-            Act::Nats(step) => runner.step(&mut work, step),
-            Act::End { kind, id, reason } if is_nats(*kind) => runner.end(&mut work, *kind, *id, reason),
-            other => other.commands()?.into_iter().try_for_each(|command| work.run_any(command)),
+            Act::Nats(step) => runner.step(&mut nats, step),
+            Act::End { kind, id, reason } if is_nats(*kind) => runner.end(&mut nats, *kind, *id, reason),
+            Act::MakeKey { key_id, key, owner, location_id } => {
+                let spec = KeySpec { kind: kind_of(key), compartment: key.compartment.clone() };
+                let DraftKey { key_id, public, compartment } = nats.generate_as(*key_id, &spec)?;
+                nats.run_any(Command::GenerateKey(KeyGenerated {
+                    key_id,
+                    name: key.name.clone(),
+                    algorithm: public.algorithm,
+                    encoding: public.encoding,
+                    public_key: public.public_key,
+                    purpose: key.purpose,
+                    owner: owner.clone(),
+                    compartment,
+                    validity: key.validity,
+                    location_id: *location_id,
+                }))
+            }
+            other => other.commands()?.into_iter().try_for_each(|command| nats.run_any(command)),
         };
         done.map_err(|error| in_entry(&step.entry, error))?;
     }
-    runner.finish(&mut work).map_err(of_nats)?;
-    Ok(work)
+    runner.finish(&mut nats).map_err(of_nats)?;
+    nats.finish().map_err(of_nats)
 }
 
 /// What is no single entry's matter.
@@ -274,21 +279,10 @@ fn last_applied(store: &Store, request: &Request) -> Result<Option<Base>, ApplyE
 }
 
 impl Prepared {
-    /// Whether carrying it out would record nothing.
+    /// The plan, as one that was reviewed.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.acts.is_empty() && !self.remembers
-    }
-
-    /// Whether carrying it out may take keys out of custody, to sign tokens.
-    #[must_use]
-    pub fn signs(&self) -> bool {
-        let signs = |act: &Act| match act {
-            Act::Nats(_) => true,
-            Act::End { kind, .. } => is_nats(*kind),
-            _ => false,
-        };
-        self.acts.iter().any(signs)
+    pub fn reviewed(&self) -> Reviewed {
+        Reviewed { plan: self.plan.clone(), position: self.position }
     }
 
     /// What it is a plan for.
@@ -325,81 +319,6 @@ pub fn prepare_saved(store: &Store, saved: SavedPlan) -> Result<Prepared, ApplyE
         return Err(ApplyError::OtherPlan);
     }
     Ok(prepared)
-}
-
-/// Carries a plan out, all of it or nothing. When somebody else wrote in between, it is planned again, unless it comes
-/// from a file that was reviewed (`as_reviewed`).
-///
-/// # Errors
-/// When the ledger does not take it.
-pub fn execute(
-    session: &Session,
-    mut prepared: Prepared,
-    as_reviewed: bool,
-    keys: &mut dyn KeyAccess,
-) -> Result<Applied, ApplyError> {
-    for attempt in 1.. {
-        let planned = prepared.position;
-        let request = prepared.request.clone();
-        match execute_once(session, prepared, keys) {
-            Err(ApplyError::Append(AppendError::Moved { actual, .. })) if as_reviewed || attempt == TRIES => {
-                return Err(ApplyError::Moved { planned, actual });
-            }
-            Err(ApplyError::Append(AppendError::Moved { .. })) => prepared = prepare(session.store(), request)?,
-            done => return done,
-        }
-    }
-    Err(ApplyError::OtherPlan)
-}
-
-fn execute_once(session: &Session, prepared: Prepared, keys: &mut dyn KeyAccess) -> Result<Applied, ApplyError> {
-    let mut context = session.context();
-    let correlation_id = context.correlation_id;
-    if prepared.is_empty() {
-        return Ok(Applied { plan: prepared.plan, events: Vec::new(), correlation_id });
-    }
-    // A ledger that is open for reading only says so before any key is made.
-    session.store().writable().map_err(AppendError::from)?;
-    context.expected_position = Some(prepared.position);
-    let link = Link::new(cid_of_blob(&prepared.block)).map_err(|error| PlanError::Damaged(error.to_string()))?;
-    let change = session.store().view(|view| {
-        composed(view, &prepared.acts, &prepared.plan, &prepared.request.manifest, &prepared.ids, keys)?
-            .finish()
-            .map_err(of_nats)
-    })??;
-    let nats::Change { mut commands, mut secrets, tokens } = change;
-    for act in &prepared.acts {
-        if let Act::MakeKey { key_id, key, owner, location_id } = act {
-            let private = PrivateKey::generate(kind_of(key))?;
-            let public = private.public();
-            commands.push(Command::GenerateKey(KeyGenerated {
-                key_id: *key_id,
-                name: key.name.clone(),
-                algorithm: public.algorithm,
-                encoding: public.encoding,
-                public_key: public.public_key,
-                purpose: key.purpose,
-                owner: owner.clone(),
-                compartment: key.compartment.clone(),
-                validity: key.validity,
-                location_id: *location_id,
-            }));
-            secrets.push((key.compartment.clone(), *key_id, private.secret()));
-        }
-    }
-    let name = prepared.request.name.clone();
-    commands.push(Command::RecordManifest(ManifestApplied { manifest: link, name }));
-    context.blobs = vec![prepared.block];
-    let restricted = session.place().restricted();
-    let keep = || match tokens.is_empty() {
-        true => Ok(()),
-        false => RestrictedBlocks::open(&restricted)?.put(tokens.iter().map(String::as_bytes)),
-    };
-    let custody = if secrets.is_empty() { None } else { Some(session.custody()?) };
-    let secrets = custody.as_ref().map(|custody| (custody, secrets.as_slice()));
-    let record = |context| session.store().execute(context, commands);
-    let events = record_kept(session.store(), secrets, keep, context, record)?;
-    Ok(Applied { plan: prepared.plan, events, correlation_id })
 }
 
 /// What kind of key pair an entry asks for. The reader has checked that they go together.

@@ -121,6 +121,19 @@ pub(super) struct Planned {
     pub(super) next: Base,
 }
 
+/// Identifiers that were minted for entries: a plan that is made again, since the ledger moved, has the same.
+#[derive(Debug, Clone, Default)]
+pub struct Minted(HashMap<String, Uuid>);
+
+impl Minted {
+    fn id(&mut self, place: &str) -> Uuid {
+        match self.0.get(place) {
+            Some(id) => *id,
+            None => *self.0.entry(place.to_owned()).or_insert_with(mint_uuid),
+        }
+    }
+}
+
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -142,6 +155,7 @@ pub(super) fn plan(
     base: Option<&Base>,
     options: Options,
     file: &Name,
+    minted: &mut Minted,
 ) -> Result<Planned, PlanError> {
     let ids = base.map(|base| base.ids.clone()).unwrap_or_default();
     let mut planner = Planner {
@@ -151,6 +165,7 @@ pub(super) fn plan(
         file,
         paths: ids.iter().map(|(path, id)| (*id, path.clone())).collect(),
         ids,
+        minted,
         plan: Plan::default(),
         acts: Vec::new(),
         conflicts: Vec::new(),
@@ -187,6 +202,7 @@ struct Planner<'p> {
     options: Options,
     file: &'p Name,
     ids: Ids,
+    minted: &'p mut Minted,
     /// The same the other way round, with former identifiers too.
     paths: HashMap<Uuid, String>,
     plan: Plan,
@@ -215,7 +231,8 @@ impl Planner<'_> {
         let mut entity = match &known {
             Some(id) => self.view.get(EntityRef::new(kind, *id))?,
             None => {
-                self.bind(path, mint_uuid());
+                let id = self.minted.id(path);
+                self.bind(path, id);
                 find(self.view, &Resolve { manifest, ids: &self.ids }, kind, path)?
             }
         };
@@ -270,7 +287,8 @@ impl Planner<'_> {
                 self.conflict(entry, text);
             }
             Kind::Assignment | Kind::Relationship => {
-                let act = Act::Replace { kind: entry.kind, id, successor: mint_uuid(), fields: target };
+                let successor = self.minted.id(&format!("{} after {id}", entry.path));
+                let act = Act::Replace { kind: entry.kind, id, successor, fields: target };
                 self.bind(&entry.path, act.new_id());
                 self.step(Action::Change, entry, changes, None, act);
             }
@@ -287,7 +305,7 @@ impl Planner<'_> {
     }
 
     fn add(&mut self, entry: &Entry, manifest: &Manifest) {
-        let id = self.ids.get(&entry.path).copied().unwrap_or_else(mint_uuid);
+        let id = self.ids.get(&entry.path).copied().unwrap_or_else(|| self.minted.id(&entry.path));
         let act = if nats::is_ours(entry.kind) {
             let (path, fields) = (entry.path.clone(), entry.fields.clone());
             Act::Nats(NatsStep { kind: entry.kind, id, path, make: true, fields })
@@ -327,7 +345,8 @@ impl Planner<'_> {
                 }
             }
             _ => {
-                self.bind(&entry.path, mint_uuid());
+                let successor = self.minted.id(&format!("{} after {id}", entry.path));
+                self.bind(&entry.path, successor);
                 let resolve = Resolve { manifest, ids: &self.ids };
                 if let Some(entry) = resolve.entry(entry.kind, &entry.path) {
                     self.add(&entry, manifest);

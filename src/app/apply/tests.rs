@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::base::Base;
-use super::plan::{Planned, plan};
+use super::plan::{Minted, Planned, plan};
 use super::steps::Act;
 use super::*;
 use crate::events::*;
@@ -56,7 +56,7 @@ impl World {
     fn try_plan(&self, body: &str, options: Options) -> Result<Planned, PlanError> {
         let text = format!("format = \"cim-keys/1\"\n[organization]\nname = \"Acme\"\n{body}");
         let manifest = read(&text, &NoFiles).unwrap_or_else(|error| panic!("{:#?}", error.0));
-        plan(&self.state, &manifest, self.base.as_ref(), options, &Name::new("acme").unwrap())
+        plan(&self.state, &manifest, self.base.as_ref(), options, &Name::new("acme").unwrap(), &mut Minted::default())
     }
 
     fn apply_with(&mut self, body: &str, options: Options) -> Plan {

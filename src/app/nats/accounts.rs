@@ -1,7 +1,8 @@
 //! Accounts: made, edited, signed anew, deleted.
 
+use super::draft::{NatsDraft, read_claims};
+use super::error::NatsError;
 use super::signing_keys::{self, NewSigningKey};
-use super::work::{NatsError, Work, read_claims};
 use super::{deletion, lookup, users};
 use crate::custody::ISSUING;
 use crate::events::{NatsAccountCreated, NatsAccountDeleted, NkeyKind};
@@ -29,9 +30,9 @@ pub struct NewAccount {
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn add(work: &mut Work<'_, '_>, new: NewAccount, edit: &dyn Fn(&mut Account)) -> Result<(), NatsError> {
-    let operator = lookup::operator(work.view())?;
-    let key = work.make_key(NkeyKind::Account, ISSUING)?;
+pub fn add(draft: &mut NatsDraft<'_, '_>, new: NewAccount, edit: &dyn Fn(&mut Account)) -> Result<(), NatsError> {
+    let operator = lookup::operator(draft.view())?;
+    let key = draft.make_key(NkeyKind::Account, ISSUING)?;
     let account = NatsAccountCreated {
         account_id: new.id,
         operator_id: operator.operator.operator_id,
@@ -41,7 +42,7 @@ pub fn add(work: &mut Work<'_, '_>, new: NewAccount, edit: &dyn Fn(&mut Account)
         description: new.description,
         system: new.system,
     };
-    work.run(NatsCommand::CreateAccount(account.clone()))?;
+    draft.run(NatsCommand::CreateAccount(account.clone()))?;
     let mut nats = Account { limits: AccountLimits::unlimited(), ..Account::default() };
     nats.info.description = account.description.as_ref().map(ToString::to_string).unwrap_or_default();
     if new.system {
@@ -49,11 +50,11 @@ pub fn add(work: &mut Work<'_, '_>, new: NewAccount, edit: &dyn Fn(&mut Account)
     }
     edit(&mut nats);
     let account_id = account.account_id;
-    work.issue_account(account_id, Claims { registered: Registered::default(), nats });
+    draft.issue_account(account_id, Claims { registered: Registered::default(), nats });
     if operator.operator.strict_signing_key_usage {
         // Servers would not trust users that the identity key signs.
         let facts = AccountFacts { account, token: None, pushed: None, deletion: None };
-        signing_keys::add(work, &facts, NewSigningKey::plain())?;
+        signing_keys::add(draft, &facts, NewSigningKey::plain())?;
     }
     Ok(())
 }
@@ -85,15 +86,15 @@ fn system_exports() -> Vec<Export> {
 /// # Errors
 /// See [`NatsError`].
 pub fn edit(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     facts: &AccountFacts,
     attributes: &dyn Fn(&mut NatsAccountCreated),
     edit: &dyn Fn(&mut Account),
 ) -> Result<(), NatsError> {
     let mut facts = facts.clone();
-    let before = work.account_claims(&facts)?;
+    let before = draft.account_claims(&facts)?;
     attributes(&mut facts.account);
-    work.run(NatsCommand::UpdateAccount(facts.account.clone().into()))?;
+    draft.run(NatsCommand::UpdateAccount(facts.account.clone().into()))?;
     let mut claims = before.clone();
     claims.nats.info.description = facts.account.description.as_ref().map(ToString::to_string).unwrap_or_default();
     edit(&mut claims.nats);
@@ -101,16 +102,20 @@ pub fn edit(
     if claims.nats == before.nats && before.registered.name == facts.account.name.as_str() {
         return Ok(());
     }
-    work.issue_account(facts.account.account_id, claims);
+    draft.issue_account(facts.account.account_id, claims);
     Ok(())
 }
 
 /// Replaces an account's claims. Nothing happens where nothing changes.
-pub(crate) fn put(work: &mut Work<'_, '_>, facts: &AccountFacts, mut claims: Claims<Account>) -> Result<(), NatsError> {
+pub(crate) fn put(
+    draft: &mut NatsDraft<'_, '_>,
+    facts: &AccountFacts,
+    mut claims: Claims<Account>,
+) -> Result<(), NatsError> {
     claims.nats.normalize();
-    work.take_activations(&mut claims.nats);
-    if claims.nats != work.account_claims(facts)?.nats {
-        work.issue_account(facts.account.account_id, claims);
+    draft.take_activations(&mut claims.nats);
+    if claims.nats != draft.account_claims(facts)?.nats {
+        draft.issue_account(facts.account.account_id, claims);
     }
     Ok(())
 }
@@ -119,9 +124,9 @@ pub(crate) fn put(work: &mut Work<'_, '_>, facts: &AccountFacts, mut claims: Cla
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn reissue(work: &mut Work<'_, '_>, facts: &AccountFacts) -> Result<(), NatsError> {
-    let claims = work.account_claims(facts)?;
-    work.issue_account(facts.account.account_id, claims);
+pub fn reissue(draft: &mut NatsDraft<'_, '_>, facts: &AccountFacts) -> Result<(), NatsError> {
+    let claims = draft.account_claims(facts)?;
+    draft.issue_account(facts.account.account_id, claims);
     Ok(())
 }
 
@@ -130,29 +135,29 @@ pub fn reissue(work: &mut Work<'_, '_>, facts: &AccountFacts) -> Result<(), Nats
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn delete(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
-    if !work.view().get(facts.account.account_id.into())?.is_some_and(|account| account.is_active()) {
-        return deletion::request(work, facts);
+pub fn delete(draft: &mut NatsDraft<'_, '_>, facts: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
+    if !draft.view().get(facts.account.account_id.into())?.is_some_and(|account| account.is_active()) {
+        return deletion::request(draft, facts);
     }
-    end(work, facts, reason)?;
-    deletion::request(work, facts)
+    end(draft, facts, reason)?;
+    deletion::request(draft, facts)
 }
 
 /// The same without a request to servers: where the operator is given up, nobody is left who would sign one.
-pub(super) fn end(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
-    for user in lookup::members(work.view(), facts.account.account_id.into(), Kind::User)? {
+pub(super) fn end(draft: &mut NatsDraft<'_, '_>, facts: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
+    for user in lookup::members(draft.view(), facts.account.account_id.into(), Kind::User)? {
         if let (true, Facts::User(user)) = (user.is_active(), &user.facts) {
-            users::record_revocation(work, user, reason)?;
+            users::record_revocation(draft, user, reason)?;
         }
     }
-    for key in lookup::members(work.view(), facts.account.account_id.into(), Kind::SigningKey)? {
+    for key in lookup::members(draft.view(), facts.account.account_id.into(), Kind::SigningKey)? {
         if let (true, Facts::SigningKey(key)) = (Entity::is_active(&key), &key.facts) {
-            signing_keys::record_retirement(work, key, None, reason)?;
+            signing_keys::record_retirement(draft, key, None, reason)?;
         }
     }
     let (account_id, public_key) = (facts.account.account_id, facts.account.public_key.clone());
-    work.forget_account(account_id);
-    work.run(NatsCommand::DeleteAccount(NatsAccountDeleted { account_id, public_key, reason: reason.clone() }))
+    draft.forget_account(account_id);
+    draft.run(NatsCommand::DeleteAccount(NatsAccountDeleted { account_id, public_key, reason: reason.clone() }))
 }
 
 /// Replaces all signing keys of an account, and signs the account and the keys' users anew. The old ones end at once, or
@@ -163,26 +168,26 @@ pub(super) fn end(work: &mut Work<'_, '_>, facts: &AccountFacts, reason: &Note) 
 /// # Errors
 /// See [`NatsError`]; refused where nothing but the identity key signs.
 pub fn rotate(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     facts: &AccountFacts,
     overlap_until: Option<Timestamp>,
     reason: &Note,
 ) -> Result<Vec<PublicKey>, NatsError> {
-    let keys = lookup::members(work.view(), facts.account.account_id.into(), Kind::SigningKey)?;
+    let keys = lookup::members(draft.view(), facts.account.account_id.into(), Kind::SigningKey)?;
     let active = keys.into_iter().filter(Entity::is_active);
     let keys: Vec<_> =
         active.filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key) } else { None }).collect();
     let mut elsewhere = Vec::new();
     let mut rotated = 0;
     for key in keys {
-        let on_its_way_out = match work.view().get(key.key_id.into())?.map(|key| key.facts) {
+        let on_its_way_out = match draft.view().get(key.key_id.into())?.map(|key| key.facts) {
             Some(Facts::Key(key)) => key.successor_id.is_some(),
             _ => false,
         };
         if key.compartment.is_none() {
             elsewhere.push(key.public_key);
         } else if !on_its_way_out {
-            signing_keys::rotate(work, facts, &key, overlap_until, reason)?;
+            signing_keys::rotate(draft, facts, &key, overlap_until, reason)?;
             rotated += 1;
         }
     }

@@ -3,17 +3,17 @@
 //! This is what it is asked and what it answers, one JSON object a line each way; where the lines come from is not known
 //! here. A request holds a public key and never a seed, so none passes through an agent.
 
-use cid::Cid;
 use serde::{Deserialize, Serialize};
 
+use super::draft::NatsDraft;
+use super::error::NatsError;
 use super::issuer::{self, IssueError, Issued, Issuing, Wanted};
-use super::work::{KeyAccess, KeyAccessError, NatsError, Work};
+use crate::act::ActError;
 use crate::app::log::{self, LogError};
-use crate::app::session::Session;
-use crate::custody::Unlocked;
-use crate::events::Party;
-use crate::keys::pair::{PrivateKey, UseError};
-use crate::ledger::KeyFacts;
+use crate::app::session::{LedgerActError, Session};
+use crate::custody::{NoPassphrases, Ring, Unlocked};
+use crate::keys::{KeyError, KeyRing as _};
+use crate::log::HeadSigner;
 use crate::text::Label;
 use crate::time::Timestamp;
 
@@ -141,45 +141,58 @@ impl From<&IssueError> for Failure {
                 FailureKind::Request
             }
             IssueError::Authority(_) | IssueError::NoKey(_) | IssueError::Lifetime { .. } => FailureKind::Refused,
-            IssueError::Nats(NatsError::Refused(_) | NatsError::Append(_) | NatsError::Claims(_)) => {
-                FailureKind::Refused
-            }
+            IssueError::Nats(NatsError::Refused(_) | NatsError::Claims(_)) => FailureKind::Refused,
             IssueError::Nats(_) => FailureKind::Failed,
         };
         Self { kind, message: error.to_string() }
     }
 }
 
+/// An act of the agent that did not take place, as it is answered.
+fn failure(error: &LedgerActError<IssueError>) -> Failure {
+    match error {
+        ActError::Build(error) => error.into(),
+        ActError::Refused(_) | ActError::Denied(_) | ActError::NeedsApproval(_) | ActError::Journal(_) => {
+            Failure { kind: FailureKind::Refused, message: error.to_string() }
+        }
+        error => Failure { kind: FailureKind::Failed, message: error.to_string() },
+    }
+}
+
 /// An issuer with one compartment open.
-pub struct Agent<'c> {
+pub struct Agent {
     session: Session,
-    unlocked: Unlocked<'c>,
+    compartment: Label,
+    ring: Ring<'static>,
     max_ttl_secs: u64,
     started_at: Timestamp,
     ends_at: Timestamp,
     issued: u64,
 }
 
-impl<'c> Agent<'c> {
+impl Agent {
     /// Takes a session and the one compartment. Where that holds the ledger's own key, every append signs its head.
     ///
     /// # Errors
     /// When the ledger is no issuer's ([`issuer::keys`]), or its heads can't be signed.
     pub fn new(
         session: Session,
-        unlocked: Unlocked<'c>,
+        unlocked: Unlocked,
         max_ttl_secs: u64,
         ends_at: Timestamp,
     ) -> Result<Self, StartError> {
-        roles(&session, unlocked.compartment())?;
+        let compartment = unlocked.compartment().clone();
+        roles(&session, &compartment)?;
+        let mut ring = Ring::at(&session.place().custody(), NoPassphrases).with_open(unlocked);
         let store = session.store();
         if let Ok(key) = log::ledger_key(store)
-            && key.compartment == *unlocked.compartment()
+            && let Some(signer) = ring.signer_at_hand(&key)?
         {
-            let secret = key.reveal(&unlocked)?;
-            store.sign_heads(Some(secret.head_signer(store)?)).map_err(LogError::from)?;
+            let key = store.verifier_key().map_err(LogError::from)?;
+            let signer = HeadSigner::new(key, signer).map_err(LogError::from)?;
+            store.sign_heads(Some(signer)).map_err(LogError::from)?;
         }
-        Ok(Self { session, unlocked, max_ttl_secs, started_at: Timestamp::now(), ends_at, issued: 0 })
+        Ok(Self { session, compartment, ring, max_ttl_secs, started_at: Timestamp::now(), ends_at, issued: 0 })
     }
 
     /// When it ends by itself.
@@ -202,8 +215,8 @@ impl<'c> Agent<'c> {
             },
             Ok(Request::Issue { public_key, ttl_secs, name, role }) => {
                 match self.issue(&Wanted { public_key, ttl_secs, name, role }) {
-                    Ok(issued) => Answer::Issued(token(issued)),
-                    Err(error) => Answer::Error((&error).into()),
+                    Ok(token) => Answer::Issued(token),
+                    Err(error) => Answer::Error(failure(&error)),
                 }
             }
         }
@@ -213,22 +226,18 @@ impl<'c> Agent<'c> {
     ///
     /// # Errors
     /// See [`IssueError`].
-    pub fn issue(&mut self, wanted: &Wanted) -> Result<Issued, IssueError> {
-        let now = u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default();
-        let store = self.session.store();
-        let mut keys = OneCompartment(&self.unlocked);
-        let (issued, change) = store
-            .view(|view| {
-                let owner = Party::Service(Label::new("nats").map_err(NatsError::from)?);
-                let mut work = Work::new(view, &mut keys, now, owner);
-                let issued = issuer::issue(&mut work, self.unlocked.compartment(), self.max_ttl_secs, wanted)?;
-                Ok::<_, IssueError>((issued, work.finish()?))
-            })
-            .map_err(NatsError::from)??;
-        // The decision is taken once more where it is recorded: a key that was retired meanwhile signs nothing.
-        store.execute(self.session.context(), change.commands).map_err(NatsError::from)?;
+    pub fn issue(&mut self, wanted: &Wanted) -> Result<Token, LedgerActError<IssueError>> {
+        let Self { session, compartment, ring, max_ttl_secs, .. } = self;
+        let mut pipeline = session.pipeline().with_keys(ring);
+        let outcome = pipeline.act(&session.intent(), |draft| {
+            let mut nats = NatsDraft::on(draft)?;
+            let issued = issuer::issue(&mut nats, compartment, *max_ttl_secs, wanted)?;
+            nats.finish()?;
+            Ok(issued)
+        })?;
+        drop(pipeline);
         self.issued += 1;
-        Ok(issued)
+        Ok(token(outcome.value))
     }
 
     /// How many tokens it signed.
@@ -242,7 +251,7 @@ impl<'c> Agent<'c> {
     /// # Errors
     /// When the ledger is no issuer's any more.
     pub fn status(&self) -> Result<Status, IssueError> {
-        let compartment = self.unlocked.compartment().clone();
+        let compartment = self.compartment.clone();
         let roles = roles(&self.session, &compartment)?;
         let served = |key: Issuing| ServedRole { role: key.label(), public_key: key.key.public_key.to_string() };
         Ok(Status {
@@ -267,7 +276,7 @@ pub enum StartError {
     Issuer(#[from] IssueError),
     /// The ledger's own key does not come out of custody.
     #[error(transparent)]
-    Key(#[from] UseError),
+    Key(#[from] KeyError),
     /// Heads can't be signed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -284,27 +293,10 @@ pub fn roles(session: &Session, compartment: &Label) -> Result<Vec<Issuing>, Iss
 fn token(issued: Issued) -> Token {
     let micros = i64::try_from(issued.expires_at).unwrap_or(i64::MAX).saturating_mul(1_000_000);
     Token {
-        token: issued.token,
+        token: issued.token.take().unwrap_or_default(),
         account: issued.by.account.account.name.to_string(),
         role: issued.by.role.to_string(),
         user: issued.name,
         expires_at: Timestamp::from_unix_micros(micros).unwrap_or_else(Timestamp::now),
-    }
-}
-
-/// Keys of the compartment that is open, and no others.
-struct OneCompartment<'u, 'c>(&'u Unlocked<'c>);
-
-impl KeyAccess for OneCompartment<'_, '_> {
-    fn private_key(&mut self, key: &KeyFacts) -> Result<PrivateKey, KeyAccessError> {
-        if key.compartment.as_ref() != Some(self.0.compartment()) {
-            return Err(KeyAccessError::new(format!("key {} is not in the compartment that is open", key.key_id)));
-        }
-        PrivateKey::reveal(self.0, key.key_id, &key.public_key).map_err(KeyAccessError::new)
-    }
-
-    /// An issuer signs users, and no account with texts of others in it.
-    fn token_text(&mut self, _token: &Cid) -> Result<Option<String>, KeyAccessError> {
-        Ok(None)
     }
 }

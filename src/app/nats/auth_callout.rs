@@ -1,7 +1,8 @@
 //! External authorization (auth callout): a service decides who may connect to an account.
 
 use super::accounts;
-use super::work::{NatsError, Work};
+use super::draft::NatsDraft;
+use super::error::NatsError;
 use crate::custody::ISSUING;
 use crate::events::{NkeyKind, RevocationReason};
 use crate::ledger::{AccountFacts, Command, Facts, Index, Kind, NameKey, View};
@@ -23,13 +24,13 @@ pub enum Xkey {
 /// # Errors
 /// See [`NatsError`].
 pub fn set(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     users: Option<&[String]>,
     allowed: Option<&[String]>,
     xkey: Option<&Xkey>,
 ) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+    let mut claims = draft.account_claims(account)?;
     let authorization = &mut claims.nats.authorization;
     if let Some(users) = users {
         authorization.auth_users = users.to_vec();
@@ -41,12 +42,12 @@ pub fn set(
         None => {}
         Some(Xkey::None) => authorization.xkey.clear(),
         Some(Xkey::Known(key)) => authorization.xkey.clone_from(key),
-        Some(Xkey::Generated) if is_ours(work.view(), &authorization.xkey)? => {}
+        Some(Xkey::Generated) if is_ours(draft.view(), &authorization.xkey)? => {}
         Some(Xkey::Generated) => {
-            authorization.xkey = work.make_key(NkeyKind::Curve, ISSUING)?.public_key.to_string();
+            authorization.xkey = draft.make_key(NkeyKind::Curve, ISSUING)?.public_key.to_string();
         }
     }
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }
 
 /// Whether a key's private half is in this ledger's custody.
@@ -68,23 +69,23 @@ fn find(view: &dyn View, key: &str) -> Result<Option<crate::ledger::KeyFacts>, N
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn rotate_xkey(work: &mut Work<'_, '_>, account: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+pub fn rotate_xkey(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
+    let mut claims = draft.account_claims(account)?;
     if claims.nats.authorization.xkey.is_empty() {
         return Err(NatsError::Usage(format!(
             "account {} has no encryption key to replace; `cim-keys nats auth-callout edit` with --xkey gives it one",
             account.account.name
         )));
     }
-    let old = find(work.view(), &claims.nats.authorization.xkey)?;
-    claims.nats.authorization.xkey = work.make_key(NkeyKind::Curve, ISSUING)?.public_key.to_string();
+    let old = find(draft.view(), &claims.nats.authorization.xkey)?;
+    claims.nats.authorization.xkey = draft.make_key(NkeyKind::Curve, ISSUING)?.public_key.to_string();
     if let Some(old) = old {
-        work.run_any(Command::RevokeKey {
+        draft.run_any(Command::RevokeKey {
             key_id: old.key_id,
             reason: RevocationReason::Superseded,
             note: Some(reason.clone()),
             invalid_since: None,
         })?;
     }
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }

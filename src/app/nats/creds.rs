@@ -3,7 +3,9 @@
 use cid::Cid;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::work::{KeyAccess, NatsError};
+use super::error::NatsError;
+use crate::app::keys::reference;
+use crate::keys::KeyRing;
 use crate::ledger::{Facts, Refusal, TokenFacts, UserFacts, View};
 use crate::nats::creds::Creds;
 use crate::store::{RestrictedBlocks, RestrictedError};
@@ -32,14 +34,14 @@ pub fn text(restricted: &RestrictedBlocks, token: &Cid) -> Result<Option<String>
 pub fn creds(
     view: &dyn View,
     restricted: &RestrictedBlocks,
-    keys: &mut dyn KeyAccess,
+    keys: &mut dyn KeyRing,
     user: &UserFacts,
 ) -> Result<Creds, NatsError> {
     let text = token(restricted, user.user.name.as_str(), user.token.as_ref())?;
     let Some(Facts::Key(key)) = view.get(user.user.key_id.into())?.map(|entity| entity.facts) else {
         return Err(Refusal::Unknown(user.user.key_id.into()).into());
     };
-    let secret = keys.private_key(&key)?.secret();
+    let secret = keys.export(&reference(&key))?;
     let seed = std::str::from_utf8(secret.expose_secret()).unwrap_or_default().trim();
     Ok(Creds { token: text, seed: SecretString::from(seed.to_owned()) })
 }

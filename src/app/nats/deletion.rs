@@ -3,10 +3,12 @@
 //! It is a credential. Servers take it from any key of the operator that they trust, at any time: whoever has it can use it
 //! again, and it does nothing but end, once more, what has ended.
 
+use super::draft::NatsDraft;
+use super::error::NatsError;
 use super::lookup;
-use super::work::{NatsError, Work};
+use super::tokens::Purpose;
 use crate::events::{JwtKind, NatsHolder, NatsParty};
-use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, Kind, NatsCommand, TokenFacts, View};
+use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, Kind, TokenFacts, View};
 use crate::nats::claims::{Claims, GenericBody, Registered};
 use crate::text::PublicKey;
 
@@ -39,26 +41,24 @@ pub fn find(view: &dyn View, text: &str) -> Result<Deleted, NatsError> {
 
 /// Signs the request for an account that is deleted, by the key that signs accounts. Nothing happens where one is there that
 /// a key of the operator has signed which is still in use.
-pub(super) fn request(work: &mut Work<'_, '_>, facts: &AccountFacts) -> Result<(), NatsError> {
-    let operator = lookup::operator(work.view())?.operator;
+pub(super) fn request(draft: &mut NatsDraft<'_, '_>, facts: &AccountFacts) -> Result<(), NatsError> {
+    let operator = lookup::operator(draft.view())?.operator;
     if let Some(TokenFacts { issuer, .. }) = &facts.deletion
-        && (*issuer == operator.public_key || is_active(work.view(), EntityRef::from(operator.operator_id), issuer)?)
+        && (*issuer == operator.public_key || is_active(draft.view(), EntityRef::from(operator.operator_id), issuer)?)
     {
         return Ok(());
     }
-    let signer = work.signer(&NatsHolder::Operator(operator.operator_id), None)?;
+    let signer = draft.signer(&NatsHolder::Operator(operator.operator_id), None)?;
     let account = &facts.account;
     // The account's key as the name: two requests of one second are two tokens.
     let (sub, name) = (signer.public_key.to_string(), account.public_key.to_string());
-    let iat = i64::try_from(work.now()).unwrap_or(i64::MAX);
+    let iat = i64::try_from(draft.now()).unwrap_or(i64::MAX);
     let mut nats = GenericBody::default();
     nats.fields.insert("accounts".to_owned(), vec![name.clone()].into());
     let claims = Claims { registered: Registered { sub, name, iat, ..Registered::default() }, nats };
-    let (claims, signed, text) =
-        work.signed(NatsParty::Account(account.account_id), JwtKind::Generic, claims, &signer)?;
-    work.run(NatsCommand::RecordDeletion { claims, signed })?;
-    work.change.tokens.push(text);
-    Ok(())
+    let about = NatsParty::Account(account.account_id);
+    let token = draft.unsigned(about, JwtKind::Generic, claims, &signer, Purpose::Delete)?;
+    draft.sign_tokens(vec![token])
 }
 
 fn is_active(view: &dyn View, operator: EntityRef, key: &PublicKey) -> Result<bool, NatsError> {

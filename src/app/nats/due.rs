@@ -3,9 +3,10 @@
 //! A server takes a revocation at once, whatever time stands in it, and a token that is out has the expiry that it was made
 //! with. So an overlap is kept here: the ledger remembers when the old key is to end, and ends it then.
 
+use super::draft::NatsDraft;
+use super::error::NatsError;
 use super::lookup;
 use super::signing_keys;
-use super::work::{NatsError, Work};
 use super::{accounts, operators, users};
 use crate::events::{KeyPurpose, NatsHolder, NatsSigningKeyGenerated, RevocationReason};
 use crate::ids::KeyId;
@@ -81,40 +82,40 @@ fn old(view: &dyn View, key: &KeyFacts) -> Result<Option<Old>, NatsError> {
 
 /// Says that a key takes over from another, which stays good until a time.
 pub(super) fn replace(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     key_id: KeyId,
     successor_id: KeyId,
     retire_at: Timestamp,
 ) -> Result<(), NatsError> {
-    work.run(NatsCommand::ReplaceKey { key_id, successor_id, retire_at })
+    draft.run(NatsCommand::ReplaceKey { key_id, successor_id, retire_at })
 }
 
 /// Ends every key whose time has come, and signs what they let in anew. Says which.
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn end(work: &mut Work<'_, '_>, reason: &Note) -> Result<Vec<Due>, NatsError> {
-    let now = i64::try_from(work.now()).unwrap_or(i64::MAX);
-    let mut due = scheduled(work.view())?;
+pub fn end(draft: &mut NatsDraft<'_, '_>, reason: &Note) -> Result<Vec<Due>, NatsError> {
+    let now = i64::try_from(draft.now()).unwrap_or(i64::MAX);
+    let mut due = scheduled(draft.view())?;
     due.retain(|due| due.retire_at.unix_micros().div_euclid(1_000_000) <= now);
     for one in &due {
         match &one.old {
             Old::User(account, user) => {
-                revoke_key(work, &one.key, reason)?;
-                let (until, key) = (users::revocation_second(work, user), one.key.public_key.to_string());
-                let account = lookup::account(work.view(), account.account.public_key.as_str())?;
-                accounts::edit(work, &account, &|_| {}, &|claims| {
+                revoke_key(draft, &one.key, reason)?;
+                let (until, key) = (users::revocation_second(draft, user), one.key.public_key.to_string());
+                let account = lookup::account(draft.view(), account.account.public_key.as_str())?;
+                accounts::edit(draft, &account, &|_| {}, &|claims| {
                     claims.revocations.insert(key.clone(), until);
                 })?;
             }
             Old::SigningKey(key) => match &key.holder {
                 NatsHolder::Operator(_) => {
-                    signing_keys::record_retirement(work, key, one.key.successor_id, reason)?;
-                    operators::edit(work, &|_| {}, &|_| {})?;
+                    signing_keys::record_retirement(draft, key, one.key.successor_id, reason)?;
+                    operators::edit(draft, &|_| {}, &|_| {})?;
                 }
                 NatsHolder::Account(id) => {
-                    if let Some(Facts::Account(account)) = work.view().get((*id).into())?.map(|entity| entity.facts) {
-                        signing_keys::retire(work, &account, key, one.key.successor_id, reason)?;
+                    if let Some(Facts::Account(account)) = draft.view().get((*id).into())?.map(|entity| entity.facts) {
+                        signing_keys::retire(draft, &account, key, one.key.successor_id, reason)?;
                     }
                 }
             },
@@ -123,8 +124,8 @@ pub fn end(work: &mut Work<'_, '_>, reason: &Note) -> Result<Vec<Due>, NatsError
     Ok(due)
 }
 
-fn revoke_key(work: &mut Work<'_, '_>, key: &KeyFacts, reason: &Note) -> Result<(), NatsError> {
-    work.run_any(Command::RevokeKey {
+fn revoke_key(draft: &mut NatsDraft<'_, '_>, key: &KeyFacts, reason: &Note) -> Result<(), NatsError> {
+    draft.run_any(Command::RevokeKey {
         key_id: key.key_id,
         reason: RevocationReason::Superseded,
         note: Some(reason.clone()),

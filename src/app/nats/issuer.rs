@@ -5,8 +5,10 @@
 //! users may do. So whoever takes an issuer over can make users of that role, until the authority retires the key, and
 //! nothing else.
 
+use super::draft::{Made, NatsDraft};
+use super::error::NatsError;
 use super::lookup;
-use super::work::{Made, NatsError, Work};
+use crate::act::Later;
 use crate::custody::ISSUING;
 use crate::events::{
     KeyPurpose, NatsAccountCreated, NatsHolder, NatsOperatorCreated, NatsSigningKeyGenerated, NkeyKind, Set,
@@ -47,12 +49,12 @@ pub struct NewIssuer {
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn add(work: &mut Work<'_, '_>, new: &NewIssuer) -> Result<PublicKey, NatsError> {
-    let operator_id = operator(work, &new.operator)?;
-    let account_id = account(work, operator_id, &new.account)?;
+pub fn add(draft: &mut NatsDraft<'_, '_>, new: &NewIssuer) -> Result<PublicKey, NatsError> {
+    let operator_id = operator(draft, &new.operator)?;
+    let account_id = account(draft, operator_id, &new.account)?;
     let compartment = new.compartment.clone().map_or_else(|| Label::new(ISSUING), Ok)?;
-    let made = work.make_key(NkeyKind::Account, compartment.as_str())?;
-    work.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
+    let made = draft.make_key(NkeyKind::Account, compartment.as_str())?;
+    draft.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
         key_id: made.key_id,
         holder: NatsHolder::Account(account_id),
         public_key: made.public_key.clone(),
@@ -63,10 +65,10 @@ pub fn add(work: &mut Work<'_, '_>, new: &NewIssuer) -> Result<PublicKey, NatsEr
 }
 
 /// The operator, known from before or from now on.
-fn operator(work: &mut Work<'_, '_>, new: &Elsewhere) -> Result<NatsOperatorId, NatsError> {
-    match lookup::operator(work.view()) {
+fn operator(draft: &mut NatsDraft<'_, '_>, new: &Elsewhere) -> Result<NatsOperatorId, NatsError> {
+    match lookup::operator(draft.view()) {
         Ok(facts)
-            if facts.operator.public_key == new.public_key && is_elsewhere(work.view(), facts.operator.key_id)? =>
+            if facts.operator.public_key == new.public_key && is_elsewhere(draft.view(), facts.operator.key_id)? =>
         {
             return Ok(facts.operator.operator_id);
         }
@@ -80,9 +82,9 @@ fn operator(work: &mut Work<'_, '_>, new: &Elsewhere) -> Result<NatsOperatorId, 
         Err(NatsError::NoOperator) => {}
         Err(error) => return Err(error),
     }
-    let key = take(work, new, NkeyKind::Operator, KeyPurpose::NatsOperator, 'O')?;
+    let key = take(draft, new, NkeyKind::Operator, KeyPurpose::NatsOperator, 'O')?;
     let operator_id = NatsOperatorId::mint();
-    work.run(NatsCommand::CreateOperator(NatsOperatorCreated {
+    draft.run(NatsCommand::CreateOperator(NatsOperatorCreated {
         operator_id,
         name: new.name.clone(),
         key_id: key.key_id,
@@ -96,15 +98,19 @@ fn operator(work: &mut Work<'_, '_>, new: &Elsewhere) -> Result<NatsOperatorId, 
 }
 
 /// The account, known from before or from now on.
-fn account(work: &mut Work<'_, '_>, operator_id: NatsOperatorId, new: &Elsewhere) -> Result<NatsAccountId, NatsError> {
+fn account(
+    draft: &mut NatsDraft<'_, '_>,
+    operator_id: NatsOperatorId,
+    new: &Elsewhere,
+) -> Result<NatsAccountId, NatsError> {
     if let Some(Facts::Account(there)) =
-        work.by_public_key(Kind::Account, new.public_key.as_str())?.map(|there| there.facts)
+        draft.by_public_key(Kind::Account, new.public_key.as_str())?.map(|there| there.facts)
     {
         return Ok(there.account.account_id);
     }
-    let key = take(work, new, NkeyKind::Account, KeyPurpose::NatsAccount, 'A')?;
+    let key = take(draft, new, NkeyKind::Account, KeyPurpose::NatsAccount, 'A')?;
     let account_id = NatsAccountId::mint();
-    work.run(NatsCommand::CreateAccount(NatsAccountCreated {
+    draft.run(NatsCommand::CreateAccount(NatsAccountCreated {
         account_id,
         operator_id,
         name: new.name.clone(),
@@ -117,7 +123,7 @@ fn account(work: &mut Work<'_, '_>, operator_id: NatsOperatorId, new: &Elsewhere
 }
 
 fn take(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     new: &Elsewhere,
     kind: NkeyKind,
     purpose: KeyPurpose,
@@ -127,7 +133,7 @@ fn take(
         let shown = visible(new.public_key.as_str());
         return Err(NatsError::Usage(format!("\"{shown}\" is no public key of an {kind} ({letter}…)")));
     }
-    work.take_key(&new.public_key, kind, purpose, ISSUING, None, &Note::new("an identity of elsewhere")?)
+    draft.take_key(&new.public_key, kind, purpose, ISSUING, None, &Note::new("an identity of elsewhere")?)
 }
 
 /// A signing key that an issuer signs with.
@@ -254,8 +260,8 @@ pub struct Wanted {
 /// What an issuer signed.
 #[derive(Debug)]
 pub struct Issued {
-    /// The user's token. A secret where the role's users are bearers.
-    pub token: String,
+    /// The user's token, once the act is signed. A secret where the role's users are bearers.
+    pub token: Later<String>,
     /// The key that signed, and for which account.
     pub by: Issuing,
     /// The user's name.
@@ -269,7 +275,7 @@ pub struct Issued {
 /// # Errors
 /// See [`IssueError`].
 pub fn issue(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     compartment: &Label,
     most_secs: u64,
     wanted: &Wanted,
@@ -285,15 +291,15 @@ pub fn issue(
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(plain) {
         return Err(IssueError::Name(name));
     }
-    let by = choose(keys(work.view(), compartment)?, wanted.role.as_deref())?;
-    let expires_at = work.now().saturating_add(wanted.ttl_secs);
+    let by = choose(keys(draft.view(), compartment)?, wanted.role.as_deref())?;
+    let expires_at = draft.now().saturating_add(wanted.ttl_secs);
     let seconds = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
     let claims = Claims {
         registered: Registered {
             sub: wanted.public_key.clone(),
             name: name.clone(),
             iss: by.key.public_key.to_string(),
-            iat: seconds(work.now()),
+            iat: seconds(draft.now()),
             exp: seconds(expires_at),
             ..Registered::default()
         },
@@ -304,7 +310,7 @@ pub fn issue(
         return Err(NatsError::Claims(findings).into());
     }
     let signer = Made { key_id: by.key.key_id, public_key: by.key.public_key.clone() };
-    let token = work.sign_for_a_while(&by.account, claims, &signer)?;
+    let token = draft.sign_for_a_while(&by.account, claims, &signer)?;
     Ok(Issued { token, by, name, expires_at })
 }
 

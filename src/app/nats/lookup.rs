@@ -1,6 +1,6 @@
 //! Finding operators, accounts, users and signing keys by what people type.
 
-use super::work::NatsError;
+use super::error::NatsError;
 use crate::ledger::{AccountFacts, Entity, Facts, Index, Kind, NameKey, OperatorFacts, UserFacts, View};
 use crate::text::Name;
 

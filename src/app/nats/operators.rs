@@ -1,9 +1,10 @@
 //! Operators: made with all that a server needs, edited, re-signed.
 
 use super::accounts::{self, NewAccount};
+use super::draft::NatsDraft;
 use super::due;
+use super::error::NatsError;
 use super::lookup;
-use super::work::{NatsError, Work};
 use crate::custody::{ISSUING, ROOT};
 use crate::events::{NatsHolder, NatsOperatorCreated, NatsOperatorDeleted, NatsSigningKeyGenerated, NkeyKind, Set};
 use crate::ids::{KeyId, NatsOperatorId};
@@ -36,11 +37,11 @@ pub struct NewOperator {
 /// # Errors
 /// See [`NatsError`].
 pub fn add(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     new: NewOperator,
     edit: &dyn Fn(&mut Operator),
 ) -> Result<NatsOperatorId, NatsError> {
-    let key = work.make_key(NkeyKind::Operator, ROOT)?;
+    let key = draft.make_key(NkeyKind::Operator, ROOT)?;
     let (operator_id, system) = (new.id, new.system_account.id);
     let operator = NatsOperatorCreated {
         operator_id,
@@ -52,14 +53,14 @@ pub fn add(
         service_urls: new.service_urls,
         strict_signing_key_usage: new.strict,
     };
-    work.run(NatsCommand::CreateOperator(operator))?;
+    draft.run(NatsCommand::CreateOperator(operator))?;
     if let Some(compartment) = &new.signing_key {
-        add_signing_key(work, operator_id, compartment)?;
+        add_signing_key(draft, operator_id, compartment)?;
     }
     let mut claims = Claims { registered: Registered::default(), nats: Operator::default() };
     edit(&mut claims.nats);
-    work.issue_operator(claims);
-    accounts::add(work, NewAccount { id: system, system: true, ..new.system_account }, &|_| {})?;
+    draft.issue_operator(claims);
+    accounts::add(draft, NewAccount { id: system, system: true, ..new.system_account }, &|_| {})?;
     Ok(operator_id)
 }
 
@@ -68,32 +69,32 @@ pub fn add(
 /// # Errors
 /// See [`NatsError`].
 pub fn edit(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     attributes: &dyn Fn(&mut NatsOperatorCreated),
     edit: &dyn Fn(&mut Operator),
 ) -> Result<(), NatsError> {
-    let mut facts = lookup::operator(work.view())?;
+    let mut facts = lookup::operator(draft.view())?;
     attributes(&mut facts.operator);
-    work.run(NatsCommand::UpdateOperator(facts.operator.clone().into()))?;
-    let mut claims = work.operator_claims(&facts)?;
+    draft.run(NatsCommand::UpdateOperator(facts.operator.clone().into()))?;
+    let mut claims = draft.operator_claims(&facts)?;
     let before = claims.clone();
     edit(&mut claims.nats);
-    fill(work, &facts, &mut claims)?;
+    fill(draft, &facts, &mut claims)?;
     if claims.nats == before.nats && claims.registered.name == facts.operator.name.as_str() {
         return Ok(());
     }
-    work.issue_operator(claims);
+    draft.issue_operator(claims);
     Ok(())
 }
 
 /// Gives the operator a signing key in a compartment.
 fn add_signing_key(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     operator_id: NatsOperatorId,
     compartment: &Label,
 ) -> Result<KeyId, NatsError> {
-    let key = work.make_key(NkeyKind::Operator, compartment.as_str())?;
-    work.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
+    let key = draft.make_key(NkeyKind::Operator, compartment.as_str())?;
+    draft.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
         key_id: key.key_id,
         holder: NatsHolder::Operator(operator_id),
         public_key: key.public_key,
@@ -119,31 +120,31 @@ pub fn signing_keys(view: &dyn View, facts: &OperatorFacts) -> Result<Vec<NatsSi
 /// # Errors
 /// See [`NatsError`].
 pub fn rotate_signing_key(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     compartment: Option<&Label>,
     overlap_until: Option<Timestamp>,
     reason: &Note,
 ) -> Result<KeyId, NatsError> {
-    let facts = lookup::operator(work.view())?;
-    let old = signing_keys(work.view(), &facts)?;
+    let facts = lookup::operator(draft.view())?;
+    let old = signing_keys(draft.view(), &facts)?;
     let compartment = match compartment.or_else(|| old.last()?.compartment.as_ref()) {
         Some(compartment) => compartment.clone(),
         None => Label::new(ISSUING)?,
     };
-    let new = add_signing_key(work, facts.operator.operator_id, &compartment)?;
+    let new = add_signing_key(draft, facts.operator.operator_id, &compartment)?;
     for key in old {
         match overlap_until {
             // A key that is on its way out already keeps its time.
-            Some(_) if !is_active_key(work, key.key_id)? => {}
-            Some(until) => due::replace(work, key.key_id, new, until)?,
-            None => super::signing_keys::record_retirement(work, &key, Some(new), reason)?,
+            Some(_) if !is_active_key(draft, key.key_id)? => {}
+            Some(until) => due::replace(draft, key.key_id, new, until)?,
+            None => super::signing_keys::record_retirement(draft, &key, Some(new), reason)?,
         }
     }
-    let claims = work.operator_claims(&facts)?;
-    work.issue_operator(claims);
-    for account in lookup::members(work.view(), facts.operator.operator_id.into(), Kind::Account)? {
+    let claims = draft.operator_claims(&facts)?;
+    draft.issue_operator(claims);
+    for account in lookup::members(draft.view(), facts.operator.operator_id.into(), Kind::Account)? {
         if let (true, Facts::Account(account)) = (account.is_active(), account.facts) {
-            accounts::reissue(work, &account)?;
+            accounts::reissue(draft, &account)?;
         }
     }
     Ok(new)
@@ -155,40 +156,44 @@ pub fn rotate_signing_key(
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn delete(work: &mut Work<'_, '_>, with_accounts: bool, reason: &Note) -> Result<(), NatsError> {
-    let operator = lookup::operator(work.view())?.operator;
-    let accounts = lookup::accounts(work.view(), None)?;
+pub fn delete(draft: &mut NatsDraft<'_, '_>, with_accounts: bool, reason: &Note) -> Result<(), NatsError> {
+    let operator = lookup::operator(draft.view())?.operator;
+    let accounts = lookup::accounts(draft.view(), None)?;
     let (system, others): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| account.account.system);
     if with_accounts {
-        others.iter().try_for_each(|account| accounts::end(work, account, reason))?;
+        others.iter().try_for_each(|account| accounts::end(draft, account, reason))?;
     }
-    for key in signing_keys(work.view(), &lookup::operator(work.view())?)? {
-        super::signing_keys::record_retirement(work, &key, None, reason)?;
+    for key in signing_keys(draft.view(), &lookup::operator(draft.view())?)? {
+        super::signing_keys::record_retirement(draft, &key, None, reason)?;
     }
-    work.run(NatsCommand::DeleteOperator(NatsOperatorDeleted {
+    draft.run(NatsCommand::DeleteOperator(NatsOperatorDeleted {
         operator_id: operator.operator_id,
         public_key: operator.public_key,
         reason: reason.clone(),
     }))?;
-    system.iter().try_for_each(|account| accounts::end(work, account, reason))
+    system.iter().try_for_each(|account| accounts::end(draft, account, reason))
 }
 
-fn is_active_key(work: &Work<'_, '_>, key: KeyId) -> Result<bool, NatsError> {
-    Ok(work.view().get(key.into())?.is_some_and(|key| key.is_active()))
+fn is_active_key(draft: &NatsDraft<'_, '_>, key: KeyId) -> Result<bool, NatsError> {
+    Ok(draft.view().get(key.into())?.is_some_and(|key| key.is_active()))
 }
 
 /// What the ledger knows goes into the claims.
-pub(super) fn fill(work: &Work<'_, '_>, facts: &OperatorFacts, claims: &mut Claims<Operator>) -> Result<(), NatsError> {
+pub(super) fn fill(
+    draft: &NatsDraft<'_, '_>,
+    facts: &OperatorFacts,
+    claims: &mut Claims<Operator>,
+) -> Result<(), NatsError> {
     let operator = &facts.operator;
     let nats = &mut claims.nats;
-    nats.signing_keys = signing_keys(work.view(), facts)?.iter().map(|key| key.public_key.to_string()).collect();
+    nats.signing_keys = signing_keys(draft.view(), facts)?.iter().map(|key| key.public_key.to_string()).collect();
     nats.signing_keys.sort();
     nats.operator_service_urls = operator.service_urls.iter().map(ToString::to_string).collect();
     nats.account_server_url = operator.account_server_url.as_ref().map(ToString::to_string).unwrap_or_default();
     nats.strict_signing_key_usage = operator.strict_signing_key_usage;
     nats.system_account = match operator.system_account_id {
         None => String::new(),
-        Some(id) => match work.view().get(id.into())?.map(|entity| entity.facts) {
+        Some(id) => match draft.view().get(id.into())?.map(|entity| entity.facts) {
             Some(Facts::Account(facts)) => facts.account.public_key.to_string(),
             _ => return Err(Refusal::Unknown(id.into()).into()),
         },

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use cid::Cid;
 
+use super::error::NatsError;
 use super::servers::{Survey, Wanted};
-use super::work::NatsError;
 use crate::adapters::nats_system::{SystemClient, SystemError, Wait};
 use crate::ipld_support::cid_of_blob;
 use crate::ledger::OperatorFacts;

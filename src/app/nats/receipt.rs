@@ -7,8 +7,8 @@ use std::path::Path;
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
+use super::error::NatsError;
 use super::lookup;
-use super::work::NatsError;
 use crate::act::{Intent, Outcome};
 use crate::app::session::{LedgerActError, LedgerPipeline};
 use crate::events::{EventData, Link, NatsAccountPushed, NatsParty};
@@ -112,9 +112,9 @@ pub enum ReceiptError {
     /// The ledger can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The ledger did not take it.
+    /// The ledger refuses.
     #[error(transparent)]
-    Append(#[from] AppendError),
+    Refused(#[from] crate::ledger::Refusal),
 }
 
 impl Receipt {

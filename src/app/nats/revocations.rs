@@ -1,7 +1,8 @@
 //! What an account's claims revoke: users by key, or everybody, up to a second of issue.
 
 use super::accounts;
-use super::work::{NatsError, Work};
+use super::draft::NatsDraft;
+use super::error::NatsError;
 use crate::ledger::{AccountFacts, Facts, Index, Kind, NameKey, View};
 use crate::nats::jwt;
 
@@ -40,13 +41,13 @@ pub fn list(view: &dyn View, account: &AccountFacts) -> Result<Vec<Revocation>, 
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, key: &str) -> Result<(), NatsError> {
+pub fn add(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, key: &str) -> Result<(), NatsError> {
     if key != "*" && !jwt::is_public_key(key, &['U']) {
         let shown = crate::text::visible(key);
         return Err(NatsError::Usage(format!("\"{shown}\" is no user's public key (U…), and not * for everybody")));
     }
-    let now = i64::try_from(work.now()).unwrap_or(i64::MAX);
-    accounts::edit(work, account, &|_| {}, &|claims| {
+    let now = i64::try_from(draft.now()).unwrap_or(i64::MAX);
+    accounts::edit(draft, account, &|_| {}, &|claims| {
         let until = claims.revocations.entry(key.to_owned()).or_default();
         *until = now.max(*until);
     })
@@ -56,8 +57,8 @@ pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, key: &str) -> Result
 ///
 /// # Errors
 /// See [`NatsError`]; also when a key is not revoked.
-pub fn clear(work: &mut Work<'_, '_>, account: &AccountFacts, keys: &[String]) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+pub fn clear(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, keys: &[String]) -> Result<(), NatsError> {
+    let mut claims = draft.account_claims(account)?;
     for key in keys {
         if claims.nats.revocations.remove(key).is_none() {
             return Err(NatsError::Usage(format!(
@@ -68,5 +69,5 @@ pub fn clear(work: &mut Work<'_, '_>, account: &AccountFacts, keys: &[String]) -
             )));
         }
     }
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }

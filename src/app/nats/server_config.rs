@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::creds;
+use super::error::NatsError;
 use super::lookup;
-use super::work::NatsError;
 use crate::ledger::{Facts, Kind, View};
 use crate::store::RestrictedBlocks;
 use crate::text::visible;

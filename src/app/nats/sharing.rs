@@ -1,13 +1,13 @@
 //! What accounts share: exports, imports, activations; and mappings, which share among subjects.
 
 use super::accounts;
+use super::draft::NatsDraft;
+use super::error::NatsError;
 use super::lookup;
-use super::work::{NatsError, Work};
+use super::tokens::SignedActivation;
 use crate::events::NatsHolder;
 use crate::ledger::AccountFacts;
-use crate::nats::claims::{
-    Activation, Claims, Export, ExportType, Generic, Import, ImportToken, Registered, WeightedMapping,
-};
+use crate::nats::claims::{Activation, Claims, Export, ExportType, Generic, Import, Registered, WeightedMapping};
 use crate::nats::{jwt, subject};
 use crate::time::Timestamp;
 
@@ -61,11 +61,11 @@ fn position<'s>(
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn add_export(work: &mut Work<'_, '_>, account: &AccountFacts, export: Export) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+pub fn add_export(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, export: Export) -> Result<(), NatsError> {
+    let mut claims = draft.account_claims(account)?;
     taken(claims.nats.exports.iter().map(|it| it.name.as_str()), "export", &export.name)?;
     claims.nats.exports.push(export);
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }
 
 /// Changes an export.
@@ -73,28 +73,28 @@ pub fn add_export(work: &mut Work<'_, '_>, account: &AccountFacts, export: Expor
 /// # Errors
 /// See [`NatsError`].
 pub fn edit_export(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     which: &str,
     edit: &dyn Fn(&mut Export),
 ) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+    let mut claims = draft.account_claims(account)?;
     let found = find_export(&claims.nats.exports, account.account.name.as_str(), which)?.clone();
     for export in claims.nats.exports.iter_mut().filter(|export| **export == found) {
         edit(export);
     }
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }
 
 /// Takes an export back. Whoever imports it in this ledger has to stop first.
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn delete_export(work: &mut Work<'_, '_>, account: &AccountFacts, which: &str) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+pub fn delete_export(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, which: &str) -> Result<(), NatsError> {
+    let mut claims = draft.account_claims(account)?;
     let found = find_export(&claims.nats.exports, account.account.name.as_str(), which)?.clone();
     claims.nats.exports.retain(|export| *export != found);
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }
 
 /// Brings a subject of another account into this one. Where the export asks for an activation and its account is in this
@@ -102,27 +102,27 @@ pub fn delete_export(work: &mut Work<'_, '_>, account: &AccountFacts, which: &st
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn add_import(work: &mut Work<'_, '_>, account: &AccountFacts, mut import: Import) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+pub fn add_import(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, mut import: Import) -> Result<(), NatsError> {
+    let mut claims = draft.account_claims(account)?;
     taken(claims.nats.imports.iter().map(|it| it.name.as_str()), "import", &import.name)?;
     if import.token.is_none()
-        && let Ok(exporter) = lookup::account(work.view(), &import.account)
-        && asks_for_activation(work, &exporter, &import)?
+        && let Ok(exporter) = lookup::account(draft.view(), &import.account)
+        && asks_for_activation(draft, &exporter, &import)?
     {
         let importer = account.account.public_key.as_str();
-        import.token = ImportToken::Text(activate(work, &exporter, importer, &import.subject, import.r#type, None)?);
+        import.token = activate(draft, &exporter, importer, &import.subject, import.r#type, None)?.token;
     }
     claims.nats.imports.push(import);
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }
 
 /// Whether an import needs an activation of an account.
 pub(crate) fn asks_for_activation(
-    work: &Work<'_, '_>,
+    draft: &NatsDraft<'_, '_>,
     exporter: &AccountFacts,
     import: &Import,
 ) -> Result<bool, NatsError> {
-    let exports = work.account_claims(exporter)?.nats.exports;
+    let exports = draft.account_claims(exporter)?.nats.exports;
     let covers = |it: &Export| it.r#type == import.r#type && subject::covers(&it.subject, &import.subject);
     Ok(exports.iter().any(|it| covers(it) && it.token_req))
 }
@@ -132,28 +132,28 @@ pub(crate) fn asks_for_activation(
 /// # Errors
 /// See [`NatsError`].
 pub fn edit_import(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     which: &str,
     edit: &dyn Fn(&mut Import),
 ) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+    let mut claims = draft.account_claims(account)?;
     let found = find_import(&claims.nats.imports, account.account.name.as_str(), which)?.clone();
     for import in claims.nats.imports.iter_mut().filter(|import| **import == found) {
         edit(import);
     }
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }
 
 /// Takes an import out.
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn delete_import(work: &mut Work<'_, '_>, account: &AccountFacts, which: &str) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+pub fn delete_import(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, which: &str) -> Result<(), NatsError> {
+    let mut claims = draft.account_claims(account)?;
     let found = find_import(&claims.nats.imports, account.account.name.as_str(), which)?.clone();
     claims.nats.imports.retain(|import| *import != found);
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }
 
 fn taken<'n>(mut names: impl Iterator<Item = &'n str>, what: &str, name: &str) -> Result<(), NatsError> {
@@ -171,20 +171,20 @@ fn taken<'n>(mut names: impl Iterator<Item = &'n str>, what: &str, name: &str) -
 /// # Errors
 /// See [`NatsError`]; also when there is no such export.
 pub fn activate(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     exporter: &AccountFacts,
     importer: &str,
     subject: &str,
     kind: ExportType,
     expires: Option<Timestamp>,
-) -> Result<String, NatsError> {
+) -> Result<SignedActivation, NatsError> {
     if !jwt::is_public_key(importer, &['A']) {
         let shown = crate::text::visible(importer);
         return Err(NatsError::Usage(format!(
             "\"{shown}\" is no account of this ledger and no public key of one (A…)"
         )));
     }
-    let exports = work.account_claims(exporter)?.nats.exports;
+    let exports = draft.account_claims(exporter)?.nats.exports;
     if !exports.iter().any(|it| it.r#type == kind && subject::covers(&it.subject, subject)) {
         let kind = kind.as_str();
         return Err(NatsError::Usage(format!(
@@ -193,12 +193,12 @@ pub fn activate(
             crate::text::visible(subject)
         )));
     }
-    let signer = work.signer(&NatsHolder::Account(exporter.account.account_id), None)?;
+    let signer = draft.signer(&NatsHolder::Account(exporter.account.account_id), None)?;
     let signing_key = signer.public_key != exporter.account.public_key;
     let registered = Registered {
         name: subject.to_owned(),
         sub: importer.to_owned(),
-        iat: i64::try_from(work.now()).unwrap_or(i64::MAX),
+        iat: i64::try_from(draft.now()).unwrap_or(i64::MAX),
         exp: expires.map_or(0, |at| at.unix_micros().div_euclid(1_000_000)),
         ..Registered::default()
     };
@@ -210,7 +210,7 @@ pub fn activate(
         generic: Generic::default(),
         extra: Default::default(),
     };
-    work.sign_activation(exporter, Claims { registered, nats }, &signer)
+    draft.sign_activation(exporter, Claims { registered, nats }, &signer)
 }
 
 /// Maps a subject to others, in the place of what it was mapped to in the same cluster.
@@ -218,16 +218,16 @@ pub fn activate(
 /// # Errors
 /// See [`NatsError`].
 pub fn put_mapping(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     from: &str,
     target: WeightedMapping,
 ) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+    let mut claims = draft.account_claims(account)?;
     let targets = claims.nats.mappings.entry(from.to_owned()).or_default();
     targets.retain(|it| it.subject != target.subject || it.cluster != target.cluster);
     targets.push(target);
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }
 
 /// Forgets where a subject is mapped to: one target of it, or all.
@@ -235,12 +235,12 @@ pub fn put_mapping(
 /// # Errors
 /// See [`NatsError`]; also when it is not mapped so.
 pub fn delete_mapping(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     from: &str,
     to: Option<&str>,
 ) -> Result<(), NatsError> {
-    let mut claims = work.account_claims(account)?;
+    let mut claims = draft.account_claims(account)?;
     let mappings = &mut claims.nats.mappings;
     let there = mappings.get(from).is_some_and(|targets| to.is_none_or(|to| targets.iter().any(|t| t.subject == to)));
     if !there {
@@ -258,5 +258,5 @@ pub fn delete_mapping(
             mappings.retain(|_, targets| !targets.is_empty());
         }
     }
-    accounts::put(work, account, claims)
+    accounts::put(draft, account, claims)
 }

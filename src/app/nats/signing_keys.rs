@@ -1,7 +1,8 @@
 //! Signing keys of accounts: plain ones, and roles with a template.
 
+use super::draft::{Made, NatsDraft};
+use super::error::NatsError;
 use super::lookup;
-use super::work::{Made, NatsError, Work};
 use super::{accounts, due, users};
 use crate::custody::ISSUING;
 use crate::events::{KeyPurpose, NatsHolder, NatsSigningKeyGenerated, NatsSigningKeyRetired, NkeyKind};
@@ -42,15 +43,15 @@ impl NewSigningKey {
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, new: NewSigningKey) -> Result<(), NatsError> {
+pub fn add(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, new: NewSigningKey) -> Result<(), NatsError> {
     let made = match &new.public_key {
-        Some(public_key) => take(work, new.id, public_key)?,
+        Some(public_key) => take(draft, new.id, public_key)?,
         None => {
             let compartment = new.compartment.as_ref().map_or(ISSUING, Label::as_str);
-            work.make_key_as(new.id, NkeyKind::Account, compartment)?
+            draft.make_key_as(new.id, NkeyKind::Account, compartment)?
         }
     };
-    record_new(work, account, new.role.clone(), &made)?;
+    record_new(draft, account, new.role.clone(), &made)?;
     let key = match new.role {
         None => SigningKey::Plain(made.public_key.to_string()),
         Some(role) => SigningKey::Scoped(Box::new(UserScope::new(
@@ -60,33 +61,33 @@ pub fn add(work: &mut Work<'_, '_>, account: &AccountFacts, new: NewSigningKey) 
             &new.description,
         ))),
     };
-    accounts::edit(work, account, &|_| {}, &|claims| claims.signing_keys.push(key.clone()))
+    accounts::edit(draft, account, &|_| {}, &|claims| claims.signing_keys.push(key.clone()))
 }
 
 /// Takes the public half of a signing key that was made elsewhere.
-fn take(work: &mut Work<'_, '_>, id: KeyId, public_key: &PublicKey) -> Result<Made, NatsError> {
+fn take(draft: &mut NatsDraft<'_, '_>, id: KeyId, public_key: &PublicKey) -> Result<Made, NatsError> {
     if !is_public_key(public_key.as_str(), &['A']) {
         return Err(NatsError::Usage(format!(
             "\"{}\" is no public key of an account's signing key (A…); give what `cim-keys nats issuer add` printed",
             visible(public_key.as_str())
         )));
     }
-    if work.by_public_key(Kind::Account, public_key.as_str())?.is_some() {
+    if draft.by_public_key(Kind::Account, public_key.as_str())?.is_some() {
         return Err(NatsError::Usage(format!("{public_key} is the identity key of an account; give a signing key's")));
     }
     let origin = Note::new("made elsewhere, where it stays: only its public half came here")?;
-    work.take_key_as(id, public_key, NkeyKind::Account, KeyPurpose::NatsSigning, ISSUING, None, &origin)
+    draft.take_key_as(id, public_key, NkeyKind::Account, KeyPurpose::NatsSigning, ISSUING, None, &origin)
 }
 
 fn record_new(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     role: Option<Name>,
     made: &Made,
 ) -> Result<(), NatsError> {
-    let key = work.view().get(made.key_id.into())?.map(|key| key.facts);
+    let key = draft.view().get(made.key_id.into())?.map(|key| key.facts);
     let compartment = if let Some(Facts::Key(key)) = key { key.compartment } else { None };
-    work.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
+    draft.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
         key_id: made.key_id,
         holder: NatsHolder::Account(account.account.account_id),
         public_key: made.public_key.clone(),
@@ -119,7 +120,7 @@ pub fn find(view: &dyn View, account: &AccountFacts, text: &str) -> Result<NatsS
 /// # Errors
 /// See [`NatsError`].
 pub fn edit(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     key: &NatsSigningKeyGenerated,
     edit: &dyn Fn(&mut UserScope),
@@ -130,7 +131,7 @@ pub fn edit(
             key.public_key
         )));
     }
-    accounts::edit(work, account, &|_| {}, &|claims| {
+    accounts::edit(draft, account, &|_| {}, &|claims| {
         for known in &mut claims.signing_keys {
             if let SigningKey::Scoped(scope) = known
                 && scope.key == key.public_key.as_str()
@@ -163,13 +164,13 @@ pub fn signed_by(
 /// # Errors
 /// See [`NatsError`].
 pub fn rotate(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     old: &NatsSigningKeyGenerated,
     overlap_until: Option<Timestamp>,
     reason: &Note,
 ) -> Result<KeyId, NatsError> {
-    let signed = signed_by(work.view(), account, old)?;
+    let signed = signed_by(draft.view(), account, old)?;
     let Some(compartment) = &old.compartment else {
         return Err(NatsError::Usage(format!(
             "the signing key {} was made elsewhere, and its private half is there; have its successor made there \
@@ -177,13 +178,13 @@ pub fn rotate(
             old.public_key
         )));
     };
-    let made = work.make_key(NkeyKind::Account, compartment.as_str())?;
+    let made = draft.make_key(NkeyKind::Account, compartment.as_str())?;
     match overlap_until {
-        Some(until) => due::replace(work, old.key_id, made.key_id, until)?,
-        None => record_retirement(work, old, Some(made.key_id), reason)?,
+        Some(until) => due::replace(draft, old.key_id, made.key_id, until)?,
+        None => record_retirement(draft, old, Some(made.key_id), reason)?,
     }
-    record_new(work, account, old.role.clone(), &made)?;
-    accounts::edit(work, account, &|_| {}, &|claims| {
+    record_new(draft, account, old.role.clone(), &made)?;
+    accounts::edit(draft, account, &|_| {}, &|claims| {
         let mut added = Vec::new();
         for key in claims.signing_keys.iter_mut().filter(|key| key.public_key() == old.public_key.as_str()) {
             let mut new = key.clone();
@@ -196,7 +197,7 @@ pub fn rotate(
         claims.signing_keys.extend(added);
     })?;
     for user in signed {
-        users::reissue(work, &user, &made)?;
+        users::reissue(draft, &user, &made)?;
     }
     Ok(made.key_id)
 }
@@ -207,30 +208,30 @@ pub fn rotate(
 /// # Errors
 /// See [`NatsError`].
 pub fn retire(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     key: &NatsSigningKeyGenerated,
     successor_id: Option<KeyId>,
     reason: &Note,
 ) -> Result<(), NatsError> {
-    record_retirement(work, key, successor_id, reason)?;
+    record_retirement(draft, key, successor_id, reason)?;
     if account.token.is_none() {
         // An issuer's ledger: the account is elsewhere, and so is whoever signs it anew.
         return Ok(());
     }
-    accounts::edit(work, account, &|_| {}, &|claims| {
+    accounts::edit(draft, account, &|_| {}, &|claims| {
         claims.signing_keys.retain(|known| known.public_key() != key.public_key.as_str());
     })
 }
 
 /// Records that a signing key is out of use; the account's claims are the caller's to change.
 pub(super) fn record_retirement(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     key: &NatsSigningKeyGenerated,
     successor_id: Option<KeyId>,
     reason: &Note,
 ) -> Result<(), NatsError> {
-    work.run(NatsCommand::RetireSigningKey(NatsSigningKeyRetired {
+    draft.run(NatsCommand::RetireSigningKey(NatsSigningKeyRetired {
         key_id: key.key_id,
         holder: key.holder.clone(),
         public_key: key.public_key.clone(),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::work::{Made, NatsError, Work, read_claims};
+use super::draft::{Made, NatsDraft, read_claims};
+use super::error::NatsError;
 use super::{due, lookup};
 use crate::app::nats::accounts;
 use crate::custody::ISSUING;
@@ -32,10 +33,10 @@ pub const PERSON_LIFETIME_SECS: i64 = 365 * 24 * 60 * 60;
 
 /// When a user ends by itself, when nobody says: never, but for those of a person and of some presets.
 #[must_use]
-pub fn default_expiry(work: &Work<'_, '_>, owner: Option<&Party>, preset: Option<Preset>) -> Option<Timestamp> {
+pub fn default_expiry(draft: &NatsDraft<'_, '_>, owner: Option<&Party>, preset: Option<Preset>) -> Option<Timestamp> {
     let of_person = matches!(owner, Some(Party::Person(_))).then_some(PERSON_LIFETIME_SECS);
     let lifetime = preset.and_then(Preset::lifetime_secs).or(of_person)?;
-    let at = i64::try_from(work.now()).ok()?.checked_add(lifetime)?;
+    let at = i64::try_from(draft.now()).ok()?.checked_add(lifetime)?;
     Timestamp::from_unix_micros(at.checked_mul(1_000_000)?)
 }
 
@@ -45,15 +46,15 @@ pub fn default_expiry(work: &Work<'_, '_>, owner: Option<&Party>, preset: Option
 /// # Errors
 /// See [`NatsError`].
 pub fn add(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     id: NatsUserId,
     new: NewUser,
     edit: &dyn Fn(&mut User),
 ) -> Result<(), NatsError> {
-    let signer = signer(work, account, new.signing_key.as_deref())?;
-    let key = work.make_key(NkeyKind::User, ISSUING)?;
-    let mut nats = User { permissions: base(work, account, &signer)?, ..User::default() };
+    let signer = signer(draft, account, new.signing_key.as_deref())?;
+    let key = draft.make_key(NkeyKind::User, ISSUING)?;
+    let mut nats = User { permissions: base(draft, account, &signer)?, ..User::default() };
     edit(&mut nats);
     let user = NatsUserCreated {
         user_id: id,
@@ -62,11 +63,11 @@ pub fn add(
         key_id: key.key_id,
         public_key: key.public_key,
         owner: new.owner,
-        bearer: bearer(work, account, &signer, &nats)?,
+        bearer: bearer(draft, account, &signer, &nats)?,
         expires_at: new.expires_at,
     };
-    work.run(NatsCommand::CreateUser(user))?;
-    work.issue_user(id, Claims { registered: expiring(new.expires_at), nats }, signer);
+    draft.run(NatsCommand::CreateUser(user))?;
+    draft.issue_user(id, Claims { registered: expiring(new.expires_at), nats }, signer);
     Ok(())
 }
 
@@ -87,36 +88,36 @@ pub enum SignWith<'r> {
 /// # Errors
 /// See [`NatsError`].
 pub fn edit(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     facts: &UserFacts,
     sign: SignWith<'_>,
     attributes: &dyn Fn(&mut NatsUserCreated),
     edit: &dyn Fn(&mut User),
 ) -> Result<(), NatsError> {
-    let before = work.user_claims(facts)?;
+    let before = draft.user_claims(facts)?;
     let mut facts = facts.clone();
     attributes(&mut facts.user);
     let mut claims = before.clone();
     let signer = match sign {
-        SignWith::AsBefore => current_signer(work, account, &before)?,
-        SignWith::Plain => signer(work, account, None)?,
-        SignWith::Role(role) => signer(work, account, Some(role))?,
+        SignWith::AsBefore => current_signer(draft, account, &before)?,
+        SignWith::Plain => signer(draft, account, None)?,
+        SignWith::Role(role) => signer(draft, account, Some(role))?,
     };
     if sign != SignWith::AsBefore && signer.public_key.as_str() != before.registered.iss {
-        claims.nats.permissions = base(work, account, &signer)?;
+        claims.nats.permissions = base(draft, account, &signer)?;
     }
     edit(&mut claims.nats);
     claims.registered.exp = expiring(facts.user.expires_at).exp;
-    facts.user.bearer = bearer(work, account, &signer, &claims.nats)?;
-    update(work, &facts.user)?;
+    facts.user.bearer = bearer(draft, account, &signer, &claims.nats)?;
+    update(draft, &facts.user)?;
     let same = claims.nats == before.nats
         && claims.registered.exp == before.registered.exp
         && (sign == SignWith::AsBefore || signer.public_key.as_str() == before.registered.iss);
     if same && before.registered.name == facts.user.name.as_str() {
         return Ok(());
     }
-    work.issue_user(facts.user.user_id, claims, signer);
+    draft.issue_user(facts.user.user_id, claims, signer);
     Ok(())
 }
 
@@ -126,37 +127,37 @@ pub fn edit(
 /// # Errors
 /// See [`NatsError`].
 pub fn rotate(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     facts: &UserFacts,
     overlap_until: Option<Timestamp>,
     reason: &Note,
 ) -> Result<(), NatsError> {
-    let mut claims = work.user_claims(facts)?;
-    let signer = current_signer(work, account, &claims)?;
+    let mut claims = draft.user_claims(facts)?;
+    let signer = current_signer(draft, account, &claims)?;
     let (old_key, old_key_id) = (facts.user.public_key.clone(), facts.user.key_id);
-    let key = work.make_key(NkeyKind::User, ISSUING)?;
+    let key = draft.make_key(NkeyKind::User, ISSUING)?;
     let mut facts = facts.clone();
     (facts.user.key_id, facts.user.public_key) = (key.key_id, key.public_key);
     if claims.registered.exp > 0 {
         let lifetime = claims.registered.exp.saturating_sub(claims.registered.iat);
-        claims.registered.exp = i64::try_from(work.now()).unwrap_or(i64::MAX).saturating_add(lifetime);
+        claims.registered.exp = i64::try_from(draft.now()).unwrap_or(i64::MAX).saturating_add(lifetime);
         facts.user.expires_at = Timestamp::from_unix_micros(claims.registered.exp.saturating_mul(1_000_000));
     }
-    update(work, &facts.user)?;
-    work.issue_user(facts.user.user_id, claims, signer);
+    update(draft, &facts.user)?;
+    draft.issue_user(facts.user.user_id, claims, signer);
     if let Some(until) = overlap_until {
-        return due::replace(work, old_key_id, key.key_id, until);
+        return due::replace(draft, old_key_id, key.key_id, until);
     }
-    work.run_any(Command::RevokeKey {
+    draft.run_any(Command::RevokeKey {
         key_id: old_key_id,
         reason: RevocationReason::Superseded,
         note: Some(reason.clone()),
         invalid_since: None,
     })?;
-    let until = revocation_second(work, &facts);
-    let account = lookup::account(work.view(), account.account.public_key.as_str())?;
-    accounts::edit(work, &account, &|_| {}, &|claims| {
+    let until = revocation_second(draft, &facts);
+    let account = lookup::account(draft.view(), account.account.public_key.as_str())?;
+    accounts::edit(draft, &account, &|_| {}, &|claims| {
         claims.revocations.insert(old_key.to_string(), until);
     })
 }
@@ -166,14 +167,14 @@ pub fn rotate(
 /// # Errors
 /// See [`NatsError`].
 pub fn revoke(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     account: &AccountFacts,
     facts: &UserFacts,
     reason: &Note,
 ) -> Result<(), NatsError> {
-    let until = record_revocation(work, facts, reason)?;
+    let until = record_revocation(draft, facts, reason)?;
     let key = facts.user.public_key.to_string();
-    accounts::edit(work, account, &|_| {}, &|claims| {
+    accounts::edit(draft, account, &|_| {}, &|claims| {
         claims.revocations.insert(key.clone(), until);
     })
 }
@@ -182,10 +183,10 @@ pub fn revoke(
 ///
 /// # Errors
 /// See [`NatsError`].
-pub fn revoke_owned(work: &mut Work<'_, '_>, owner: &Party, reason: &Note) -> Result<Vec<KeyId>, NatsError> {
+pub fn revoke_owned(draft: &mut NatsDraft<'_, '_>, owner: &Party, reason: &Note) -> Result<Vec<KeyId>, NatsError> {
     let Some(reference) = EntityRef::party(owner) else { return Ok(Vec::new()) };
     let mut accounts_of: BTreeMap<NatsAccountId, Vec<UserFacts>> = BTreeMap::new();
-    for entity in lookup::members(work.view(), reference, Kind::User)?.into_iter().filter(Entity::is_active) {
+    for entity in lookup::members(draft.view(), reference, Kind::User)?.into_iter().filter(Entity::is_active) {
         if let Facts::User(facts) = entity.facts
             && facts.user.owner.as_ref() == Some(owner)
         {
@@ -196,43 +197,47 @@ pub fn revoke_owned(work: &mut Work<'_, '_>, owner: &Party, reason: &Note) -> Re
     for (account_id, users) in accounts_of {
         let mut revocations = Vec::new();
         for facts in users {
-            let until = record_revocation(work, &facts, reason)?;
+            let until = record_revocation(draft, &facts, reason)?;
             keys.push(facts.user.key_id);
             revocations.push((facts.user.public_key.to_string(), until));
         }
-        let account = work.view().get(account_id.into())?.filter(Entity::is_active);
+        let account = draft.view().get(account_id.into())?.filter(Entity::is_active);
         if let Some(Facts::Account(account)) = account.map(|account| account.facts) {
-            accounts::edit(work, &account, &|_| {}, &|claims| claims.revocations.extend(revocations.iter().cloned()))?;
+            accounts::edit(draft, &account, &|_| {}, &|claims| claims.revocations.extend(revocations.iter().cloned()))?;
         }
     }
     Ok(keys)
 }
 
 /// Records that a user is cut off, and its key revoked; the account's claims are the caller's to change.
-pub(super) fn record_revocation(work: &mut Work<'_, '_>, facts: &UserFacts, reason: &Note) -> Result<i64, NatsError> {
-    let until = revocation_second(work, facts);
-    record_revocation_until(work, &facts.user, until, reason)?;
+pub(super) fn record_revocation(
+    draft: &mut NatsDraft<'_, '_>,
+    facts: &UserFacts,
+    reason: &Note,
+) -> Result<i64, NatsError> {
+    let until = revocation_second(draft, facts);
+    record_revocation_until(draft, &facts.user, until, reason)?;
     Ok(until)
 }
 
 /// The same up to a given second of the Unix epoch.
 pub(super) fn record_revocation_until(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     user: &NatsUserCreated,
     until: i64,
     reason: &Note,
 ) -> Result<(), NatsError> {
-    work.forget_user(user.user_id);
+    draft.forget_user(user.user_id);
     let revoked_at = Timestamp::from_unix_micros(until.saturating_mul(1_000_000))
         .ok_or_else(|| NatsError::Usage("the clock is beyond the year 9999; set it right".to_owned()))?;
-    work.run(NatsCommand::RevokeUser(NatsUserRevoked {
+    draft.run(NatsCommand::RevokeUser(NatsUserRevoked {
         user_id: user.user_id,
         account_id: user.account_id,
         public_key: user.public_key.clone(),
         revoked_at,
         reason: reason.clone(),
     }))?;
-    work.run_any(Command::RevokeKey {
+    draft.run_any(Command::RevokeKey {
         key_id: user.key_id,
         reason: RevocationReason::PrivilegeWithdrawn,
         note: Some(reason.clone()),
@@ -241,9 +246,9 @@ pub(super) fn record_revocation_until(
 }
 
 /// The second up to which what was issued to a user is refused: now, or its last token's, if a clock was fast.
-pub(super) fn revocation_second(work: &Work<'_, '_>, facts: &UserFacts) -> i64 {
+pub(super) fn revocation_second(draft: &NatsDraft<'_, '_>, facts: &UserFacts) -> i64 {
     let issued = facts.token.as_ref().map_or(0, |token| token.issued_at);
-    i64::try_from(work.now().max(issued)).unwrap_or(i64::MAX)
+    i64::try_from(draft.now().max(issued)).unwrap_or(i64::MAX)
 }
 
 /// The recorded claims of a user.
@@ -256,50 +261,50 @@ pub fn claims(facts: &UserFacts) -> Result<Claims<User>, NatsError> {
 }
 
 /// Signs a user's claims anew by another key of the account.
-pub(super) fn reissue(work: &mut Work<'_, '_>, facts: &UserFacts, signer: &Made) -> Result<(), NatsError> {
-    let claims = work.user_claims(facts)?;
-    work.issue_user(facts.user.user_id, claims, signer.clone());
+pub(super) fn reissue(draft: &mut NatsDraft<'_, '_>, facts: &UserFacts, signer: &Made) -> Result<(), NatsError> {
+    let claims = draft.user_claims(facts)?;
+    draft.issue_user(facts.user.user_id, claims, signer.clone());
     Ok(())
 }
 
-fn update(work: &mut Work<'_, '_>, user: &NatsUserCreated) -> Result<(), NatsError> {
-    work.run(NatsCommand::UpdateUser(user.clone().into()))
+fn update(draft: &mut NatsDraft<'_, '_>, user: &NatsUserCreated) -> Result<(), NatsError> {
+    draft.run(NatsCommand::UpdateUser(user.clone().into()))
 }
 
-fn signer(work: &Work<'_, '_>, account: &AccountFacts, role: Option<&str>) -> Result<Made, NatsError> {
-    work.signer(&NatsHolder::Account(account.account.account_id), role)
+fn signer(draft: &NatsDraft<'_, '_>, account: &AccountFacts, role: Option<&str>) -> Result<Made, NatsError> {
+    draft.signer(&NatsHolder::Account(account.account.account_id), role)
 }
 
 /// The key that signed before, if it still signs; else the account's usual one.
-fn current_signer(work: &Work<'_, '_>, account: &AccountFacts, before: &Claims<User>) -> Result<Made, NatsError> {
+fn current_signer(draft: &NatsDraft<'_, '_>, account: &AccountFacts, before: &Claims<User>) -> Result<Made, NatsError> {
     let issuer = &before.registered.iss;
     if *issuer == account.account.public_key.as_str() {
-        return signer(work, account, None);
+        return signer(draft, account, None);
     }
-    match work.by_public_key(crate::ledger::Kind::SigningKey, issuer)? {
+    match draft.by_public_key(crate::ledger::Kind::SigningKey, issuer)? {
         Some(entity) if entity.is_active() => match entity.facts {
             Facts::SigningKey(facts) => Ok(Made { key_id: facts.key_id, public_key: facts.public_key }),
-            _ => signer(work, account, None),
+            _ => signer(draft, account, None),
         },
         Some(entity) => match entity.facts {
             // Its successor bears the same role.
-            Facts::SigningKey(facts) => signer(work, account, facts.role.as_ref().map(Name::as_str)),
-            _ => signer(work, account, None),
+            Facts::SigningKey(facts) => signer(draft, account, facts.role.as_ref().map(Name::as_str)),
+            _ => signer(draft, account, None),
         },
-        None => signer(work, account, None),
+        None => signer(draft, account, None),
     }
 }
 
 /// What a new user may do: nothing of its own when a role signs, else everything.
-fn base(work: &Work<'_, '_>, account: &AccountFacts, signer: &Made) -> Result<UserPermissions, NatsError> {
-    Ok(match work.template(account, signer)? {
+fn base(draft: &NatsDraft<'_, '_>, account: &AccountFacts, signer: &Made) -> Result<UserPermissions, NatsError> {
+    Ok(match draft.template(account, signer)? {
         Some(_) => UserPermissions::default(),
         None => UserPermissions::unlimited(),
     })
 }
 
-fn bearer(work: &Work<'_, '_>, account: &AccountFacts, signer: &Made, user: &User) -> Result<bool, NatsError> {
-    Ok(work.template(account, signer)?.map_or(user.permissions.bearer_token, |template| template.bearer_token))
+fn bearer(draft: &NatsDraft<'_, '_>, account: &AccountFacts, signer: &Made, user: &User) -> Result<bool, NatsError> {
+    Ok(draft.template(account, signer)?.map_or(user.permissions.bearer_token, |template| template.bearer_token))
 }
 
 fn expiring(at: Option<Timestamp>) -> Registered {

@@ -14,7 +14,7 @@ use crate::app::nats::auth_callout::{self, Xkey};
 use crate::app::nats::operators::{self, NewOperator};
 use crate::app::nats::signing_keys::{self, NewSigningKey};
 use crate::app::nats::users::{self, NewUser, SignWith};
-use crate::app::nats::{NatsError, Work, lookup, sharing};
+use crate::app::nats::{NatsDraft, NatsError, lookup, sharing};
 use crate::custody::ISSUING;
 use crate::events::{NatsUserCreated, Party};
 use crate::ids::{KeyId, NatsAccountId, NatsOperatorId, NatsUserId};
@@ -51,35 +51,39 @@ impl<'r> Runner<'r> {
     }
 
     /// Takes a step.
-    pub(in crate::app::apply) fn step(&mut self, work: &mut Work<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
+    pub(in crate::app::apply) fn step(
+        &mut self,
+        draft: &mut NatsDraft<'_, '_>,
+        step: &NatsStep,
+    ) -> Result<(), NatsError> {
         match step.kind {
-            Kind::Operator => self.operator(work, step),
-            Kind::Account => self.account(work, step),
-            Kind::SigningKey => self.role(work, step),
-            _ => self.user(work, step),
+            Kind::Operator => self.operator(draft, step),
+            Kind::Account => self.account(draft, step),
+            Kind::SigningKey => self.role(draft, step),
+            _ => self.user(draft, step),
         }
     }
 
     /// Ends an entity.
     pub(in crate::app::apply) fn end(
         &self,
-        work: &mut Work<'_, '_>,
+        draft: &mut NatsDraft<'_, '_>,
         kind: Kind,
         id: Uuid,
         reason: &Note,
     ) -> Result<(), NatsError> {
         let reference = EntityRef::new(kind, id);
-        let facts = work.view().get(reference)?.map(|entity| entity.facts);
+        let facts = draft.view().get(reference)?.map(|entity| entity.facts);
         match facts {
-            Some(Facts::Account(account)) => accounts::delete(work, &account, reason),
+            Some(Facts::Account(account)) => accounts::delete(draft, &account, reason),
             Some(Facts::User(user)) => {
-                let account = account_by_id(work, user.user.account_id)?;
-                users::revoke(work, &account, &user, reason)
+                let account = account_by_id(draft, user.user.account_id)?;
+                users::revoke(draft, &account, &user, reason)
             }
             Some(Facts::SigningKey(key)) => match key.holder {
                 crate::events::NatsHolder::Account(id) => {
-                    let account = account_by_id(work, id)?;
-                    signing_keys::retire(work, &account, &key, None, reason)
+                    let account = account_by_id(draft, id)?;
+                    signing_keys::retire(draft, &account, &key, None, reason)
                 }
                 crate::events::NatsHolder::Operator(_) => Ok(()),
             },
@@ -88,35 +92,35 @@ impl<'r> Runner<'r> {
     }
 
     /// Writes the claims of accounts: first what stands by itself, then what looks at other accounts.
-    pub(in crate::app::apply) fn finish(self, work: &mut Work<'_, '_>) -> Result<(), NatsError> {
+    pub(in crate::app::apply) fn finish(self, draft: &mut NatsDraft<'_, '_>) -> Result<(), NatsError> {
         for (id, spec) in &self.accounts {
-            let facts = account_by_id(work, *id)?;
+            let facts = account_by_id(draft, *id)?;
             let attributes = |account: &mut crate::events::NatsAccountCreated| {
                 if let Some(name) = &spec.name {
                     account.name = name.clone();
                 }
                 account.description.clone_from(&spec.description);
             };
-            accounts::edit(work, &facts, &attributes, &|nats| {
+            accounts::edit(draft, &facts, &attributes, &|nats| {
                 let own = if spec.system { system_exports(spec, nats) } else { Vec::new() };
                 put_account(spec, nats);
                 nats.exports.extend(own);
             })?;
-            let facts = account_by_id(work, *id)?;
+            let facts = account_by_id(draft, *id)?;
             let plain = |key: &SigningKey| matches!(key, SigningKey::Plain(_));
-            if spec.signing_key && !work.account_claims(&facts)?.nats.signing_keys.iter().any(plain) {
-                signing_keys::add(work, &facts, NewSigningKey::plain())?;
+            if spec.signing_key && !draft.account_claims(&facts)?.nats.signing_keys.iter().any(plain) {
+                signing_keys::add(draft, &facts, NewSigningKey::plain())?;
             }
         }
         for (id, spec) in &self.accounts {
-            let facts = account_by_id(work, *id)?;
-            self.imports(work, &facts, spec)?;
-            self.auth_callout(work, &facts, spec.auth_callout.as_ref())?;
+            let facts = account_by_id(draft, *id)?;
+            self.imports(draft, &facts, spec)?;
+            self.auth_callout(draft, &facts, spec.auth_callout.as_ref())?;
         }
         Ok(())
     }
 
-    fn operator(&self, work: &mut Work<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
+    fn operator(&self, draft: &mut NatsDraft<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
         let spec: Operator = parse(&step.fields)?;
         let (version, tags) = (spec.assert_server_version.clone(), spec.tags.clone());
         let claims = |claims: &mut claims::Operator| {
@@ -134,14 +138,14 @@ impl<'r> Runner<'r> {
                 service_urls: spec.service_urls.into_iter().collect(),
                 account_server_url: spec.account_server_url,
             };
-            return operators::add(work, new, &claims).map(|_| ());
+            return operators::add(draft, new, &claims).map(|_| ());
         }
         if let Some(compartment) = &spec.signing_key {
-            let operator = lookup::operator(work.view())?;
-            let now = operators::signing_keys(work.view(), &operator)?.pop().and_then(|key| key.compartment);
+            let operator = lookup::operator(draft.view())?;
+            let now = operators::signing_keys(draft.view(), &operator)?.pop().and_then(|key| key.compartment);
             if now.as_ref() != Some(compartment) {
                 let reason = Note::typed("the file names another compartment")?;
-                operators::rotate_signing_key(work, Some(compartment), None, &reason)?;
+                operators::rotate_signing_key(draft, Some(compartment), None, &reason)?;
             }
         }
         let attributes = |operator: &mut crate::events::NatsOperatorCreated| {
@@ -150,7 +154,7 @@ impl<'r> Runner<'r> {
             operator.service_urls = spec.service_urls.iter().cloned().collect();
             operator.account_server_url.clone_from(&spec.account_server_url);
         };
-        operators::edit(work, &attributes, &claims)
+        operators::edit(draft, &attributes, &claims)
     }
 
     /// The system account that a new operator gets: the entry that says so, or one beside the file.
@@ -166,10 +170,10 @@ impl<'r> Runner<'r> {
         Ok(NewAccount { id, name, description: None, system: true })
     }
 
-    fn account(&mut self, work: &mut Work<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
+    fn account(&mut self, draft: &mut NatsDraft<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
         let spec = account_of(&step.fields).map_err(damaged)?;
         let id = NatsAccountId::from_uuid(step.id);
-        if step.make && work.view().get(id.into())?.is_none() {
+        if step.make && draft.view().get(id.into())?.is_none() {
             if spec.system {
                 return Err(NatsError::Usage(format!(
                     "[{}] says that it is the system account, and the operator has another one: name that one",
@@ -178,15 +182,15 @@ impl<'r> Runner<'r> {
             }
             let name = spec.name.clone().ok_or_else(|| NatsError::Usage(format!("[{}] has no name", step.path)))?;
             let new = NewAccount { id, name, description: spec.description.clone(), system: false };
-            accounts::add(work, new, &|_| {})?;
+            accounts::add(draft, new, &|_| {})?;
         }
         self.accounts.push((id, spec));
         Ok(())
     }
 
-    fn role(&self, work: &mut Work<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
+    fn role(&self, draft: &mut NatsDraft<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
         let spec: Role = parse(&step.fields)?;
-        let account = self.account_of(work, &step.path)?;
+        let account = self.account_of(draft, &step.path)?;
         let template = permissions(&spec.permissions);
         if step.make {
             let new = NewSigningKey {
@@ -197,10 +201,10 @@ impl<'r> Runner<'r> {
                 compartment: spec.compartment,
                 public_key: spec.public_key,
             };
-            return signing_keys::add(work, &account, new);
+            return signing_keys::add(draft, &account, new);
         }
         let reference = EntityRef::new(Kind::SigningKey, step.id);
-        let Some(Facts::SigningKey(key)) = work.view().get(reference)?.map(|entity| entity.facts) else {
+        let Some(Facts::SigningKey(key)) = draft.view().get(reference)?.map(|entity| entity.facts) else {
             return Err(Refusal::Unknown(reference).into());
         };
         let fixed = [
@@ -214,13 +218,13 @@ impl<'r> Runner<'r> {
                 step.path
             )));
         }
-        signing_keys::edit(work, &account, &key, &|scope| {
+        signing_keys::edit(draft, &account, &key, &|scope| {
             scope.template = template.clone();
             scope.description.clone_from(&spec.description);
         })
     }
 
-    fn user(&self, work: &mut Work<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
+    fn user(&self, draft: &mut NatsDraft<'_, '_>, step: &NatsStep) -> Result<(), NatsError> {
         let text = |name: &str| step.fields.get(name).and_then(Value::as_str);
         let name = Name::new(text("name").unwrap_or_default())?;
         let owner: Option<Party> =
@@ -245,14 +249,14 @@ impl<'r> Runner<'r> {
             user.permissions = allowed.clone();
             user.generic.tags.clone_from(&tags);
         };
-        let account = self.account_of(work, &step.path)?;
+        let account = self.account_of(draft, &step.path)?;
         let id = NatsUserId::from_uuid(step.id);
         if step.make {
-            let expires_at = expires.or_else(|| users::default_expiry(work, owner.as_ref(), preset));
+            let expires_at = expires.or_else(|| users::default_expiry(draft, owner.as_ref(), preset));
             let new = NewUser { name, owner, signing_key: role, expires_at };
-            return users::add(work, &account, id, new, &claims);
+            return users::add(draft, &account, id, new, &claims);
         }
-        let Some(Facts::User(facts)) = work.view().get(id.into())?.map(|entity| entity.facts) else {
+        let Some(Facts::User(facts)) = draft.view().get(id.into())?.map(|entity| entity.facts) else {
             return Err(Refusal::Unknown(id.into()).into());
         };
         // What the file leaves open stays as it was chosen.
@@ -265,17 +269,17 @@ impl<'r> Runner<'r> {
             }
         };
         let sign = role.as_deref().map_or(SignWith::Plain, SignWith::Role);
-        users::edit(work, &account, &facts, sign, &attributes, &claims)
+        users::edit(draft, &account, &facts, sign, &attributes, &claims)
     }
 
-    fn imports(&self, work: &mut Work<'_, '_>, facts: &AccountFacts, spec: &Account) -> Result<(), NatsError> {
-        let before = work.account_claims(facts)?.nats.imports;
+    fn imports(&self, draft: &mut NatsDraft<'_, '_>, facts: &AccountFacts, spec: &Account) -> Result<(), NatsError> {
+        let before = draft.account_claims(facts)?.nats.imports;
         let mut imports = Vec::new();
         for (name, it) in &spec.imports {
             let mut import = claims::Import {
                 name: name.clone(),
                 subject: it.subject.clone(),
-                account: self.account_key(work, &it.account)?,
+                account: self.account_key(draft, &it.account)?,
                 token: self.given(&it.activation, name, &before)?,
                 to: String::new(),
                 local_subject: it.local_subject.clone(),
@@ -284,13 +288,13 @@ impl<'r> Runner<'r> {
                 allow_trace: it.allow_trace,
             };
             if import.token.is_none() {
-                import.token = self.activation(work, facts, &import, &before)?;
+                import.token = self.activation(draft, facts, &import, &before)?;
             }
             imports.push(import);
         }
-        let mut claims = work.account_claims(facts)?;
+        let mut claims = draft.account_claims(facts)?;
         claims.nats.imports = imports;
-        accounts::put(work, facts, claims)
+        accounts::put(draft, facts, claims)
     }
 
     /// The activation that the file gives: by its text, or one of before by its content identifier.
@@ -310,13 +314,13 @@ impl<'r> Runner<'r> {
     /// The activation of a private export of this ledger: that of before, or a new one.
     fn activation(
         &self,
-        work: &mut Work<'_, '_>,
+        draft: &mut NatsDraft<'_, '_>,
         importer: &AccountFacts,
         import: &claims::Import,
         before: &[claims::Import],
     ) -> Result<ImportToken, NatsError> {
-        let Ok(exporter) = lookup::account(work.view(), &import.account) else { return Ok(ImportToken::None) };
-        if !sharing::asks_for_activation(work, &exporter, import)? {
+        let Ok(exporter) = lookup::account(draft.view(), &import.account) else { return Ok(ImportToken::None) };
+        if !sharing::asks_for_activation(draft, &exporter, import)? {
             return Ok(ImportToken::None);
         }
         let same = |it: &&claims::Import| {
@@ -326,25 +330,24 @@ impl<'r> Runner<'r> {
             Some(it) => Ok(it.token.clone()),
             None => {
                 let importer = importer.account.public_key.as_str();
-                let text = sharing::activate(work, &exporter, importer, &import.subject, import.r#type, None)?;
-                Ok(ImportToken::Text(text))
+                Ok(sharing::activate(draft, &exporter, importer, &import.subject, import.r#type, None)?.token)
             }
         }
     }
 
     fn auth_callout(
         &self,
-        work: &mut Work<'_, '_>,
+        draft: &mut NatsDraft<'_, '_>,
         facts: &AccountFacts,
         spec: Option<&AuthCallout>,
     ) -> Result<(), NatsError> {
         let Some(spec) = spec else {
-            return auth_callout::set(work, facts, Some(&[]), Some(&[]), Some(&Xkey::None));
+            return auth_callout::set(draft, facts, Some(&[]), Some(&[]), Some(&Xkey::None));
         };
         let own = self.entry_of(facts);
-        let user = |work: &Work<'_, '_>, text: &String| -> Result<String, NatsError> {
+        let user = |draft: &NatsDraft<'_, '_>, text: &String| -> Result<String, NatsError> {
             let id = own.as_ref().and_then(|account| self.id(&format!("{}.users.{text}", account_path(account))));
-            match id.map(|id| work.view().get(EntityRef::new(Kind::User, id))).transpose()?.flatten() {
+            match id.map(|id| draft.view().get(EntityRef::new(Kind::User, id))).transpose()?.flatten() {
                 Some(entity) => match entity.facts {
                     Facts::User(user) => Ok(user.user.public_key.to_string()),
                     _ => Ok(text.clone()),
@@ -352,18 +355,18 @@ impl<'r> Runner<'r> {
                 None => Ok(text.clone()),
             }
         };
-        let users: Vec<String> = spec.users.iter().map(|text| user(work, text)).collect::<Result<_, _>>()?;
+        let users: Vec<String> = spec.users.iter().map(|text| user(draft, text)).collect::<Result<_, _>>()?;
         let allowed: Vec<String> = spec
             .allowed_accounts
             .iter()
-            .map(|text| if text == "*" { Ok(text.clone()) } else { self.account_key(work, text) })
+            .map(|text| if text == "*" { Ok(text.clone()) } else { self.account_key(draft, text) })
             .collect::<Result<_, _>>()?;
         let xkey = match spec.xkey.as_str() {
             "" => Xkey::None,
             "generate" => Xkey::Generated,
             key => Xkey::Known(key.to_owned()),
         };
-        auth_callout::set(work, facts, Some(&users), Some(&allowed), Some(&xkey))
+        auth_callout::set(draft, facts, Some(&users), Some(&allowed), Some(&xkey))
     }
 
     fn id(&self, path: &str) -> Option<Uuid> {
@@ -376,9 +379,9 @@ impl<'r> Runner<'r> {
     }
 
     /// The public key of an account that a file names: the name of an entry, or the key itself.
-    fn account_key(&self, work: &Work<'_, '_>, text: &str) -> Result<String, NatsError> {
+    fn account_key(&self, draft: &NatsDraft<'_, '_>, text: &str) -> Result<String, NatsError> {
         let id = EntryName::new(text).ok().and_then(|name| self.id(&account_path(&name)));
-        match id.map(|id| work.view().get(EntityRef::new(Kind::Account, id))).transpose()?.flatten() {
+        match id.map(|id| draft.view().get(EntityRef::new(Kind::Account, id))).transpose()?.flatten() {
             Some(entity) => match entity.facts {
                 Facts::Account(facts) => Ok(facts.account.public_key.to_string()),
                 _ => Ok(text.to_owned()),
@@ -388,13 +391,13 @@ impl<'r> Runner<'r> {
     }
 
     /// The account that an entry stands in.
-    fn account_of(&self, work: &Work<'_, '_>, path: &str) -> Result<AccountFacts, NatsError> {
+    fn account_of(&self, draft: &NatsDraft<'_, '_>, path: &str) -> Result<AccountFacts, NatsError> {
         let name = match Place::of(path) {
             Some(Place::Role(name, _) | Place::User(name, _) | Place::Member(name, _, _)) => name,
             _ => return Err(NatsError::Usage(format!("{path} stands in no account"))),
         };
         let id = self.id(&account_path(&name)).unwrap_or_default();
-        account_by_id(work, NatsAccountId::from_uuid(id))
+        account_by_id(draft, NatsAccountId::from_uuid(id))
     }
 }
 
@@ -404,8 +407,8 @@ fn system_exports(spec: &Account, nats: &claims::Account) -> Vec<claims::Export>
     nats.exports.iter().filter(|it| it.subject.starts_with("$SYS.") && !spoken(it)).cloned().collect()
 }
 
-fn account_by_id(work: &Work<'_, '_>, id: NatsAccountId) -> Result<AccountFacts, NatsError> {
-    match work.view().get(id.into())?.map(|entity| entity.facts) {
+fn account_by_id(draft: &NatsDraft<'_, '_>, id: NatsAccountId) -> Result<AccountFacts, NatsError> {
+    match draft.view().get(id.into())?.map(|entity| entity.facts) {
         Some(Facts::Account(facts)) => Ok(facts),
         _ => Err(Refusal::Unknown(id.into()).into()),
     }

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use secrecy::ExposeSecret as _;
 
 use super::MARK;
+use crate::app::keys::reference;
 use crate::app::nats::creds;
+use crate::app::nats::error::NatsError;
 use crate::app::nats::lookup;
-use crate::app::nats::work::{KeyAccess, NatsError};
 use crate::custody::SecretBytes;
 use crate::events::NatsHolder;
 use crate::files::{create_private_folder, sync_folder, write_durably};
 use crate::ids::KeyId;
+use crate::keys::KeyRing;
 use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, KeyFacts, Kind, UserFacts, View};
 use crate::nats::creds::Creds;
 use crate::store::RestrictedBlocks;
@@ -85,7 +87,7 @@ pub struct Exported {
 pub fn export(
     view: &dyn View,
     restricted: &RestrictedBlocks,
-    keys: &mut dyn KeyAccess,
+    keys: &mut dyn KeyRing,
     seeds: Seeds,
 ) -> Result<Exported, ExportError> {
     let facts = lookup::operator(view)?;
@@ -110,7 +112,7 @@ pub fn export(
 struct Making<'m> {
     view: &'m dyn View,
     restricted: &'m RestrictedBlocks,
-    keys: &'m mut dyn KeyAccess,
+    keys: &'m mut dyn KeyRing,
     seeds: Seeds,
     made: Exported,
 }
@@ -167,7 +169,7 @@ impl Making<'_> {
             self.made.without_seed.push(public_key.to_string());
             return Ok(None);
         }
-        let line = self.keys.private_key(&key).map_err(NatsError::from)?.secret();
+        let line = self.keys.export(&reference(&key)).map_err(NatsError::from)?;
         let text = std::str::from_utf8(line.expose_secret()).unwrap_or_default().trim();
         let secret = SecretBytes::new(Box::new(text.as_bytes().to_vec()));
         let public = public_key.as_str();

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Home, Keyring, StoredAccount, StoredOperator};
+use crate::app::nats::draft::{Made, NatsDraft};
+use crate::app::nats::error::NatsError;
 use crate::app::nats::lookup;
 use crate::app::nats::users;
-use crate::app::nats::work::{Made, NatsError, Work};
 use crate::custody::{ISSUING, ROOT, SecretBytes};
 use crate::events::{
     JwtKind, KeyPurpose, NatsAccountCreated, NatsHolder, NatsOperatorCreated, NatsParty, NatsSigningKeyGenerated,
@@ -66,7 +67,7 @@ pub struct Imported {
 /// # Errors
 /// See [`NatsError`]; nothing is recorded then. What can't be taken of accounts and users is no error, and is told.
 pub fn import(
-    work: &mut Work<'_, '_>,
+    draft: &mut NatsDraft<'_, '_>,
     home: &Home,
     stored: &StoredOperator,
     keyring: &Keyring,
@@ -86,14 +87,14 @@ pub fn import(
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
     let origin = Note::typed(&format!("the nsc home of operator {}", stored.name))?;
     let report = Imported { operator: stored.name.clone(), orphans, skipped, ..Imported::default() };
-    let mut taking = Taking { work, home, keyring, origin, report };
+    let mut taking = Taking { draft, home, keyring, origin, report };
     taking.operator(stored, claims)?;
     Ok(taking.report)
 }
 
 /// An import under way.
-struct Taking<'t, 'v, 'k> {
-    work: &'t mut Work<'v, 'k>,
+struct Taking<'t, 'n, 'd> {
+    draft: &'t mut NatsDraft<'n, 'd>,
     home: &'t Home,
     keyring: &'t Keyring,
     origin: Note,
@@ -103,7 +104,7 @@ struct Taking<'t, 'v, 'k> {
 impl Taking<'_, '_, '_> {
     fn operator(&mut self, stored: &StoredOperator, claims: Claims<Operator>) -> Result<(), NatsError> {
         let public_key = PublicKey::new(&claims.registered.sub)?;
-        let there = lookup::operator(self.work.view());
+        let there = lookup::operator(self.draft.view());
         let facts = match there {
             Ok(facts) if facts.operator.public_key == public_key => facts,
             Ok(facts) => {
@@ -115,7 +116,7 @@ impl Taking<'_, '_, '_> {
             }
             Err(NatsError::NoOperator) => {
                 self.create_operator(&claims, &public_key)?;
-                lookup::operator(self.work.view())?
+                lookup::operator(self.draft.view())?
             }
             Err(error) => return Err(error),
         };
@@ -143,7 +144,7 @@ impl Taking<'_, '_, '_> {
         let key = self.key(public_key, NkeyKind::Operator, KeyPurpose::NatsOperator, ROOT, None)?;
         let nats = &claims.nats;
         let system = (!nats.system_account.is_empty()).then(NatsAccountId::mint);
-        self.work.run(NatsCommand::CreateOperator(NatsOperatorCreated {
+        self.draft.run(NatsCommand::CreateOperator(NatsOperatorCreated {
             operator_id: NatsOperatorId::mint(),
             name: Name::typed(&claims.registered.name)?,
             key_id: key.key_id,
@@ -176,7 +177,7 @@ impl Taking<'_, '_, '_> {
             return Ok(());
         }
         let public_key = PublicKey::new(&claims.registered.sub)?;
-        let facts = match self.work.by_public_key(Kind::Account, public_key.as_str())?.map(|there| there.facts) {
+        let facts = match self.draft.by_public_key(Kind::Account, public_key.as_str())?.map(|there| there.facts) {
             Some(Facts::Account(facts)) => facts,
             _ => match self.create_account(operator_id, above, &claims, &public_key)? {
                 Ok(facts) => facts,
@@ -216,10 +217,10 @@ impl Taking<'_, '_, '_> {
             Ok(name) => name,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        if let Ok(other) = lookup::account(self.work.view(), name.as_str()) {
+        if let Ok(other) = lookup::account(self.draft.view(), name.as_str()) {
             return Ok(Err(format!("the ledger has an account {} with another key", other.account.name)));
         }
-        let operator = lookup::operator(self.work.view())?.operator;
+        let operator = lookup::operator(self.draft.view())?.operator;
         let system = above.nats.system_account == claims.registered.sub;
         let account_id = match operator.system_account_id.filter(|_| system) {
             Some(id) => id,
@@ -236,7 +237,7 @@ impl Taking<'_, '_, '_> {
             description,
             system,
         };
-        self.work.run(NatsCommand::CreateAccount(account.clone()))?;
+        self.draft.run(NatsCommand::CreateAccount(account.clone()))?;
         Ok(Ok(AccountFacts { account, token: None, pushed: None, deletion: None }))
     }
 
@@ -267,7 +268,7 @@ impl Taking<'_, '_, '_> {
         };
         let public_key = PublicKey::new(&claims.registered.sub)?;
         let creds = format!("{account_name}/{user_name}");
-        let there = self.work.by_public_key(Kind::User, public_key.as_str())?.map(|there| there.facts);
+        let there = self.draft.by_public_key(Kind::User, public_key.as_str())?.map(|there| there.facts);
         let (user, before, cut_off) = match there {
             Some(Facts::User(facts)) => (facts.user, facts.token, facts.revoked_at.is_some()),
             _ => {
@@ -279,7 +280,7 @@ impl Taking<'_, '_, '_> {
                     }
                 };
                 let named = format!("{}/{}", account.account.public_key, name);
-                if let Ok((_, other)) = lookup::user(self.work.view(), &named) {
+                if let Ok((_, other)) = lookup::user(self.draft.view(), &named) {
                     let reason = format!("the account has a user {} with another key", other.user.name);
                     self.skip(operator, &path, reason);
                     return Ok(());
@@ -295,7 +296,7 @@ impl Taking<'_, '_, '_> {
                     bearer: claims.nats.permissions.bearer_token,
                     expires_at: (claims.registered.exp > 0).then(|| second(claims.registered.exp)).flatten(),
                 };
-                self.work.run(NatsCommand::CreateUser(user.clone()))?;
+                self.draft.run(NatsCommand::CreateUser(user.clone()))?;
                 (user, None, false)
             }
         };
@@ -310,7 +311,7 @@ impl Taking<'_, '_, '_> {
         let until = [user.public_key.as_str(), "*"].into_iter().filter_map(|key| revocations.get(key)).max();
         if let Some(until) = until.copied().filter(|until| *until >= claims.registered.iat) {
             let reason = Note::typed("the account's token that nsc had revokes the user")?;
-            users::record_revocation_until(self.work, &user, until, &reason)?;
+            users::record_revocation_until(self.draft, &user, until, &reason)?;
         }
         Ok(())
     }
@@ -324,14 +325,14 @@ impl Taking<'_, '_, '_> {
         compartment: &str,
         creds: Option<&str>,
     ) -> Result<Made, NatsError> {
-        let known = self.work.by_public_key(Kind::Key, public.as_str())?.is_some();
+        let known = self.draft.by_public_key(Kind::Key, public.as_str())?.is_some();
         let secret = if known { None } else { self.secret(public, creds) };
         match &secret {
             Some(_) => self.report.seeds += 1,
             None if !known => self.report.without_seed.push(public.to_string()),
             None => {}
         }
-        self.work.take_key(public, kind, purpose, compartment, secret, &self.origin)
+        self.draft.take_key(public, kind, purpose, compartment, secret, &self.origin)
     }
 
     fn secret(&mut self, public: &PublicKey, creds: Option<&str>) -> Option<SecretBytes> {
@@ -349,14 +350,14 @@ impl Taking<'_, '_, '_> {
         compartment: &str,
     ) -> Result<(), NatsError> {
         self.report.signing_keys += 1;
-        if self.work.by_public_key(Kind::SigningKey, public_key.as_str())?.is_some() {
+        if self.draft.by_public_key(Kind::SigningKey, public_key.as_str())?.is_some() {
             return Ok(());
         }
         let key = self.key(public_key, kind, KeyPurpose::NatsSigning, compartment, None)?;
         let sealed = !self.report.without_seed.iter().any(|key| key == public_key.as_str());
         let compartment = sealed.then(|| Label::new(compartment)).transpose()?;
         let (key_id, public_key) = (key.key_id, public_key.clone());
-        self.work.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
+        self.draft.run(NatsCommand::AddSigningKey(NatsSigningKeyGenerated {
             key_id,
             holder,
             public_key,
@@ -388,12 +389,12 @@ impl Taking<'_, '_, '_> {
             }
         }
         let issuer = PublicKey::new(&claims.registered.iss)?;
-        let Some(Facts::Key(key)) = self.work.by_public_key(Kind::Key, issuer.as_str())?.map(|key| key.facts) else {
+        let Some(Facts::Key(key)) = self.draft.by_public_key(Kind::Key, issuer.as_str())?.map(|key| key.facts) else {
             self.skip(operator, path, format!("its issuer {issuer} is not recorded"));
             return Ok(());
         };
         let signer = Made { key_id: key.key_id, public_key: issuer };
-        self.work.keep(about, kind, claims, &signer, token.to_owned())
+        self.draft.keep(about, kind, claims, &signer, token.to_owned())
     }
 
     fn skip(&mut self, operator: &StoredOperator, path: &str, reason: impl ToString) {

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 
 use super::{Skipped, is_folder, names_in, read_file};
 use crate::custody::{LONGEST_SECRET, SecretBytes};
-use crate::keys::pair::PrivateKey;
+use crate::keys::{PublicFacts, normalize};
 use crate::nats::creds::{self, Creds};
 use crate::nats::jwt::is_public_key;
 
@@ -94,13 +94,13 @@ fn take(
     path: &Path,
     public: &str,
     most: usize,
-    parse: impl FnOnce(&SecretBytes) -> Result<PrivateKey, String>,
+    parse: impl FnOnce(&SecretBytes) -> Result<(PublicFacts, SecretBytes), String>,
     skipped: &mut Vec<Skipped>,
 ) -> Option<SecretBytes> {
     let read = read_file(path, most as u64).map_err(|error| error.to_string());
     let key = read.and_then(|bytes| parse(&SecretBytes::new(Box::new(bytes))));
     let found = match &key {
-        Ok(key) => key.public().public_key,
+        Ok((public, _)) => public.public_key.clone(),
         Err(error) => {
             skipped.push(Skipped::new(path, error));
             return None;
@@ -110,14 +110,14 @@ fn take(
         skipped.push(Skipped::new(path, format!("it holds the seed of {found}, and not of {public}")));
         return None;
     }
-    key.ok().map(|key| key.secret())
+    key.ok().map(|(_, secret)| secret)
 }
 
-fn parse_seed(bytes: &SecretBytes) -> Result<PrivateKey, String> {
-    PrivateKey::parse(bytes).map_err(|error| error.to_string())
+fn parse_seed(bytes: &SecretBytes) -> Result<(PublicFacts, SecretBytes), String> {
+    normalize(bytes).map_err(|error| error.to_string())
 }
 
-fn parse_creds(bytes: &SecretBytes) -> Result<PrivateKey, String> {
+fn parse_creds(bytes: &SecretBytes) -> Result<(PublicFacts, SecretBytes), String> {
     let text = std::str::from_utf8(bytes.expose_secret()).map_err(|_| "it is no text".to_owned())?;
     let creds = Creds::parse(text).map_err(|error| error.to_string())?;
     parse_seed(&SecretBytes::new(Box::new(creds.seed.expose_secret().as_bytes().to_vec())))

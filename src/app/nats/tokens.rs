@@ -1,19 +1,26 @@
-//! Tokens of one act: edited while it goes on, and checked, signed and recorded when it ends, one an identity.
+//! Tokens of one act: edited while it goes on, checked when it ends, and signed in its signing step, one an identity.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use super::work::{Change, Made, NatsError, Work, read_claims};
+use cid::Cid;
+
+use super::draft::{Made, NatsDraft, read_claims};
+use super::error::NatsError;
 use super::{lookup, operators};
-use crate::events::{JwtClaimsCreated, JwtKind, JwtSigned, Link, NatsHolder, NatsParty};
+use crate::act::{Later, SignedCommand, Signing, SigningError};
+use crate::events::{EventData, JwtClaimsCreated, JwtKind, JwtSigned, Link, NatsHolder, NatsParty};
 use crate::ids::{NatsAccountId, NatsUserId};
 use crate::ipld_support::cid_of_blob;
-use crate::keys::pair::PrivateKey;
-use crate::ledger::{AccountFacts, Facts, Kind, NatsCommand, OperatorFacts, Refusal, TokenFacts, UserFacts};
+use crate::keys::{KeyRef, Signer};
+use crate::ledger::{AccountFacts, Command, Facts, Kind, NatsCommand, OperatorFacts, Refusal, TokenFacts, UserFacts};
 use crate::nats::check::{Finding, check_account, check_operator, check_signer, check_sources, check_user_of};
 use crate::nats::claims::{
-    Account, Activation, Body, Claims, Import, ImportToken, Operator, Registered, SigningKey, User, UserPermissions,
+    Account, Activation, Body, Claims, Import, ImportToken, Operator, Registered, SigningKey, TokenReference, User,
+    UserPermissions,
 };
-use crate::nats::jwt::{self, SignError};
+use crate::nats::jwt::{self, SignError, Unsigned};
 use crate::parallel::in_parts;
 use crate::text::{Document, Label, PublicKey};
 
@@ -37,7 +44,7 @@ struct Checked {
     users: Vec<(NatsUserId, Claims<User>, Made)>,
 }
 
-impl Work<'_, '_> {
+impl NatsDraft<'_, '_> {
     /// The operator's claims, as this act leaves them so far.
     pub(super) fn operator_claims(&self, facts: &OperatorFacts) -> Result<Claims<Operator>, NatsError> {
         match (&self.pending.operator, &facts.token) {
@@ -88,43 +95,11 @@ impl Work<'_, '_> {
                 && reference.claims.is_some()
             {
                 if self.activations.insert(reference.cid, text.clone()).is_none() {
-                    self.change.tokens.push(text.clone());
+                    self.draft.keep_text(text.clone());
                 }
                 import.token = record;
             }
         }
-    }
-
-    /// Puts the texts of activations back, for signing: those of this act, of the restricted blocks, or of the account's
-    /// token before.
-    fn complete(&mut self, facts: &AccountFacts, claims: &mut Claims<Account>) -> Result<(), NatsError> {
-        let mut before: Option<Vec<Import>> = None;
-        for import in &mut claims.nats.imports {
-            let ImportToken::Reference(reference) = &import.token else { continue };
-            let mut text = match self.activations.get(&reference.cid) {
-                Some(text) => Some(text.clone()),
-                None => self.keys.token_text(&reference.cid)?,
-            };
-            if text.is_none() {
-                if before.is_none() {
-                    let signed = facts.token.as_ref().and_then(|token| token.signed.as_ref());
-                    let token = signed.map(|signed| self.keys.token_text(&signed.token)).transpose()?.flatten();
-                    let claims = token.and_then(|token| jwt::decode::<Account>(&token).ok());
-                    before = Some(claims.map(|claims| claims.nats.imports).unwrap_or_default());
-                }
-                let same = |it: &Import| it.token.cid() == Some(reference.cid);
-                text = before.iter().flatten().find(|it| same(it)).and_then(|it| match &it.token {
-                    ImportToken::Text(text) => Some(text.clone()),
-                    _ => None,
-                });
-            }
-            let text = text.ok_or_else(|| NatsError::ActivationNotHere {
-                account: facts.account.name.to_string(),
-                import: import.subject.clone(),
-            })?;
-            import.token = ImportToken::Text(text);
-        }
-        Ok(())
     }
 
     /// The operator gets a token when the act ends.
@@ -151,45 +126,31 @@ impl Work<'_, '_> {
         self.pending.accounts.remove(&id);
     }
 
-    /// See [`Work::forget_account`].
+    /// See [`NatsDraft::forget_account`].
     pub(super) fn forget_user(&mut self, id: NatsUserId) {
         self.pending.users.remove(&id);
     }
 
-    /// Ends the act: checks all claims that it edited, and signs each once. Nothing is signed when a server would refuse
-    /// one of them, or silently break it.
+    /// Ends the NATS part of an act: checks all claims that it edited, and leaves each to be signed once. Nothing is signed when
+    /// a server would refuse one of them, or silently break it.
     ///
     /// # Errors
     /// See [`NatsError`].
-    pub fn finish(mut self) -> Result<Change, NatsError> {
-        let Some(checked) = self.checked()? else { return Ok(self.change) };
+    pub fn finish(mut self) -> Result<(), NatsError> {
+        let Some(checked) = self.checked()? else { return Ok(()) };
         let Checked { operator, operator_claims, accounts, users } = checked;
-        for (facts, mut claims, signer) in accounts.into_values() {
-            self.complete(&facts, &mut claims)?;
-            self.sign(NatsParty::Account(facts.account.account_id), JwtKind::Account, claims, &signer)?;
+        for (facts, claims, signer) in accounts.into_values() {
+            self.sign_account(facts, claims, &signer)?;
         }
-        self.sign_users(&users)?;
+        self.sign_users(users)?;
         if let Some(claims) = operator_claims {
             let operator = operator.operator;
             let signer = Made { key_id: operator.key_id, public_key: operator.public_key };
-            self.sign(NatsParty::Operator(operator.operator_id), JwtKind::Operator, claims, &signer)?;
+            let about = NatsParty::Operator(operator.operator_id);
+            let token = self.unsigned(about, JwtKind::Operator, claims, &signer, Purpose::Issue)?;
+            self.sign_tokens(vec![token])?;
         }
-        Ok(self.change)
-    }
-
-    /// The same without signing anything, for an act that is only tried.
-    ///
-    /// # Errors
-    /// See [`NatsError`].
-    pub fn rehearse(mut self) -> Result<(), NatsError> {
-        fn fits<B: Body>(claims: &Claims<B>) -> Result<(), NatsError> {
-            Document::new(&serde_json::to_string(claims).map_err(SignError::from)?)?;
-            Ok(())
-        }
-        let Some(checked) = self.checked()? else { return Ok(()) };
-        checked.operator_claims.iter().try_for_each(fits)?;
-        checked.accounts.values().try_for_each(|(_, claims, _)| fits(claims))?;
-        checked.users.iter().try_for_each(|(_, claims, _)| fits(claims))
+        Ok(())
     }
 
     /// All claims that the act edited, when servers take them; `None` when there are none.
@@ -382,92 +343,117 @@ impl Work<'_, '_> {
         claims.registered.iat = i64::try_from(at).unwrap_or(i64::MAX);
     }
 
-    fn sign<B: Body>(
-        &mut self,
+    /// Everything of a token but its signature.
+    pub(super) fn unsigned<B: Body>(
+        &self,
         about: NatsParty,
         kind: JwtKind,
-        claims: Claims<B>,
+        mut claims: Claims<B>,
         signer: &Made,
-    ) -> Result<(), NatsError> {
-        let signed = self.signed(about, kind, claims, signer)?;
-        self.issue(signed)
+        purpose: Purpose,
+    ) -> Result<UnsignedToken, NatsError> {
+        let unsigned = jwt::prepare(&mut claims, signer.public_key.as_str())?;
+        let placeholder = cid_of_blob(unsigned.bytes());
+        let (claims, signed) = described(about, kind, &claims, signer, placeholder)?;
+        Ok(UnsignedToken { key: self.reference(signer)?, unsigned, claims, signed, purpose, text: Later::default() })
     }
 
-    /// Signs users' tokens, with all processors: a fleet is many.
-    fn sign_users(&mut self, users: &[(NatsUserId, Claims<User>, Made)]) -> Result<(), NatsError> {
-        for (_, _, signer) in users {
-            self.open(signer)?;
+    /// Leaves tokens to be signed in the signing step, with all processors: a fleet is many.
+    pub(super) fn sign_tokens(&mut self, tokens: Vec<UnsignedToken>) -> Result<(), NatsError> {
+        let placeholders: Vec<_> =
+            tokens.iter().map(|it| it.purpose.command(it.claims.clone(), it.signed.clone())).collect();
+        Ok(self.draft.sign_commands(placeholders, move |signing| {
+            let mut signers: BTreeMap<&KeyRefId, std::sync::Arc<dyn Signer>> = BTreeMap::new();
+            for token in &tokens {
+                if !signers.contains_key(&token.key.key_id) {
+                    signers.insert(&token.key.key_id, signing.signer(&token.key)?);
+                }
+            }
+            let parts: Vec<_> = tokens.iter().map(|token| (&token.unsigned, &*signers[&token.key.key_id])).collect();
+            let sign = |(unsigned, signer): &(&Unsigned, &dyn Signer)| {
+                signer.sign(unsigned.bytes()).map(|signature| unsigned.signed(&signature))
+            };
+            let parts = in_parts(&parts, 16, |part| part.iter().map(sign).collect::<Result<Vec<_>, _>>());
+            let texts = parts.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten();
+            let done: Vec<_> = texts.collect();
+            drop(signers);
+            tokens.into_iter().zip(done).map(|(token, text)| token.signed(text, signing)).collect()
+        })?)
+    }
+
+    fn sign_users(&mut self, users: Vec<(NatsUserId, Claims<User>, Made)>) -> Result<(), NatsError> {
+        let mut tokens = Vec::with_capacity(users.len());
+        for (id, claims, signer) in users {
+            tokens.push(self.unsigned(NatsParty::User(id), JwtKind::User, claims, &signer, Purpose::Issue)?);
         }
-        let opened = &self.opened;
-        let sign = |(id, claims, signer): &(NatsUserId, Claims<User>, Made)| {
-            sign(&opened[&signer.key_id], NatsParty::User(*id), JwtKind::User, claims.clone(), signer)
+        self.sign_tokens(tokens)
+    }
+
+    /// Leaves an account's token to be signed. The texts of activations, which servers need in it, are put back for that.
+    fn sign_account(&mut self, facts: AccountFacts, claims: Claims<Account>, signer: &Made) -> Result<(), NatsError> {
+        let about = NatsParty::Account(facts.account.account_id);
+        if claims.nats.imports.iter().all(|import| !matches!(import.token, ImportToken::Reference(_))) {
+            let token = self.unsigned(about, JwtKind::Account, claims, signer, Purpose::Issue)?;
+            return self.sign_tokens(vec![token]);
+        }
+        let mut described_claims = claims.clone();
+        jwt::identify(&mut described_claims, signer.public_key.as_str())?;
+        let placeholder = cid_of_blob(described_claims.registered.jti.as_bytes());
+        let (created, signed) = described(about.clone(), JwtKind::Account, &described_claims, signer, placeholder)?;
+        let texts = Activations {
+            given: self.activations.clone(),
+            signed: Rc::clone(&self.signed_activations),
+            facts: Box::new(facts),
         };
-        let parts = in_parts(users, 16, |part| part.iter().map(sign).collect::<Result<Vec<_>, _>>());
-        for part in parts {
-            part?.into_iter().try_for_each(|signed| self.issue(signed))?;
-        }
-        Ok(())
+        let (key, signer, mut claims) = (self.reference(signer)?, signer.clone(), claims);
+        Ok(self.draft.sign_commands([Purpose::Issue.command(created, signed)], move |signing| {
+            texts.complete(&mut claims, signing)?;
+            let content = |error: &dyn std::fmt::Display| SigningError::Content(error.to_string());
+            let unsigned = jwt::prepare(&mut claims, signer.public_key.as_str()).map_err(|error| content(&error))?;
+            let text = unsigned.signed(&signing.signer(&key)?.sign(unsigned.bytes())?);
+            let (created, signed) = described(about, JwtKind::Account, &claims, &signer, cid_of_blob(text.as_bytes()))
+                .map_err(|error| content(&error))?;
+            signing.keep_text(text);
+            Ok(vec![Purpose::Issue.signed_command(created, signed)])
+        })?)
     }
 
-    /// Records a signed token, and keeps its text.
-    fn issue(&mut self, (claims, signed, token): Signed) -> Result<(), NatsError> {
-        self.run(NatsCommand::IssueToken { claims, signed })?;
-        self.change.tokens.push(token);
-        Ok(())
-    }
-
-    /// Signs an activation at once, and records it: its text goes into the importer's claims.
+    /// Leaves an activation to be signed. It is named in the importer's claims by what is recorded of it; its text, which the
+    /// importer's token holds, is known when the act is signed.
     pub(super) fn sign_activation(
         &mut self,
         exporter: &AccountFacts,
         claims: Claims<Activation>,
         signer: &Made,
-    ) -> Result<String, NatsError> {
+    ) -> Result<SignedActivation, NatsError> {
         let about = NatsParty::Account(exporter.account.account_id);
-        let (claims, signed, token) = self.signed(about, JwtKind::Activation, claims, signer)?;
-        self.run(NatsCommand::HandOut { claims, signed })?;
-        if self.activations.insert(cid_of_blob(token.as_bytes()), token.clone()).is_none() {
-            self.change.tokens.push(token.clone());
-        }
-        Ok(token)
+        let mut said = claims.clone();
+        let token = self.unsigned(about, JwtKind::Activation, claims, signer, Purpose::HandOutAndKeep)?;
+        jwt::identify(&mut said, signer.public_key.as_str())?;
+        let (cid, text) = (*token.signed.token.cid(), token.text.clone());
+        let placeholders = [token.purpose.command(token.claims.clone(), token.signed.clone())];
+        let known = Rc::clone(&self.signed_activations);
+        self.draft.sign_commands(placeholders, move |signing| {
+            let text = token.unsigned.signed(&signing.signer(&token.key)?.sign(token.unsigned.bytes())?);
+            known.borrow_mut().insert(cid, text.clone());
+            Ok(vec![token.signed(text, signing)?])
+        })?;
+        let token = ImportToken::Reference(Box::new(TokenReference { cid, claims: Some(said) }));
+        Ok(SignedActivation { token, text })
     }
 
-    /// Signs a token for a user who is no identity here, at once, and records it. Its text is kept nowhere.
+    /// Leaves a token to be signed for a user who is no identity here. Its text is kept nowhere.
     pub(super) fn sign_for_a_while(
         &mut self,
         account: &AccountFacts,
         claims: Claims<User>,
         signer: &Made,
-    ) -> Result<String, NatsError> {
+    ) -> Result<Later<String>, NatsError> {
         let about = NatsParty::Account(account.account.account_id);
-        let (claims, signed, token) = self.signed(about, JwtKind::User, claims, signer)?;
-        self.run(NatsCommand::HandOut { claims, signed })?;
-        Ok(token)
-    }
-
-    pub(super) fn signed<B: Body>(
-        &mut self,
-        about: NatsParty,
-        kind: JwtKind,
-        claims: Claims<B>,
-        signer: &Made,
-    ) -> Result<Signed, NatsError> {
-        self.open(signer)?;
-        sign(&self.opened[&signer.key_id], about, kind, claims, signer)
-    }
-
-    /// Takes a key out of custody, once.
-    fn open(&mut self, signer: &Made) -> Result<(), NatsError> {
-        if self.opened.contains_key(&signer.key_id) {
-            return Ok(());
-        }
-        let key = self.view().get(signer.key_id.into())?;
-        let Some(Facts::Key(facts)) = key.map(|key| key.facts) else {
-            return Err(Refusal::Unknown(signer.key_id.into()).into());
-        };
-        let key = self.keys.private_key(&facts)?;
-        self.opened.insert(signer.key_id, key);
-        Ok(())
+        let token = self.unsigned(about, JwtKind::User, claims, signer, Purpose::HandOut)?;
+        let text = token.text.clone();
+        self.sign_tokens(vec![token])?;
+        Ok(text)
     }
 
     /// Records a token that is signed already, and keeps its text and those inside it.
@@ -479,25 +465,118 @@ impl Work<'_, '_> {
         signer: &Made,
         token: String,
     ) -> Result<(), NatsError> {
-        let (described, signed) = described(about, kind, claims, signer, &token)?;
-        self.change.tokens.extend(claims.clone().nats.take_texts());
-        self.issue((described, signed, token))
+        let (described, signed) = described(about, kind, claims, signer, cid_of_blob(token.as_bytes()))?;
+        for text in claims.clone().nats.take_texts() {
+            self.draft.keep_text(text);
+        }
+        self.run_any(Purpose::Issue.command(described, signed))?;
+        self.draft.keep_text(token);
+        Ok(())
     }
 }
 
-/// A token: what it says, who signed, and its text.
-type Signed = (JwtClaimsCreated, JwtSigned, String);
+type KeyRefId = crate::ids::KeyId;
 
-fn sign<B: Body>(
-    key: &PrivateKey,
-    about: NatsParty,
-    kind: JwtKind,
-    mut claims: Claims<B>,
-    signer: &Made,
-) -> Result<Signed, NatsError> {
-    let token = jwt::sign(&mut claims, signer.public_key.as_str(), |bytes| key.sign(bytes))?;
-    let (claims, signed) = described(about, kind, &claims, signer, &token)?;
-    Ok((claims, signed, token))
+/// An activation of this act.
+pub struct SignedActivation {
+    /// As claims name it until it is signed.
+    pub token: ImportToken,
+    /// Its text, once the act is signed.
+    pub text: Later<String>,
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is the token of an identity from now on.
+    Issue,
+    /// It is handed out, and its text is kept nowhere.
+    HandOut,
+    /// It is handed out, and its text is kept.
+    HandOutAndKeep,
+    /// It asks servers to delete an account.
+    Delete,
+}
+
+impl Purpose {
+    fn command(self, claims: JwtClaimsCreated, signed: JwtSigned) -> Command {
+        Command::Nats(match self {
+            Self::Issue => NatsCommand::IssueToken { claims, signed },
+            Self::HandOut | Self::HandOutAndKeep => NatsCommand::HandOut { claims, signed },
+            Self::Delete => NatsCommand::RecordDeletion { claims, signed },
+        })
+    }
+
+    fn signed_command(self, claims: JwtClaimsCreated, signed: JwtSigned) -> SignedCommand {
+        let data = vec![EventData::from(claims.clone()), EventData::from(signed.clone())];
+        SignedCommand { command: self.command(claims, signed), data }
+    }
+}
+
+/// A token that is yet to be signed.
+pub(super) struct UnsignedToken {
+    key: KeyRef,
+    unsigned: Unsigned,
+    claims: JwtClaimsCreated,
+    /// With a placeholder for the text's content identifier.
+    signed: JwtSigned,
+    purpose: Purpose,
+    text: Later<String>,
+}
+
+impl UnsignedToken {
+    /// The token with its signature.
+    fn signed(self, text: String, signing: &mut Signing<'_, '_>) -> Result<SignedCommand, SigningError> {
+        let link = Link::new(cid_of_blob(text.as_bytes())).map_err(|error| SigningError::Content(error.to_string()))?;
+        if self.purpose != Purpose::HandOut {
+            signing.keep_text(text.clone());
+        }
+        if matches!(self.purpose, Purpose::HandOut | Purpose::HandOutAndKeep) {
+            self.text.set(text);
+        }
+        Ok(self.purpose.signed_command(self.claims, JwtSigned { token: link, ..self.signed }))
+    }
+}
+
+/// Where the texts of an account's activations are.
+struct Activations {
+    given: BTreeMap<Cid, String>,
+    signed: Rc<RefCell<BTreeMap<Cid, String>>>,
+    facts: Box<AccountFacts>,
+}
+
+impl Activations {
+    /// Puts the texts back: those of this act, of the restricted blocks, or of the account's token before.
+    fn complete(&self, claims: &mut Claims<Account>, signing: &Signing<'_, '_>) -> Result<(), SigningError> {
+        let mut before: Option<Vec<Import>> = None;
+        for import in &mut claims.nats.imports {
+            let ImportToken::Reference(reference) = &import.token else { continue };
+            let of_this_act = self.signed.borrow().get(&reference.cid).cloned();
+            let mut text = match of_this_act.or_else(|| self.given.get(&reference.cid).cloned()) {
+                Some(text) => Some(text),
+                None => signing.text(&reference.cid)?,
+            };
+            if text.is_none() {
+                if before.is_none() {
+                    let signed = self.facts.token.as_ref().and_then(|token| token.signed.as_ref());
+                    let token = signed.map(|signed| signing.text(&signed.token)).transpose()?.flatten();
+                    let claims = token.and_then(|token| jwt::decode::<Account>(&token).ok());
+                    before = Some(claims.map(|claims| claims.nats.imports).unwrap_or_default());
+                }
+                let same = |it: &Import| it.token.cid() == Some(reference.cid);
+                text = before.iter().flatten().find(|it| same(it)).and_then(|it| match &it.token {
+                    ImportToken::Text(text) => Some(text.clone()),
+                    _ => None,
+                });
+            }
+            let text = text.ok_or_else(|| {
+                let (account, import) = (self.facts.account.name.to_string(), import.subject.clone());
+                SigningError::Content(NatsError::ActivationNotHere { account, import }.to_string())
+            })?;
+            import.token = ImportToken::Text(text);
+        }
+        Ok(())
+    }
 }
 
 /// A token as events describe it: what it says, and who signed. Texts of tokens inside it are no part of that.
@@ -506,9 +585,9 @@ fn described<B: Body>(
     kind: JwtKind,
     claims: &Claims<B>,
     signer: &Made,
-    token: &str,
+    text: Cid,
 ) -> Result<(JwtClaimsCreated, JwtSigned), NatsError> {
-    let link = Link::new(cid_of_blob(token.as_bytes())).map_err(|e| NatsError::Usage(e.to_string()))?;
+    let link = Link::new(text).map_err(|e| NatsError::Usage(e.to_string()))?;
     let registered = &claims.registered;
     let jti = Label::new(&registered.jti)?;
     let (subject, issuer) = (PublicKey::new(&registered.sub)?, signer.public_key.clone());
