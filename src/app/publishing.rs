@@ -237,3 +237,6 @@ impl std::fmt::Debug for LedgerPublisher<'_> {
 fn servers(config: &NatsConfig) -> String {
     config.url.to_string()
 }
+
+#[cfg(test)]
+mod tests;
