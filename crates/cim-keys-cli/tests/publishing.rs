@@ -22,7 +22,7 @@ fn add(place: &Place, name: &str, url: Option<&str>, output: &str) -> Run {
 /// The same in JSON: what it says about the publication.
 #[track_caller]
 fn publication(place: &Place, name: &str, url: Option<&str>) -> Value {
-    let lines = add(place, name, url, "json").json();
+    let lines = add(place, name, url, "json").all_json();
     assert_eq!(lines[0]["type"], "PersonCreated", "{lines:?}");
     assert_eq!(lines.len(), 2, "{lines:?}");
     lines[1]["publication"].clone()
