@@ -27,6 +27,7 @@ pub mod online_key;
 pub mod organizations;
 pub mod people;
 pub mod policies;
+pub mod publishing;
 pub mod queue;
 #[cfg(feature = "nats-client")]
 pub mod reconcile;

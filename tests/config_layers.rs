@@ -88,6 +88,27 @@ const OTHER: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn an_address_is_named_only_by_a_layer() {
+    assert!(Layers::new().resolve().unwrap().named_servers().is_none());
+    // The example says the defaults, and names no address.
+    let mut example = Layers::new();
+    example.file(Path::new("config.toml"), &Config::example());
+    let example = example.resolve().unwrap();
+    assert!(example.named_servers().is_none() && example.is_set("nats.stream_name") && !example.is_set("nats.url"));
+    // The text of the default counts as named, wherever it stands.
+    let default = "nats://localhost:4222";
+    let mut file = Layers::new();
+    file.file(Path::new("config.toml"), &format!("[nats]\nurl = \"{default}\"\n"));
+    let mut variable = Layers::new();
+    variable.variables(pairs(&[("CIM_KEYS_NATS_URL", default)]));
+    let mut flag = Layers::new();
+    flag.flag("--url", "nats.url", default);
+    for layers in [file, variable, flag] {
+        assert_eq!(layers.resolve().unwrap().named_servers().unwrap().to_string(), default);
+    }
+}
+
+#[test]
 fn every_key_can_be_set_by_each_layer_and_is_shown() {
     assert_eq!(OTHER.iter().map(|(key, _)| *key).collect::<Vec<_>>(), KEYS.iter().map(|k| k.name).collect::<Vec<_>>());
     for (key, value) in OTHER {

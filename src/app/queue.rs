@@ -2,7 +2,7 @@
 
 use crate::config::NatsConfig;
 use crate::delivery::outbox::{Entry, Outbox, OutboxError, Parked};
-use crate::store::{OpenError, Store};
+use crate::store::{LedgerOutbox, OpenError, Store};
 
 /// How the queue stands, as far as this ledger remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub fn stream(config: &NatsConfig) -> &str {
 }
 
 /// The cursor of the newest stream of a name: what the next publication goes on from.
-fn published(store: &Store, stream: &str) -> Result<Option<u64>, QueueError> {
-    let cursors = store.outbox_read_only()?.cursors()?;
+fn published(outbox: &LedgerOutbox, stream: &str) -> Result<Option<u64>, OutboxError> {
+    let cursors = outbox.cursors()?;
     Ok(cursors.iter().rev().find(|(key, _)| key.stream == stream).map(|(_, cursor)| cursor.position))
 }
 
@@ -47,13 +47,24 @@ fn published(store: &Store, stream: &str) -> Result<Option<u64>, QueueError> {
 /// # Errors
 /// When the ledger can't be read.
 pub fn standing(store: &Store, stream: &str) -> Result<Standing, QueueError> {
-    let outbox = store.outbox_read_only()?;
-    let last_published = published(store, stream)?;
+    Ok(standing_in(&store.outbox_read_only()?, stream)?.standing)
+}
+
+/// How a queue stands, and where the log ended at that moment.
+pub(super) struct Look {
+    pub(super) standing: Standing,
+    pub(super) end: u64,
+}
+
+/// How the queue for a stream stands, in an outbox that is open.
+pub(super) fn standing_in(outbox: &LedgerOutbox, stream: &str) -> Result<Look, OutboxError> {
+    let last_published = published(outbox, stream)?;
     let (parked, done) = (outbox.parked()?, last_published.unwrap_or(0));
     // What is parked does not wait, but for what is to be tried again.
     let aside = parked.iter().filter(|parked| parked.position > done).count() as u64;
-    let queued = outbox.end()?.saturating_sub(done + aside) + outbox.retries()?.len() as u64;
-    Ok(Standing { queued, parked: parked.len() as u64, last_published })
+    let end = outbox.end()?;
+    let queued = end.saturating_sub(done + aside) + outbox.retries()?.len() as u64;
+    Ok(Look { standing: Standing { queued, parked: parked.len() as u64, last_published }, end })
 }
 
 /// The first events that wait for a stream, at most `limit`.
@@ -61,8 +72,9 @@ pub fn standing(store: &Store, stream: &str) -> Result<Standing, QueueError> {
 /// # Errors
 /// When the ledger can't be read.
 pub fn waiting(store: &Store, stream: &str, limit: usize) -> Result<Vec<Entry>, QueueError> {
-    let after = published(store, stream)?.unwrap_or(0);
-    Ok(store.outbox_read_only()?.read(after, limit, usize::MAX)?)
+    let outbox = store.outbox_read_only()?;
+    let after = published(&outbox, stream)?.unwrap_or(0);
+    Ok(outbox.read(after, limit, usize::MAX)?)
 }
 
 /// The parked events, with their reasons.

@@ -14,7 +14,7 @@ pub struct Key {
     /// What it does, in one or two sentences.
     pub doc: &'static str,
     pub(super) kind: Kind,
-    /// What an example shows for a key without a default.
+    /// What an example shows, commented out, for a key that is better left unset unless the user sets it.
     pub(super) sample: &'static str,
     pub(super) set: fn(&mut Config, &Value) -> Result<(), String>,
     pub(super) get: fn(&Config) -> Option<Value>,
@@ -108,9 +108,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "nats.url",
-        doc: "The servers: nats://HOST[:PORT] or tls://HOST[:PORT], several as a list or joined by commas; USER:PASSWORD@ may stand before the host, percent-encoded, the same for all. The first that answers is used.",
+        doc: "The servers: nats://HOST[:PORT] or tls://HOST[:PORT], several as a list or joined by commas; USER:PASSWORD@ may stand before the host, percent-encoded, the same for all. The first that answers is used. Only an address that is set is published to after a command; the default is for `cim-keys sync` and other commands that are there to connect.",
         kind: Kind::List,
-        sample: "",
+        sample: "\"nats://localhost:4222\"",
         set: |c, v| {
             let parts = match v {
                 Value::List(parts) => parts.join(","),
@@ -317,7 +317,8 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// A commented file that sets every key to its default; keys without one are commented out.
+/// A commented file that sets keys to their defaults. Keys without one are commented out, and so is the address: setting it
+/// means that commands publish.
 pub(super) fn example() -> String {
     let mut out = String::from(
         "# The configuration of cim-keys. Every line below says what holds without it.\n\
@@ -334,8 +335,8 @@ pub(super) fn example() -> String {
             out += &format!("# {line}\n");
         }
         match key.default() {
-            Some(value) => out += &format!("{name} = {value}\n"),
-            None => out += &format!("# {name} = {}\n", key.sample),
+            Some(value) if key.sample.is_empty() => out += &format!("{name} = {value}\n"),
+            _ => out += &format!("# {name} = {}\n", key.sample),
         }
     }
     out

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Key, Kind, Value};
-use super::{Config, KEYS};
+use super::{Config, KEYS, ServerUrls};
 use crate::text::visible;
 
 /// What the variables of the tables begin with. Others that begin with `CIM_KEYS_` configure the command line itself.
@@ -229,6 +229,19 @@ pub struct Setting {
 }
 
 impl Resolved {
+    /// Whether a layer sets a key: a file, a variable or a flag, even if it says what the default says.
+    #[must_use]
+    pub fn is_set(&self, key: &str) -> bool {
+        self.origins.contains_key(key)
+    }
+
+    /// The servers that a layer names (`nats.url`); `None` where only the built-in default remains. Commands publish what
+    /// they record to named servers only: what listens at the default address may be any program.
+    #[must_use]
+    pub fn named_servers(&self) -> Option<&ServerUrls> {
+        self.is_set("nats.url").then_some(&self.config.nats.url)
+    }
+
     /// Every key with its value and origin, in the order of [`KEYS`].
     pub fn settings(&self) -> impl Iterator<Item = Setting> + '_ {
         KEYS.iter().map(|key| Setting {

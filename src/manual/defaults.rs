@@ -45,6 +45,7 @@
 //! | what | default | why |
 //! |---|---|---|
 //! | `enabled` | as [`NatsConfig`](crate::config::NatsConfig) has it; `init --air-gapped` sets `air_gapped` too | offline is the normal case and no error |
+//! | `url` | `nats://localhost:4222`, for commands that are there to connect (`sync`) | a ledger must not publish to whatever listens on a port: other commands publish only to an address that somebody set |
 //! | `enable_jetstream` | `true` | core NATS delivers at most once: whoever is not listening misses the revocation |
 //! | `enable_ipld` | `true` | a message that carries its content identifier can be checked by whoever receives it |
 //! | `payload` | `dag-json` | readable with `nats sub`; `dag-cbor` sends the very bytes that are hashed, a third smaller |

@@ -27,6 +27,7 @@ pub(crate) mod organization;
 pub(crate) mod out;
 pub(crate) mod person;
 pub(crate) mod policy;
+pub(crate) mod publication;
 pub(crate) mod publish;
 pub(crate) mod queue;
 pub(crate) mod recorded;

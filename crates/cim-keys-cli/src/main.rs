@@ -8,7 +8,6 @@ mod ledger;
 mod outcome;
 mod passphrase;
 mod place;
-mod probe;
 mod signing;
 mod ui;
 

@@ -80,9 +80,13 @@ fn json_keys_are_stable() {
         ["position", "cid", "id", "type", "subject", "occurred_at", "actor", "correlation_id", "causes", "data"];
     let listed = json(&["event", "list"]);
     assert_eq!(listed.len(), 4);
-    for value in listed.iter().chain(&json(&["organization", "add", "Acme"])) {
+    let mut added = json(&["organization", "add", "Acme"]);
+    let publication = added.pop().unwrap();
+    for value in listed.iter().chain(&added) {
         assert_eq!(keys(value), event);
     }
+    assert_eq!((keys(&publication), added.len()), (vec!["publication"], 1));
+    assert_eq!(keys(&publication["publication"]), ["state", "events", "reason", "detail"]);
     let shown = [&event[..], &["actor_signed", "signatures"]].concat();
     assert_eq!(keys(&json(&["event", "show", "1"])[0]), shown);
     assert_eq!(keys(&json(&["queue", "status"])[0]), ["connected", "server", "queued", "parked", "last_published"]);

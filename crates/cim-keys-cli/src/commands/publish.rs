@@ -1,11 +1,13 @@
-//! `sync`, `queue flush`, and what a command that recorded something publishes on its way out.
+//! `sync`, `queue flush`, and the publication at the end of each act.
 
 use std::path::PathBuf;
 
+use cim_keys::app::publishing::{LedgerPublisher, Publisher as _};
 use cim_keys::app::session::Session;
-use cim_keys::config::NatsConfig;
 use clap::Args;
 
+use super::publication;
+use crate::error::Result;
 use crate::place;
 use crate::ui::Ui;
 
@@ -18,22 +20,13 @@ mod way;
 
 #[cfg(feature = "nats-client")]
 pub(crate) use way::interrupted;
-pub(crate) use way::{after, flush, log_in, sync};
+pub(crate) use way::{flush, log_in, sync};
 
-/// The configuration, for what is said and done after something was recorded. A wrong one is a warning then: what was
-/// recorded is recorded, and whoever is told of a failure would record it again.
-pub(super) fn config_after(session: &Session, ui: Ui) -> Option<NatsConfig> {
-    match place::config(Some(session.place().folder())) {
-        Ok(resolved) => Some(resolved.config.nats),
-        Err(error) => {
-            ui.warn(format_args!(
-                "what is recorded waits in the ledger, and is not published: {}",
-                error.in_one_line()
-            ));
-            ui.note("`cim-keys config validate` checks the configuration; then `cim-keys sync` publishes");
-            None
-        }
-    }
+/// Publishes what an act has recorded, and reports it. It never fails an act: only a closed standard output is an error.
+pub(crate) fn after(session: &Session, ui: Ui) -> Result {
+    let configuration = place::config(Some(session.place().folder())).map_err(|error| error.in_one_line());
+    let publication = LedgerPublisher::new(session.store(), configuration).wake();
+    publication::tell(&publication, ui)
 }
 
 #[derive(Debug, Args)]

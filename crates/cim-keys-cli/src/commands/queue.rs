@@ -1,5 +1,6 @@
 //! `queue`: the events that wait for publication.
 
+use cim_keys::app::publishing::{answering_server, running_sync};
 use cim_keys::app::queue;
 use cim_keys::app::session::Session;
 use cim_keys::text::visible;
@@ -10,7 +11,6 @@ use crate::cli::Global;
 use crate::error::Result;
 use crate::ledger;
 use crate::place;
-use crate::probe;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -57,9 +57,10 @@ pub(crate) fn run(command: QueueCommand, global: &Global, ui: Ui) -> Result {
 
 fn status(global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
-    let config = place::config(Some(session.place().folder()))?.config.nats;
+    let configuration = place::config(Some(session.place().folder()))?;
+    let (named, config) = (configuration.named_servers().is_some(), configuration.config.nats);
     let standing = queue::standing(session.store(), queue::stream(&config))?;
-    let answers = if config.enabled { probe::server(&config) } else { None };
+    let answers = if config.enabled { answering_server(&config) } else { None };
     let refused = answers.as_ref().and_then(|_| super::publish::log_in(&config).err());
     let connected = answers.is_some() && refused.is_none();
     let server = answers.unwrap_or_else(|| config.url.to_string());
@@ -76,6 +77,10 @@ fn status(global: &Global, ui: Ui) -> Result {
         (true, None) if connected => "connected".to_owned(),
         (true, None) => "does not answer".to_owned(),
     };
+    // `sync` uses the default address, and acts do not.
+    let state =
+        if named || !config.enabled { state } else { format!("{state}; the default, since nats.url is not set") };
+    let sync = running_sync(session.store());
     let last = standing.last_published.map_or("nothing yet".into(), |position| format!("position {position}"));
     ui.facts(&[
         ("server", format!("{server}: {state}")),
@@ -84,6 +89,10 @@ fn status(global: &Global, ui: Ui) -> Result {
         ("last published", last),
     ])?;
     match (standing.queued, standing.parked) {
+        _ if sync.is_some() => {
+            let process = sync.and_then(|sync| sync.process).map(|process| format!(" (process {process})"));
+            ui.line(format_args!("`cim-keys sync` is running{}.", process.unwrap_or_default()))
+        }
         (0, 0) => Ok(()),
         (0, _) => ui.line("`cim-keys queue list --parked` says why; `cim-keys queue retry` tries again."),
         _ => ui.line("`cim-keys sync` publishes what waits, whenever a server can be reached."),
@@ -96,25 +105,8 @@ pub(crate) fn standing(session: &Session) -> Result<queue::Standing> {
     Ok(queue::standing(session.store(), queue::stream(&config))?)
 }
 
-/// Says how many events wait, and how they get out; nothing when none does.
-pub(crate) fn tell_waiting(session: &Session, ui: Ui) -> Result {
-    let Some(config) = super::publish::config_after(session, ui) else { return Ok(()) };
-    let standing = queue::standing(session.store(), queue::stream(&config))?;
-    let waiting = match standing.queued {
-        0 => return Ok(()),
-        1 => "1 event waits".to_owned(),
-        queued => format!("{queued} events wait"),
-    };
-    match config.enabled {
-        true if config.air_gapped => ui.line(format_args!(
-            "{waiting} for publication; `cim-keys carry out` takes them to a mirror, whose `cim-keys sync` publishes them."
-        )),
-        true => ui.line(format_args!(
-            "{waiting} for publication; `cim-keys sync` publishes, in order, whenever a server can be reached."
-        )),
-        false => ui.line(format_args!("{waiting}: publishing is off (nats.enabled = false).")),
-    }
-}
+/// For a command that recorded nothing: earlier events may wait still.
+pub(crate) use super::publish::after as tell_waiting;
 
 fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;

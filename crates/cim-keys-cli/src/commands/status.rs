@@ -1,5 +1,6 @@
 //! `status`: what this ledger is, how it stands, and what nobody has backed up.
 
+use cim_keys::app::publishing::{Obstacle, running_sync};
 use cim_keys::app::queue;
 use cim_keys::app::session::{Place, Session};
 use cim_keys::app::status::{self, Role, StatusError};
@@ -7,6 +8,7 @@ use cim_keys::log::SignedCheckpoint;
 use cim_keys::store::Listing;
 use serde_json::json;
 
+use super::publication;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -18,8 +20,11 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
     // Whether it can be written here is part of the answer.
     let tokens = place::state_folder().unwrap_or_else(|_| folder.clone());
     let session = Session::open(Place::new(&folder, tokens), ledger::system_actor())?;
-    let config = place::config(Some(&folder))?.config.nats;
-    let standing = status::standing(&session, queue::stream(&config)).map_err(|error| told(&error))?;
+    let configuration = place::config(Some(&folder))?;
+    let standing =
+        status::standing(&session, queue::stream(&configuration.config.nats)).map_err(|error| told(&error))?;
+    let obstacle = Obstacle::of(&configuration).filter(|_| standing.queue.queued > 0);
+    let sync = running_sync(session.store());
     let identity = session.store().identity();
     let head = session.store().events(Listing::newest(1))?.pop().map(|last| last.cid.to_string());
     let signed = standing.head.signed.as_ref().map(SignedCheckpoint::size);
@@ -34,6 +39,7 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
         "public_key": identity.public_key, "source": identity.source,
         "events": standing.head.events, "head": head, "signed": signed, "unsigned": standing.head.unsigned(),
         "queued": standing.queue.queued, "parked": standing.queue.parked, "last_published": standing.queue.last_published,
+        "waiting_because": obstacle.as_ref().map(publication::reason), "sync_running": sync.is_some(),
         "last_backup": standing.backup, "keys_not_backed_up": standing.keys_not_backed_up,
         "missing_secrets": standing.missing.iter().map(|(label, key)| format!("{label}/{key}")).collect::<Vec<_>>(),
     }))?;
@@ -45,7 +51,13 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
         .backup
         .as_ref()
         .map_or_else(|| "never".to_owned(), |last| format!("{} ({} events), to {}", last.at, last.events, last.place));
-    let waiting = format!("{} wait, {} parked", standing.queue.queued, standing.queue.parked);
+    let mut waiting = format!("{} wait, {} parked", standing.queue.queued, standing.queue.parked);
+    if let Some(sync) = sync {
+        let process = sync.process.map(|process| format!(" (process {process})")).unwrap_or_default();
+        waiting += &format!("; `cim-keys sync` is running{process}");
+    } else if let Some(obstacle) = obstacle {
+        waiting += &format!(": {}; {}", publication::why(&obstacle), publication::next(&obstacle));
+    }
     ui.facts(&[
         ("ledger", identity.name.to_string()),
         ("folder", folder.display().to_string()),

@@ -26,9 +26,15 @@ pub struct Run {
 }
 
 impl Run {
-    /// The lines of standard output, as JSON.
+    /// The lines of standard output, as JSON, without the one about the publication.
     #[track_caller]
     pub fn json(&self) -> Vec<Value> {
+        self.all_json().into_iter().filter(|line| line.get("publication").is_none()).collect()
+    }
+
+    /// All lines of standard output, as JSON.
+    #[track_caller]
+    pub fn all_json(&self) -> Vec<Value> {
         assert_eq!(self.code, 0, "{self:?}");
         self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

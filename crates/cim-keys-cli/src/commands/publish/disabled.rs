@@ -1,6 +1,5 @@
 //! A build without the feature `nats-client`: events are kept and queued, and published by a build that has it.
 
-use cim_keys::app::session::Session;
 use cim_keys::config::NatsConfig;
 
 use super::{ServerArgs, SyncArgs};
@@ -24,9 +23,4 @@ pub(crate) fn sync(_: &SyncArgs, _: &Global, _: Ui) -> Result {
 /// That a server answers is all that this build can tell.
 pub(crate) fn log_in(_: &NatsConfig) -> Result {
     Ok(())
-}
-
-/// Says how many events wait.
-pub(crate) fn after(session: &Session, ui: Ui) -> Result {
-    super::super::queue::tell_waiting(session, ui)
 }

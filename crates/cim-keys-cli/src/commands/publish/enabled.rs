@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cim_keys::adapters::NatsClientAdapter;
 use cim_keys::adapters::nats_client::{ConnectError, FlushError, NewAdapterError, Status, log_in as log_in_there};
+use cim_keys::app::publishing::{SyncLock, SyncLockError};
+use cim_keys::app::queue;
 use cim_keys::app::session::Session;
 use cim_keys::config::NatsConfig;
 use cim_keys::delivery::Stop;
@@ -11,16 +13,13 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::super::publication::{events, tell_parked};
 use super::{ServerArgs, SyncArgs};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
 use crate::place;
-use crate::probe;
 use crate::ui::Ui;
-
-/// How long a command that recorded something publishes before it leaves the rest to `sync`.
-const ON_THE_WAY_OUT: Duration = Duration::from_secs(5);
 
 /// How many seconds a login may take that is only made to tell how things stand.
 const LOGIN: u32 = 3;
@@ -43,9 +42,10 @@ pub(crate) fn sync(args: &SyncArgs, global: &Global, ui: Ui) -> Result {
         return flush(&args.server, global, ui);
     }
     let (session, config) = open(&args.server, global)?;
+    let lock = alone(&session, &config)?;
     runtime()?.block_on(async {
         let adapter = adapter(&session, config)?;
-        let answer = until_interrupted(&adapter, &args.server, ui).await;
+        let answer = until_interrupted(&adapter, &args.server, lock, ui).await;
         let status = adapter.status().borrow().clone();
         shut_down(&adapter).await;
         answer?;
@@ -61,45 +61,24 @@ pub(crate) fn log_in(config: &NatsConfig) -> Result {
     runtime()?.block_on(log_in_there(&quick)).map_err(|error| CliError::unreachable(error.to_string()))
 }
 
-/// Publishes what was recorded, when a server answers at once; else says how many events wait.
-pub(crate) fn after(session: &Session, ui: Ui) -> Result {
-    let Some(config) = super::config_after(session, ui) else { return Ok(()) };
-    if config.enabled && probe::server(&config).is_some() {
-        let published: Result<Option<Status>> = runtime()?.block_on(async {
-            let adapter = adapter(session, config)?;
-            let answer = tokio::time::timeout(ON_THE_WAY_OUT, adapter.flush_queue()).await;
-            let status = adapter.status().borrow().clone();
-            shut_down(&adapter).await;
-            match answer {
-                Ok(Ok(_)) => Ok(Some(status)),
-                Ok(Err(error)) => {
-                    ui.warn(format_args!(
-                        "not everything is published: {}",
-                        cim_keys::text::visible(&error.to_string())
-                    ));
-                    Ok(None)
-                }
-                Err(_) => Ok(None),
-            }
-        });
-        match published {
-            Ok(Some(status)) => {
-                let server = status.server.unwrap_or_default();
-                ui.line(format_args!("Published to {server}: {}; the queue is empty.", events(status.published)))?;
-                return tell_parked(status.parked, ui);
-            }
-            Ok(None) => {}
-            // What was recorded is recorded: that the rest did not work is a remark.
-            Err(error) => ui.warn(format_args!("not published: {}", error.in_one_line())),
-        }
-    }
-    super::super::queue::tell_waiting(session, ui)
-}
-
 fn open(server: &ServerArgs, global: &Global) -> Result<(Session, NatsConfig)> {
     let session = ledger::publishing(global)?;
     let config = place::config_with(Some(session.place().folder()), &server.flags())?.config.nats;
     Ok((session, config))
+}
+
+/// Makes this the one `sync` of the ledger: acts leave publishing to it.
+fn alone(session: &Session, config: &NatsConfig) -> Result<SyncLock> {
+    SyncLock::take(session.store(), queue::stream(config)).map_err(|error| match error {
+        SyncLockError::Running(sync) => {
+            let process = sync.process.map(|process| format!(" (process {process})")).unwrap_or_default();
+            CliError::refused(format!(
+                "another `cim-keys sync` runs on this ledger{process}, and publishes what is recorded"
+            ))
+            .hint("leave it to that one, or end it first; `cim-keys sync --once` publishes now in any case")
+        }
+        other => CliError::failed("cannot start the publisher").because(&other),
+    })
 }
 
 fn runtime() -> Result<Runtime> {
@@ -148,11 +127,11 @@ async fn once(adapter: &NatsClientAdapter, server: &ServerArgs, ui: Ui) -> Resul
 }
 
 /// Publishes until interrupted: reports each connection, each drained queue, and each new problem once.
-async fn until_interrupted(adapter: &NatsClientAdapter, server: &ServerArgs, ui: Ui) -> Result {
+async fn until_interrupted(adapter: &NatsClientAdapter, server: &ServerArgs, lock: SyncLock, ui: Ui) -> Result {
     begin(adapter, server).await?;
     ui.note("Publishing what is recorded; Ctrl-C ends it.");
     let mut status = adapter.status();
-    let mut told = Told::default();
+    let mut told = Told { lock, connected: None, published: None, problem: None };
     // One listener for the whole run: a signal between two turns is not missed.
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
@@ -192,8 +171,8 @@ async fn wait_for_news(status: &mut watch::Receiver<Status>) {
 }
 
 /// What was said already.
-#[derive(Default)]
 struct Told {
+    lock: SyncLock,
     connected: Option<bool>,
     published: Option<u64>,
     problem: Option<String>,
@@ -215,6 +194,7 @@ impl Told {
     }
 
     fn connection(&mut self, status: &Status, ui: Ui) -> Result {
+        self.lock.connected_to(status.server.as_deref().filter(|_| status.connected));
         if self.connected == Some(status.connected) {
             return Ok(());
         }
@@ -266,20 +246,6 @@ fn drained(status: &Status, published: u64) -> String {
     match published {
         0 => format!("Everything is published{end}; the queue is empty."),
         some => format!("Published {}{end}; the queue is empty.", events(some)),
-    }
-}
-
-fn events(count: u64) -> String {
-    if count == 1 { "1 event".into() } else { format!("{count} events") }
-}
-
-fn tell_parked(parked: u64, ui: Ui) -> Result {
-    match parked {
-        0 => Ok(()),
-        _ => ui.line(format_args!(
-            "Parked, because the server refuses them: {}; see `cim-keys queue list --parked`.",
-            events(parked)
-        )),
     }
 }
 

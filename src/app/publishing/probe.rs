@@ -1,16 +1,17 @@
-//! Whether a NATS server answers, without speaking to it: a server greets whoever connects.
+//! Whether a NATS server answers, without a login: a server greets each connection.
 
 use std::io::Read as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-use cim_keys::config::NatsConfig;
+use crate::config::NatsConfig;
 
-/// How long an answer may take. A command that only wants to know must not keep anybody waiting.
+/// How long an answer may take.
 const PATIENCE: Duration = Duration::from_millis(600);
 
-/// The first configured server that answers, as it is configured and without its password.
-pub(crate) fn server(config: &NatsConfig) -> Option<String> {
+/// The first configured server that answers within 600 ms, as it is configured and without its password.
+#[must_use]
+pub fn answering_server(config: &NatsConfig) -> Option<String> {
     config.url.iter().find(|url| greets(&url.host_and_port(), config.tls.handshake_first)).map(ToString::to_string)
 }
 
