@@ -24,6 +24,7 @@ mod outcome;
 mod pipeline;
 mod port;
 mod prerequisite;
+mod publication;
 mod signing;
 
 pub use commit::{AppendedEvent, Commit, CommitError};
@@ -31,9 +32,7 @@ pub(crate) use commit::{Decision, Signature, Stamped, stamp};
 pub use draft::{Draft, DraftKey, SignedCommand};
 pub use outcome::{ActError, ClockJump, Head, Outcome};
 pub use pipeline::{ATTEMPTS, Intent, Pipeline, rehearse};
-pub use port::{
-    Answer, Denial, Evidence, Front, Journal, NoFront, NoPublisher, NoTexts, Policy, Publication, Publisher, Question,
-    Texts, Tip, Verdict, Waiting,
-};
+pub use port::{Answer, Denial, Evidence, Front, Journal, NoFront, NoTexts, Policy, Question, Texts, Tip, Verdict};
 pub use prerequisite::{Fulfilment, Prerequisite};
+pub use publication::{NoPublisher, Obstacle, Publication, Publisher, RunningSync};
 pub use signing::{ActSigner, Later, Scope, Signing, SigningError};

@@ -19,7 +19,7 @@ pub use kind::{KeyKind, PublicFacts};
 #[cfg(feature = "custody")]
 pub use nkey::{InvalidNkey, check_public as check_public_nkey};
 #[cfg(feature = "custody")]
-pub use pair::{ParseError, VerifyError, normalize, public_facts, verify};
+pub use pair::{ParseError, VerifyError, generate, normalize, public_facts, verify};
 #[cfg(feature = "custody")]
 pub use placeholder::Placeholders;
 pub use port::{

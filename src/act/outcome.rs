@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 
 use super::commit::AppendedEvent;
-use super::port::{Denial, Publication, Question};
+use super::port::{Denial, Question};
+use super::publication::Publication;
 use super::signing::SigningError;
 use crate::keys::KeyError;
 use crate::ledger::{Refusal, ViewError};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::commit::{AppendedEvent, Commit, CommitError, Decision, Signature, Stamped, stamp};
 use super::draft::{Circumstances, Draft, Kept, denied};
 use super::outcome::{ActError, ClockJump, Head, Outcome};
-use super::port::{Answer, Front, Journal, NoFront, NoPublisher, NoTexts, Policy, Publication, Publisher, Texts, Tip};
+use super::port::{Answer, Front, Journal, NoFront, NoTexts, Policy, Texts, Tip};
 use super::prerequisite::Prerequisite;
+use super::publication::{NoPublisher, Publication, Publisher};
 use super::signing::{ActSigner, Scope, SigningError};
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, KeyId};
@@ -280,7 +281,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     ) -> Result<Outcome<T>, ActError<J::Error, E>> {
         let head = self.sign_head();
         let publication = match events.is_empty() {
-            true => Publication::NothingRecorded,
+            true => Publication::Nothing,
             false => self.publisher.wake(),
         };
         Ok(Outcome { value, events, head, publication })

@@ -169,12 +169,20 @@ pub struct Question {
     pub text: String,
     /// What has not happened when the answer is no: "nothing was revoked".
     pub otherwise: String,
+    /// What the answer holds for, besides the text. It is not shown; where it changes, the question is asked again.
+    pub about: String,
 }
 
 impl Question {
     /// A question, and what has not happened when the answer is no.
     pub fn new(text: impl Into<String>, otherwise: impl Into<String>) -> Self {
-        Self { text: text.into(), otherwise: otherwise.into() }
+        Self { text: text.into(), otherwise: otherwise.into(), about: String::new() }
+    }
+
+    /// The same, for an answer that holds for exactly this.
+    #[must_use]
+    pub fn about(self, about: impl Into<String>) -> Self {
+        Self { about: about.into(), ..self }
     }
 }
 
@@ -211,63 +219,4 @@ impl<F: Front + ?Sized> Front for &mut F {
     fn confirm_clock(&mut self, jump: &ClockJump) -> Answer {
         (**self).confirm_clock(jump)
     }
-}
-
-/// What publishes recorded events. It reads them from where they are recorded: waking it loses nothing, and neither does
-/// failing.
-pub trait Publisher {
-    /// Publishes what waits, for a bounded time, and says how it stands then.
-    fn wake(&mut self) -> Publication;
-}
-
-/// Publishes nothing: what is recorded waits until something else does.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoPublisher;
-
-impl Publisher for NoPublisher {
-    fn wake(&mut self) -> Publication {
-        Publication::NotAsked
-    }
-}
-
-impl<P: Publisher + ?Sized> Publisher for &mut P {
-    fn wake(&mut self) -> Publication {
-        (**self).wake()
-    }
-}
-
-/// How it stands with publishing after an act.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Publication {
-    /// Nothing publishes here.
-    NotAsked,
-    /// Nothing was recorded, so nobody was woken.
-    NothingRecorded,
-    /// Everything is published.
-    Published {
-        /// To which server.
-        server: String,
-        /// How many events now.
-        events: u64,
-        /// How many the server refuses, in all.
-        parked: u64,
-    },
-    /// Events wait.
-    Waiting {
-        /// How many.
-        events: u64,
-        /// Why.
-        why: Waiting,
-    },
-}
-
-/// Why events wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Waiting {
-    /// No server is configured.
-    NotConfigured,
-    /// Something was in the way.
-    Problem(String),
 }

@@ -16,6 +16,7 @@ use super::nats::receipt::{self, Receipt};
 use super::requests::{self, RefusedRequest};
 use super::session::{LedgerPipeline, Session};
 use super::tokens::{self, TokensError};
+use crate::act::Publication;
 use crate::files::write_durably;
 use crate::ledger::ViewError;
 use crate::log::SignedCheckpoint;
@@ -143,7 +144,11 @@ pub enum Taken {
 }
 
 /// What is done with a parcel of a kind.
-pub type Take = fn(&Session, &mut LedgerPipeline<'_>, &[u8]) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>>;
+pub type Take = fn(
+    &Session,
+    &mut LedgerPipeline<'_>,
+    &[u8],
+) -> Result<(Taken, Publication), Box<dyn std::error::Error + Send + Sync>>;
 
 /// A kind of files that the connected side leaves on a medium.
 pub struct Kind {
@@ -168,24 +173,26 @@ fn take_request(
     session: &Session,
     _: &mut LedgerPipeline<'_>,
     bytes: &[u8],
-) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(Taken, Publication), Box<dyn std::error::Error + Send + Sync>> {
     let text = String::from_utf8_lossy(bytes);
-    Ok(match requests::open(session.store(), &text, Timestamp::now()) {
+    let taken = match requests::open(session.store(), &text, Timestamp::now()) {
         Err(RefusedRequest::Used(_)) => Taken::Known,
         _ => Taken::Waits("`cim-keys nats sign` shows what it asks for, and signs it"),
-    })
+    };
+    Ok((taken, Publication::Nothing))
 }
 
 fn take_receipt(
     session: &Session,
     pipeline: &mut LedgerPipeline<'_>,
     bytes: &[u8],
-) -> Result<Taken, Box<dyn std::error::Error + Send + Sync>> {
-    let recorded = receipt::record(pipeline, &session.intent(), &Receipt::parse(bytes)?);
-    Ok(match recorded?.events.len() as u64 {
+) -> Result<(Taken, Publication), Box<dyn std::error::Error + Send + Sync>> {
+    let recorded = receipt::record(pipeline, &session.intent(), &Receipt::parse(bytes)?)?;
+    let taken = match recorded.events.len() as u64 {
         0 => Taken::Known,
         some => Taken::Recorded(some),
-    })
+    };
+    Ok((taken, recorded.publication))
 }
 
 /// A file that was found on a medium.
@@ -208,6 +215,8 @@ pub struct CarriedIn {
     pub head: Option<SignedCheckpoint>,
     /// The parcels, by name.
     pub parcels: Vec<Parcel>,
+    /// What became of the events that they led to.
+    pub publication: Publication,
 }
 
 /// Takes in what a medium brings back to its ledger: compares the head that it carries, and takes the parcels.
@@ -216,15 +225,18 @@ pub struct CarriedIn {
 /// When the medium is not whole or has another history, or a parcel can't be recorded; those before it then are.
 pub fn take_in(session: &Session, pipeline: &mut LedgerPipeline<'_>, medium: &Path) -> Result<CarriedIn, CarryError> {
     let head = compare(session.store(), medium)?;
-    let mut parcels = Vec::new();
+    let (mut parcels, mut publication) = (Vec::new(), Publication::Nothing);
     for path in parcel_files(medium)? {
         let Some((kind, bytes)) = recognise(&path)? else { continue };
         let kept = keep(session.place().folder(), &path, &bytes)?;
         let taken = (kind.take)(session, pipeline, &bytes);
-        let taken = taken.map_err(|source| CarryError::Parcel { path: path.clone(), source })?;
+        let (taken, published) = taken.map_err(|source| CarryError::Parcel { path: path.clone(), source })?;
+        if published != Publication::Nothing {
+            publication = published;
+        }
         parcels.push(Parcel { path, noun: kind.noun, kept, taken });
     }
-    Ok(CarriedIn { head, parcels })
+    Ok(CarriedIn { head, parcels, publication })
 }
 
 /// Verifies what the medium carries of this ledger, and that it is a beginning of what is recorded.

@@ -26,9 +26,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use probe::answering_server;
-pub use sync_lock::{RunningSync, SyncLock, SyncLockError, running_sync};
+pub use sync_lock::{SyncLock, SyncLockError, running_sync};
 
 use super::queue::{self, QueueError};
+use crate::act::{Obstacle, Publication, Publisher, RunningSync};
 use crate::config::{NatsConfig, Resolved};
 use crate::store::Store;
 
@@ -41,93 +42,15 @@ const UNCONNECTED: Duration = Duration::from_millis(600);
 /// How often the progress of a running `sync` is read.
 const LOOK: Duration = Duration::from_millis(25);
 
-/// Publishes what acts have recorded.
-///
-/// A publisher persists nothing of its own: what waits is in the outbox, and how far it got is in the outbox's cursor. An
-/// implementation is bounded in time, and never fails: the caller's act is recorded already. No caller retries; the next
-/// act or a `sync` does.
-pub trait Publisher {
-    /// Publishes what waits, as far as possible within the bound.
-    fn wake(&mut self) -> Publication;
-}
-
-/// What became of the events that waited.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Publication {
-    /// No event waited.
-    Nothing,
-    /// The stream has every event that waited.
-    Published {
-        /// The server, without credentials.
-        server: String,
-        /// How many events were published.
-        events: u64,
-        /// How many events of the outbox are parked: a server refused them for what they are.
-        parked: u64,
-    },
-    /// A running `sync` has published every event that waited.
-    BySync {
-        /// The `sync`.
-        sync: RunningSync,
-        /// How many events waited; 0 where it was quicker than the first look.
-        events: u64,
-        /// How many events of the outbox are parked.
-        parked: u64,
-    },
-    /// Events wait in the outbox.
-    Waiting {
-        /// How many; `None` where the outbox could not be read.
-        events: Option<u64>,
-        /// Why.
-        obstacle: Obstacle,
-    },
-}
-
-/// Why events wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Obstacle {
-    /// No layer of the configuration names a server (`nats.url`).
-    NotConfigured,
-    /// The ledger is behind an air gap (`nats.air_gapped`), and no server on this machine is named or answers.
-    AirGapped,
-    /// Publishing is off (`nats.enabled = false`).
-    Disabled,
-    /// This build can't publish: it lacks the feature `nats-client`.
-    NoPublisher,
-    /// None of the named servers answers.
-    NoServer {
-        /// The addresses, without credentials.
-        servers: String,
-    },
-    /// The bound passed before everything was published.
-    TimeUp,
-    /// A `sync` runs, and had not published the events when the bound passed.
-    SyncRunning(RunningSync),
-    /// The configuration can't be used: what is wrong with it, as a sentence.
-    Invalid(String),
-    /// Something else failed: the server refuses the credentials, the stream can't be used, the outbox can't be written.
-    Problem(String),
-}
-
-impl Obstacle {
-    /// What the configuration alone puts in the way of publishing after an act; `None` where a server is tried.
-    #[must_use]
-    pub fn of(configuration: &Resolved) -> Option<Self> {
-        let nats = &configuration.config.nats;
-        match configuration.named_servers() {
-            _ if !nats.enabled => Some(Self::Disabled),
-            Some(_) => None,
-            None if nats.air_gapped => Some(Self::AirGapped),
-            None => Some(Self::NotConfigured),
-        }
-    }
-
-    /// Whether the configuration asks for events to wait. A user knows that, and need not hear it after every act.
-    #[must_use]
-    pub const fn is_intended(&self) -> bool {
-        matches!(self, Self::NotConfigured | Self::AirGapped | Self::Disabled)
+/// What the configuration alone puts in the way of publishing after an act; `None` where a server is tried.
+#[must_use]
+pub fn obstacle_of(configuration: &Resolved) -> Option<Obstacle> {
+    let nats = &configuration.config.nats;
+    match configuration.named_servers() {
+        _ if !nats.enabled => Some(Obstacle::Disabled),
+        Some(_) => None,
+        None if nats.air_gapped => Some(Obstacle::AirGapped),
+        None => Some(Obstacle::NotConfigured),
     }
 }
 
@@ -172,7 +95,7 @@ impl<'a> LedgerPublisher<'a> {
     }
 
     fn attempt(&self, configuration: &Resolved, until: Instant) -> Result<Publication, Obstacle> {
-        if let Some(obstacle) = Obstacle::of(configuration) {
+        if let Some(obstacle) = obstacle_of(configuration) {
             return Err(obstacle);
         }
         let nats = &configuration.config.nats;

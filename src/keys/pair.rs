@@ -210,6 +210,16 @@ impl From<ed25519_dalek::SigningKey> for PrivateKey {
     }
 }
 
+/// Makes a key that no key ring keeps: for a program that hands it on at once. Gives its public half, and the secret in its
+/// standard format.
+///
+/// # Errors
+/// See [`GenerateError`].
+pub fn generate(kind: KeyKind) -> Result<(PublicFacts, SecretBytes), GenerateError> {
+    let key = PrivateKey::generate(kind)?;
+    Ok((key.public(), key.secret()))
+}
+
 /// Reads a private key in any known format. Gives its public half, and the secret in its standard format.
 ///
 /// # Errors

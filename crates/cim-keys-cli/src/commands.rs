@@ -45,16 +45,17 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use cim_keys::act::{Draft, Question};
 use cim_keys::app::lookup::LookupError;
 use cim_keys::events::Validity;
-use cim_keys::ledger::View;
+use cim_keys::ledger::{Refusal, View};
 use cim_keys::text::Note;
 use cim_keys::time::Timestamp;
 use clap::Args;
 
+use crate::act::Acting;
 use crate::cli::{Cli, Command, Global};
 use crate::error::{CliError, Result};
-use crate::ledger;
 use crate::ui::Ui;
 
 /// Does what was asked for.
@@ -103,29 +104,62 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
 /// What looks up what is meant, and answers with what shall be done.
 pub(crate) type Look<'l> = dyn Fn(&dyn View) -> std::result::Result<Vec<cim_keys::ledger::Command>, LookupError> + 'l;
 
-/// Records what `look` leads to, and says so.
+/// Records what `look` leads to, and reports it.
 pub(crate) fn record(look: &Look<'_>, global: &Global, ui: Ui) -> Result {
-    record_in(ledger::write(global)?, look, ui)
-}
-
-/// The same in a ledger that is open.
-pub(crate) fn record_in(session: cim_keys::app::session::Session, look: &Look<'_>, ui: Ui) -> Result {
-    let (session, events) = ledger::record(session, ui, look)?;
-    recorded::tell(&events, session.place().folder(), ui)?;
-    if events.is_empty() { Ok(()) } else { publish::after(&session, ui) }
+    Acting::begin(global, &global.passphrases, ui)?.record(|draft| found(draft, look))
 }
 
 /// Records an end, once it is confirmed.
 pub(crate) fn end(question: &str, global: &Global, ui: Ui, look: &Look<'_>) -> Result {
-    let session = ledger::write(global)?;
-    // What is meant must be there before anybody is asked about it.
-    session.store().view(|view| look(view).map(|_| ()))??;
-    if !ui.confirm(question)? {
-        return Err(CliError::refused("nothing was recorded"));
+    Acting::begin(global, &global.passphrases, ui)?.record(|draft| {
+        found(draft, look)?;
+        draft.ask(Question::new(question, "nothing was recorded"));
+        Ok::<_, Looked>(())
+    })
+}
+
+fn found(draft: &mut Draft<'_>, look: &Look<'_>) -> std::result::Result<(), Looked> {
+    let commands = look(draft.view())?;
+    Ok(draft.commands(commands)?)
+}
+
+/// Why nothing was found to be recorded, or may be.
+#[derive(Debug)]
+enum Looked {
+    Lookup(LookupError),
+    Refused(Refusal),
+}
+
+impl std::fmt::Display for Looked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Lookup(error) => error.fmt(f),
+            Self::Refused(error) => error.fmt(f),
+        }
     }
-    let (session, events) = ledger::record(session, ui, look)?;
-    recorded::tell(&events, session.place().folder(), ui)?;
-    if events.is_empty() { Ok(()) } else { publish::after(&session, ui) }
+}
+
+impl std::error::Error for Looked {}
+
+impl From<LookupError> for Looked {
+    fn from(error: LookupError) -> Self {
+        Self::Lookup(error)
+    }
+}
+
+impl From<Refusal> for Looked {
+    fn from(error: Refusal) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Looked> for CliError {
+    fn from(error: Looked) -> Self {
+        match error {
+            Looked::Lookup(error) => error.into(),
+            Looked::Refused(error) => error.into(),
+        }
+    }
 }
 
 /// What ends, or comes back, and why.

@@ -1,5 +1,6 @@
 //! The cim-keys command line: it parses, asks and prints; what is done is done by the library's use cases.
 
+mod act;
 mod cli;
 mod commands;
 mod error;
@@ -8,7 +9,6 @@ mod ledger;
 mod outcome;
 mod passphrase;
 mod place;
-mod signing;
 mod ui;
 
 use std::process::ExitCode;

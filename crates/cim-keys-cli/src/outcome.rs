@@ -3,24 +3,24 @@
 use cim_keys::app::apply::{ApplyError, InvalidPlan, PlanError};
 use cim_keys::app::attest::AttestError;
 use cim_keys::app::custody::CheckError;
+use cim_keys::app::handover::HandoverError;
 use cim_keys::app::init::InitError;
-use cim_keys::app::keys::KeyError;
+use cim_keys::app::keys::KeyActError;
 use cim_keys::app::lookup::LookupError;
 use cim_keys::app::online_key::OnlineKeyError;
 use cim_keys::app::revocation::RevocationError;
-use cim_keys::app::session::{RecordError, SessionError};
-use cim_keys::custody;
-use cim_keys::keys::xkey::SealToError;
+use cim_keys::app::session::SessionError;
+use cim_keys::custody::{self, SealToError};
+use cim_keys::keys::KeyError;
+use cim_keys::keys::xkey::XkeyError;
+use cim_keys::ledger::Refusal;
 use cim_keys::store::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
 
 use crate::error::CliError;
 
 /// The library's messages end with what to do next, after a semicolon: that part is shown as the hint.
 fn told(new: fn(String) -> CliError, text: &str) -> CliError {
-    match text.rsplit_once("; ") {
-        Some((what, next)) => new(what.to_owned()).hint(next),
-        None => new(text.to_owned()),
-    }
+    CliError::from_sentence(new, text)
 }
 
 impl From<LookupError> for CliError {
@@ -66,25 +66,29 @@ impl From<AppendError> for CliError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Database(error) => error.into(),
-            AppendError::TimeJump { .. } => {
-                told(Self::refused, &error.to_string()).hint("--accept-clock records it with this clock")
-            }
             AppendError::Refused(_) | AppendError::NotTheWriter(_) | AppendError::Moved { .. } => {
                 told(Self::refused, &error.to_string())
             }
+            AppendError::Denied(denial) => Self::refused(denial.reason).hint(denial.next),
             AppendError::Unsigned(_) => told(Self::verification, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }
     }
 }
 
-impl From<RecordError> for CliError {
-    fn from(error: RecordError) -> Self {
+impl From<Refusal> for CliError {
+    fn from(error: Refusal) -> Self {
+        told(Self::refused, &error.to_string())
+    }
+}
+
+impl From<HandoverError> for CliError {
+    fn from(error: HandoverError) -> Self {
         match error {
-            RecordError::Lookup(error) => error.into(),
-            RecordError::Append(error) => error.into(),
-            RecordError::Read(error) => error.into(),
-            _ => told(Self::failed, &error.to_string()),
+            HandoverError::Open(error) => error.into(),
+            HandoverError::Record(error) => error.into(),
+            HandoverError::OnlineKey(error) => error.into(),
+            other => Self::failed(other.to_string()),
         }
     }
 }
@@ -105,6 +109,8 @@ impl From<InitError> for CliError {
     fn from(error: InitError) -> Self {
         match error {
             InitError::Create(error) => error.into(),
+            InitError::Act(error) => (*error).into(),
+            InitError::Key(error) => error.into(),
             InitError::Exists(_)
             | InitError::CustodyExists(_)
             | InitError::Busy(_)
@@ -124,7 +130,8 @@ impl From<InvalidPlan> for CliError {
 impl From<ApplyError> for CliError {
     fn from(error: ApplyError) -> Self {
         match error {
-            ApplyError::Append(error) => error.into(),
+            ApplyError::Rehearsal(error) => (*error).into(),
+            ApplyError::Key(error) => error.into(),
             ApplyError::Read(error) => error.into(),
             ApplyError::Plan(PlanError::Conflicts(conflicts)) => {
                 let entries = if conflicts.len() == 1 { "entry contradicts" } else { "entries contradict" };
@@ -193,6 +200,12 @@ impl From<custody::CreateError> for CliError {
     }
 }
 
+impl From<custody::FileError> for CliError {
+    fn from(error: custody::FileError) -> Self {
+        told(Self::failed, &error.to_string())
+    }
+}
+
 impl From<custody::SealError> for CliError {
     fn from(error: custody::SealError) -> Self {
         match error {
@@ -207,7 +220,7 @@ impl From<SealToError> for CliError {
     fn from(error: SealToError) -> Self {
         match error {
             SealToError::Seal(error) => error.into(),
-            SealToError::Key { .. } | SealToError::Weak(_) => told(Self::usage, &error.to_string()),
+            SealToError::Curve(XkeyError::Key { .. } | XkeyError::Weak(_)) => told(Self::usage, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }
     }
@@ -242,20 +255,20 @@ impl From<CheckError> for CliError {
     }
 }
 
-impl From<KeyError> for CliError {
-    fn from(error: KeyError) -> Self {
+impl From<KeyActError> for CliError {
+    fn from(error: KeyActError) -> Self {
         match error {
-            KeyError::Lookup(error) => error.into(),
-            KeyError::Read(error) => error.into(),
-            KeyError::Append(error) => error.into(),
-            KeyError::Seal(error) => error.into(),
-            KeyError::SealTo(error) => error.into(),
-            KeyError::Unfit { .. } | KeyError::Validity(_) | KeyError::Parse(_) | KeyError::Public(_) => {
+            KeyActError::Lookup(error) => error.into(),
+            KeyActError::Key(KeyError::Elsewhere(key)) => {
+                Self::refused(format!("only the public half of key {key} is known; there is nothing to export"))
+            }
+            KeyActError::Key(error) => error.into(),
+            KeyActError::Refused(error) => error.into(),
+            KeyActError::SealTo(error) => error.into(),
+            KeyActError::Unfit { .. } | KeyActError::Validity(_) | KeyActError::Public(_) => {
                 told(Self::usage, &error.to_string())
             }
-            KeyError::NoSuccessor(_) | KeyError::PublicOnly(_) | KeyError::LedgerKey => {
-                told(Self::refused, &error.to_string())
-            }
+            KeyActError::NoSuccessor(_) | KeyActError::LedgerKey => told(Self::refused, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }
     }
@@ -279,7 +292,7 @@ impl From<AttestError> for CliError {
         match error {
             AttestError::Lookup(error) => error.into(),
             AttestError::Read(error) => error.into(),
-            AttestError::Append(error) => error.into(),
+            AttestError::Refused(error) => error.into(),
             AttestError::WrongSignature(_) | AttestError::TooLong => told(Self::verification, &error.to_string()),
             _ => told(Self::refused, &error.to_string()),
         }

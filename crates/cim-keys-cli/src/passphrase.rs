@@ -85,7 +85,7 @@ impl Passphrases {
     }
 
     /// Opens a compartment. At a prompt a wrong passphrase is asked for again.
-    pub(crate) fn unlock<'a>(&self, custody: &'a Custody, compartment: &Label) -> Result<Unlocked<'a>> {
+    pub(crate) fn unlock(&self, custody: &Custody, compartment: &Label) -> Result<Unlocked> {
         self.lock_memory();
         // Fails for a compartment that is not there before anybody is asked for its passphrase.
         custody.recipient(compartment).map_err(UnlockError::from)?;

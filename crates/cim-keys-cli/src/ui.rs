@@ -27,6 +27,8 @@ pub(crate) enum Format {
 pub(crate) struct Ui {
     format: Format,
     assume_yes: bool,
+    /// Whether results go to standard error: standard output is taken by what was asked for.
+    aside: bool,
 }
 
 const BOLD: Style = Style::new().bold();
@@ -37,7 +39,12 @@ const CYAN: Style = AnsiColor::Cyan.on_default();
 
 impl Ui {
     pub(crate) const fn new(format: Format, assume_yes: bool) -> Self {
-        Self { format, assume_yes }
+        Self { format, assume_yes, aside: false }
+    }
+
+    /// The same on standard error, where standard output holds what was asked for.
+    pub(crate) const fn aside(self) -> Self {
+        Self { aside: true, ..self }
     }
 
     /// Whether programs read the output.
@@ -48,7 +55,11 @@ impl Ui {
     /// One line of text on standard output; nothing in JSON mode. The caller passes untrusted parts through
     /// [`visible`].
     pub(crate) fn line(self, line: impl Display) -> Result {
-        if self.is_json() { Ok(()) } else { Ok(writeln!(anstream::stdout().lock(), "{line}")?) }
+        match (self.is_json(), self.aside) {
+            (true, _) => Ok(()),
+            (false, true) => Ok(self.note(line)),
+            (false, false) => Ok(writeln!(anstream::stdout().lock(), "{line}")?),
+        }
     }
 
     /// A heading of the text form.
@@ -73,6 +84,10 @@ impl Ui {
         }
         let text = serde_json::to_string(value)
             .map_err(|error| CliError::failed("cannot write the result as JSON").because(&error))?;
+        if self.aside {
+            self.note(text);
+            return Ok(());
+        }
         Ok(writeln!(io::stdout().lock(), "{text}")?)
     }
 

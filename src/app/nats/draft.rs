@@ -8,7 +8,7 @@ use cid::Cid;
 
 use super::error::NatsError;
 use super::tokens::Pending;
-use crate::act::{Draft, DraftKey};
+use crate::act::{Draft, DraftKey, Question};
 use crate::custody::SecretBytes;
 use crate::events::{KeyImported, KeyPurpose, NKeyGenerated, NatsHolder, NkeyKind, Party, Validity};
 use crate::ids::{KeyId, NatsAccountId};
@@ -63,6 +63,11 @@ impl<'n, 'd> NatsDraft<'n, 'd> {
     #[must_use]
     pub fn view(&self) -> &dyn View {
         self.draft.view()
+    }
+
+    /// Asks before anything is signed.
+    pub fn ask(&mut self, question: Question) {
+        self.draft.ask(question);
     }
 
     /// The time of the act, in seconds since the Unix epoch.

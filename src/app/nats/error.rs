@@ -1,6 +1,7 @@
 //! What can be in the way of an act on NATS identities.
 
 use crate::app::lookup::LookupError;
+use crate::custody::SealToError;
 use crate::keys::KeyError;
 use crate::ledger::{Kind, Refusal, ViewError};
 use crate::nats::check::Finding;
@@ -88,6 +89,9 @@ pub enum NatsError {
     /// A key was not made, found or taken in.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// What is handed out could not be sealed to its recipient.
+    #[error(transparent)]
+    SealTo(#[from] SealToError),
     /// A token could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Obstacle, Publication};
+use crate::act::{Obstacle, Publication};
 use crate::config::NatsConfig;
 use crate::store::Store;
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::time::{timeout, timeout_at};
 
-use super::{Obstacle, Publication, answering_server, servers};
+use super::{answering_server, servers};
+use crate::act::{Obstacle, Publication};
 use crate::adapters::NatsClientAdapter;
 use crate::adapters::nats_client::{ConnectError, FlushError, NewAdapterError};
 use crate::config::NatsConfig;

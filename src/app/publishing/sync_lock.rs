@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::act::RunningSync;
 use crate::files::folder_of;
 use crate::store::Store;
 
@@ -30,19 +31,6 @@ const TRIES: u32 = 20;
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// What is known of a `sync` that runs on a ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct RunningSync {
-    /// The process, where it could be read.
-    pub process: Option<u32>,
-    /// The name of the stream, as the outbox's cursors have it.
-    pub stream: Option<String>,
-    /// The server that it is connected to, without credentials; `None` while it has no connection.
-    pub server: Option<String>,
-}
 
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]

@@ -118,7 +118,7 @@ fn start(args: &StartArgs, global: &Global, ui: Ui) -> Result {
 }
 
 /// Says where the agent is, for people and for whoever waits for it.
-fn ready(agent: &Agent<'_>, path: &Path, detached: bool, ui: Ui) -> Result {
+fn ready(agent: &Agent, path: &Path, detached: bool, ui: Ui) -> Result {
     let shown = visible(&path.to_string_lossy()).into_owned();
     let standing = agent.status().map_err(issue_told)?;
     let listening = json!({ "event": "listening", "socket": shown, "status": standing });

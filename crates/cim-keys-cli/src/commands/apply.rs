@@ -1,31 +1,28 @@
 //! `apply`: brings a ledger to what a file declares.
 
+use std::cell::RefCell;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use cid::Cid;
+use cim_keys::act::{Answer, ClockJump, Front, Question};
 use cim_keys::app::apply::{
-    self, Action, Applied, ApplyError, Files, Manifest, Options, Plan, Prepared, Problem, Request, SavedPlan,
+    self, Action, ApplyError, Files, Manifest, Minted, Options, Plan, Prepared, Problem, Request, Reviewed, SavedPlan,
 };
 use cim_keys::app::describe;
-use cim_keys::app::nats::{KeyAccess, KeyAccessError};
 use cim_keys::app::session::Session;
-use cim_keys::custody::Custody;
 use cim_keys::files::write_durably;
-use cim_keys::keys::pair::PrivateKey;
-use cim_keys::ledger::KeyFacts;
-use cim_keys::store::AppendError;
+use cim_keys::store::AppendedEvent;
 use cim_keys::text::{Name, visible};
 use clap::Args;
 use serde_json::json;
 
 use super::init::{self, CustodyArgs};
-use super::nats::{Keys, Tokens};
 use super::recorded::subject_prefix;
+use crate::act::{Acting, Terminal};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
-use crate::passphrase::PassphraseArgs;
 use crate::place;
 use crate::ui::Ui;
 
@@ -76,8 +73,8 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
         return Err(CliError::usage("no ledger was named, and there is none in this folder or above it")
             .hint("name one with --ledger DIR; `apply` makes it when it is absent"));
     };
-    let session = match exists {
-        true => ledger::write(global)?,
+    let acting = match exists {
+        true => Acting::begin(global, args.custody.passphrases(), ui)?,
         false => {
             // The plan is made first: a ledger is not made for a file that can't be applied.
             apply::prepare_new(request.clone())?;
@@ -85,11 +82,10 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
             let organization = Some(request.manifest.organization.name.clone());
             let session = init::make(&folder, organization, init::Manner::default(), &args.custody, ui)?;
             ui.done(format_args!("The ledger is made in {}.", visible(&folder.display().to_string())))?;
-            ledger::as_actor(session, global)?
+            Acting::on(ledger::as_actor(session, global)?, args.custody.passphrases(), ui)?
         }
     };
-    let prepared = apply::prepare(session.store(), request)?;
-    carry_out(session, prepared, None, &args.custody, ui)
+    carry_out(acting, &request, None, ui)
 }
 
 /// Reads an apply file.
@@ -103,26 +99,8 @@ fn manifest(path: &Path, text: &str) -> Result<Manifest> {
 }
 
 /// Carries out a plan that was shown and agreed to: exactly this one, or nothing.
-pub(crate) fn carry_out_reviewed(
-    mut session: Session,
-    prepared: Prepared,
-    passphrases: &PassphraseArgs,
-    ui: Ui,
-) -> Result {
-    let again = prepared.request().clone();
-    let custody = if prepared.signs() { Some(session.custody()?) } else { None };
-    let mut keys = Signers { custody: custody.as_ref(), tokens: Tokens::of(&session), passphrases, open: None };
-    let applied = match apply::execute(&session, prepared, true, &mut keys) {
-        Err(ApplyError::Append(jump @ AppendError::TimeJump { .. })) => {
-            ledger::confirm_clock(&mut session, ui, jump)?;
-            let prepared = apply::prepare(session.store(), again)?;
-            apply::execute(&session, prepared, true, &mut keys)?
-        }
-        answer => answer?,
-    };
-    tell(&session, &applied, false, ui)?;
-    keys.sign_head(&session)?;
-    if applied.events.is_empty() { Ok(()) } else { super::publish::after(&session, ui) }
+pub(crate) fn carry_out_reviewed(acting: Acting, prepared: &Prepared, ui: Ui) -> Result {
+    carry_out(acting, prepared.request(), Some(&prepared.reviewed()), ui)
 }
 
 /// Carries out a plan that was saved.
@@ -137,84 +115,67 @@ fn saved(args: &ApplyArgs, text: &str, global: &Global, ui: Ui) -> Result {
         let prepared = apply::prepare_saved(session.store(), saved)?;
         return plan_only(args, &prepared, true, ui);
     }
-    let session = ledger::write(global)?;
-    let prepared = apply::prepare_saved(session.store(), saved.clone())?;
-    carry_out(session, prepared, Some(saved), &args.custody, ui)
+    let acting = Acting::begin(global, args.custody.passphrases(), ui)?;
+    let prepared = apply::prepare_saved(acting.session().store(), saved)?;
+    carry_out_reviewed(acting, &prepared, ui)
 }
 
-fn carry_out(
-    mut session: Session,
-    mut prepared: Prepared,
-    saved: Option<SavedPlan>,
-    args: &CustodyArgs,
-    ui: Ui,
-) -> Result {
-    let ends = prepared.plan.count(Action::End);
-    // A saved plan was reviewed: applying it is the confirmation.
-    let shown = ends > 0 && saved.is_none();
-    if shown {
-        show_plan(&prepared.plan, ui)?;
-        let what = if ends == 1 { "1 entry ends".to_owned() } else { format!("{ends} entries end") };
-        if !ui.confirm(&format!("{what}. Apply this?"))? {
-            return Err(CliError::refused("nothing was applied"));
-        }
-    }
-    let request = prepared.request().clone();
-    let custody = if prepared.signs() { Some(session.custody()?) } else { None };
-    let (tokens, passphrases) = (Tokens::of(&session), args.passphrases());
-    let mut keys = Signers { custody: custody.as_ref(), tokens, passphrases, open: None };
-    let answer = match apply::execute(&session, prepared, saved.is_some(), &mut keys) {
-        Err(ApplyError::Append(jump @ AppendError::TimeJump { .. })) => {
-            ledger::confirm_clock(&mut session, ui, jump)?;
-            prepared = match &saved {
-                Some(saved) => apply::prepare_saved(session.store(), saved.clone())?,
-                None => apply::prepare(session.store(), request)?,
-            };
-            apply::execute(&session, prepared, saved.is_some(), &mut keys)
-        }
-        answer => answer,
-    };
-    let applied = answer?;
-    tell(&session, &applied, !shown, ui)?;
-    keys.sign_head(&session)?;
-    if applied.events.is_empty() {
-        super::queue::tell_waiting(&session, ui)
-    } else {
-        super::publish::after(&session, ui)
-    }
+fn carry_out(mut acting: Acting, request: &Request, reviewed: Option<&Reviewed>, ui: Ui) -> Result {
+    let shown = Rc::new(RefCell::new(Shown::default()));
+    let mut minted = Minted::default();
+    let front = PlanFront { shown: Rc::clone(&shown), terminal: Terminal { ui } };
+    let done = acting.act_after(
+        front,
+        |store| apply::before(store, request),
+        |draft, before| {
+            let plan = apply::apply(draft, request, before, reviewed, &mut minted)?;
+            // A plan that was reviewed is confirmed already.
+            if reviewed.is_none() && plan.count(Action::End) > 0 {
+                draft.ask(ending(&plan));
+                shown.borrow_mut().plan = Some(plan.clone());
+            }
+            Ok::<_, ApplyError>(plan)
+        },
+    )?;
+    let was_shown = reviewed.is_some() || shown.borrow().asked;
+    tell(acting.session(), &done.value, &done.events, !was_shown, ui)?;
+    done.end(ui)
 }
 
-/// Keys that sign tokens, out of custody when the first of them is needed.
-struct Signers<'c> {
-    custody: Option<&'c Custody>,
-    tokens: Tokens,
-    passphrases: &'c PassphraseArgs,
-    open: Option<Keys<'c>>,
+/// What is asked before something ends: about exactly this plan.
+fn ending(plan: &Plan) -> Question {
+    let ends = plan.count(Action::End);
+    let what = if ends == 1 { "1 entry ends".to_owned() } else { format!("{ends} entries end") };
+    let question = Question::new(format!("{what}. Apply this?"), "nothing was applied");
+    question.about(serde_json::to_string(plan).unwrap_or_default())
 }
 
-impl Signers<'_> {
-    /// Signs the head of what was recorded, if the ledger's key was opened for it.
-    fn sign_head(&self, session: &Session) -> Result {
-        self.open.as_ref().map_or(Ok(()), |keys| keys.sign_head(session))
-    }
+/// A plan that is to be shown before it is asked about.
+#[derive(Default)]
+struct Shown {
+    plan: Option<Plan>,
+    asked: bool,
 }
 
-impl KeyAccess for Signers<'_> {
-    fn private_key(&mut self, key: &KeyFacts) -> std::result::Result<PrivateKey, KeyAccessError> {
-        let Some(custody) = self.custody else {
-            return Err(KeyAccessError::new("another plan came up that signs tokens; apply the file again"));
-        };
-        if self.open.is_none() {
-            self.open = Some(Keys::new(custody, self.tokens.again(), self.passphrases).map_err(Keys::carried)?);
+/// The person at the terminal, who sees the plan before being asked about it.
+struct PlanFront {
+    shown: Rc<RefCell<Shown>>,
+    terminal: Terminal,
+}
+
+impl Front for PlanFront {
+    fn confirm(&mut self, question: &Question) -> Answer {
+        if let Some(plan) = self.shown.borrow_mut().plan.take()
+            && show_plan(&plan, self.terminal.ui).is_err()
+        {
+            return Answer::CannotAsk;
         }
-        match &mut self.open {
-            Some(keys) => keys.private_key(key),
-            None => Err(KeyAccessError::new("custody is closed")),
-        }
+        self.shown.borrow_mut().asked = true;
+        self.terminal.confirm(question)
     }
 
-    fn token_text(&mut self, token: &Cid) -> std::result::Result<Option<String>, KeyAccessError> {
-        self.tokens.text(token)
+    fn confirm_clock(&mut self, jump: &ClockJump) -> Answer {
+        self.terminal.confirm_clock(jump)
     }
 }
 
@@ -374,33 +335,31 @@ impl Paint {
 }
 
 /// Says what was done, and how to look at it.
-fn tell(session: &Session, applied: &Applied, with_plan: bool, ui: Ui) -> Result {
+fn tell(session: &Session, plan: &Plan, events: &[AppendedEvent], with_plan: bool, ui: Ui) -> Result {
     let folder = session.place().folder();
     let position = session.store().end()?;
     if ui.is_json() {
         let prefix = subject_prefix(folder);
-        let events: Vec<_> = applied.events.iter().map(|event| describe::appended(event, &prefix)).collect();
-        let correlation_id = (!events.is_empty()).then_some(applied.correlation_id);
+        let correlation_id = events.first().map(|event| event.event.correlation_id);
+        let events: Vec<_> = events.iter().map(|event| describe::appended(event, &prefix)).collect();
         return ui.object(&json!({
             "changed": !events.is_empty(),
             "position": position,
             "correlation_id": correlation_id,
-            "plan": applied.plan,
+            "plan": plan,
             "events": events,
         }));
     }
     if with_plan {
-        show_plan(&applied.plan, ui)?;
+        show_plan(plan, ui)?;
     }
-    if applied.events.is_empty() {
-        let plan = &applied.plan;
+    let Some(first) = events.first() else {
         let agrees = plan.proposed.is_empty() && plan.kept_out.is_empty() && plan.kept.is_empty();
         return ui.done(if agrees { "Nothing changed: the ledger is what the file says." } else { "Nothing changed." });
-    }
-    let first = applied.events.first().map_or(0, |event| event.position);
+    };
     ui.line("")?;
-    ui.done(format_args!("Applied: {} events, positions {first} to {position}.", applied.events.len()))?;
-    ui.line(format_args!("All of them bear the correlation id {}.", applied.correlation_id))?;
+    ui.done(format_args!("Applied: {} events, positions {} to {position}.", events.len(), first.position))?;
+    ui.line(format_args!("All of them bear the correlation id {}.", first.event.correlation_id))?;
     ui.line("")?;
     let place = visible(&folder.display().to_string()).into_owned();
     ui.line("Look at it:")?;

@@ -11,8 +11,9 @@ use cim_keys::app::session::{Place, Session};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::export::Beginning;
+use super::{export::Beginning, publication};
 use super::{head_words, mirror};
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -107,8 +108,9 @@ fn take_in(args: &InArgs, global: &Global, ui: Ui) -> Result {
         return update(&folder, &args.medium, ui);
     }
     session.store().writable().map_err(cim_keys::store::AppendError::from)?;
-    let session = ledger::as_actor(session, global)?;
-    let carried = carry::take_in(&session, &args.medium).map_err(|error| told(&args.medium, &error))?;
+    let mut acting = Acting::on(ledger::as_actor(session, global)?, &global.passphrases, ui)?;
+    let (mut pipeline, session) = acting.pipeline();
+    let carried = carry::take_in(session, &mut pipeline, &args.medium).map_err(|error| told(&args.medium, &error))?;
     let parcels: Vec<_> = carried
         .parcels
         .iter()
@@ -137,12 +139,13 @@ fn take_in(args: &InArgs, global: &Global, ui: Ui) -> Result {
         ui.line("The medium brings no requests or receipts.")?;
     }
     match &carried.head {
-        None => ui.line("It carries no head of this ledger."),
+        None => ui.line("It carries no head of this ledger.")?,
         Some(head) => {
             ui.line("The head that it carries is one of this ledger.")?;
-            head_words::show(head, ui)
+            head_words::show(head, ui)?;
         }
     }
+    publication::tell(&carried.publication, ui)
 }
 
 fn update(folder: &Path, medium: &Path, ui: Ui) -> Result {

@@ -11,7 +11,7 @@ use cim_keys::ledger::Command;
 use cim_keys::text::{Label, Recipient, visible};
 use clap::{Args, Subcommand};
 
-use super::recorded;
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -108,7 +108,8 @@ fn list(global: &Global, ui: Ui) -> Result {
 }
 
 fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
-    let session = ledger::write(global)?;
+    let mut acting = Acting::begin(global, &args.passphrases, ui)?;
+    let session = acting.session();
     let holder = args.holder.as_deref().map(|holder| session.store().view(|view| lookup::party(view, holder)));
     let holder = holder.transpose()?.transpose()?;
     let mut custody = session.custody()?;
@@ -126,22 +127,20 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
         Recipient::new(&custody.recipient(&args.compartment).map_err(|e| CliError::failed(e.to_string()))?)?;
     let compartment = args.compartment.clone();
     let announced = Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder });
-    let (session, events) = ledger::record(session, ui, |_| Ok(vec![announced.clone()]))?;
-    recorded::tell(&events, session.place().folder(), ui)
+    acting.record(|draft| draft.command(announced.clone()))
 }
 
 /// Records who opens a compartment that is there.
 fn holder(args: &HolderArgs, global: &Global, ui: Ui) -> Result {
-    let session = ledger::write(global)?;
-    let recipient = session.custody()?.recipient(&args.compartment).map_err(UnlockError::from)?;
-    let recipient = Recipient::new(&recipient)?;
-    super::record_in(
-        session,
+    let custody = ledger::read(global)?.custody()?;
+    let recipient = Recipient::new(&custody.recipient(&args.compartment).map_err(UnlockError::from)?)?;
+    super::record(
         &|view| {
             let holder = Some(lookup::party(view, &args.holder)?);
             let (compartment, recipient) = (args.compartment.clone(), recipient.clone());
             Ok(vec![Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder })])
         },
+        global,
         ui,
     )
 }

@@ -1,22 +1,19 @@
 //! `person enroll`: a key with which a person signs acts, in a compartment that only that person opens.
 
 use cim_keys::app::attest::{self, Enrollment};
-use cim_keys::app::keys::KeyError;
 use cim_keys::app::lookup;
-use cim_keys::custody::WorkFactor;
+use cim_keys::custody::{UnlockError, WorkFactor};
 use cim_keys::events::Validity;
 use cim_keys::ids::PersonId;
-use cim_keys::keys::pair::KeyKind;
+use cim_keys::keys::KeyKind;
 use cim_keys::ledger::Kind;
-use cim_keys::store::AppendError;
-use cim_keys::text::{Label, Name};
+use cim_keys::text::{Label, Name, Recipient};
 use cim_keys::time::Timestamp;
 use clap::Args;
 
-use super::recorded;
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
-use crate::ledger;
 use crate::passphrase::Passphrases;
 use crate::ui::Ui;
 
@@ -52,7 +49,8 @@ fn kind(text: &str) -> std::result::Result<KeyKind, String> {
 }
 
 pub(crate) fn run(args: &EnrollArgs, global: &Global, ui: Ui) -> Result {
-    let mut session = ledger::write(global)?;
+    let acting = Acting::begin(global, &global.passphrases, ui)?;
+    let session = acting.session();
     let entity = session.store().view(|view| lookup::entity(view, Kind::Person, &args.who))??;
     let person = PersonId::from_uuid(entity.entity_ref().id);
     let person_name = entity.facts.name().map(ToString::to_string).unwrap_or_default();
@@ -84,28 +82,22 @@ pub(crate) fn run(args: &EnrollArgs, global: &Global, ui: Ui) -> Result {
             Some(Passphrases::new(&global.passphrases)?.for_new(labels, args.show_passphrase)?)
         }
     };
-    for (compartment, passphrase) in fresh.iter().flat_map(|fresh| &fresh.passphrases) {
-        custody.add_compartment(compartment, passphrase)?;
-    }
     if let Some(fresh) = &fresh {
-        fresh.show(ui);
-    }
-    let enroll =
-        |session: &cim_keys::app::session::Session| attest::enroll(session.store(), &custody, session.context(), &new);
-    let events = match enroll(&session) {
-        Err(KeyError::Append(jump @ AppendError::TimeJump { .. })) => {
-            ledger::confirm_clock(&mut session, ui, jump)?;
-            enroll(&session)?
+        for (compartment, passphrase) in &fresh.passphrases {
+            custody.add_compartment_shown(compartment, passphrase, || fresh.show(ui))?;
         }
-        answer => answer?,
-    };
-    recorded::tell(&events, session.place().folder(), ui)?;
+    }
+    let recipient = custody.recipient(&new.compartment).map_err(UnlockError::from)?;
+    let recipient = Recipient::new(&recipient)?;
+    let mut acting = acting.with_custody(custody, &global.passphrases)?;
+    let done = acting.act(|draft| attest::enroll(draft, recipient.clone(), &new))?;
+    acting.report(&done.events)?;
     ui.done(format_args!(
         "{} signs acts with --as from now on; the key lies in compartment {}.",
         cim_keys::text::visible(&person_name),
         new.compartment
     ))?;
-    super::publish::after(&session, ui)
+    done.end(ui)
 }
 
 /// A person's name as the name of a compartment: lower-case letters, digits and single hyphens.

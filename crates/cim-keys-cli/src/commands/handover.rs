@@ -1,12 +1,13 @@
 //! `handover`: moves the right to write to this copy of a ledger.
 
+use cim_keys::act::Intent;
+use cim_keys::app::handover;
 use cim_keys::app::session::Place;
-use cim_keys::app::{log, online_key};
-use cim_keys::store::{AppendContext, Store};
 use cim_keys::text::Note;
 use clap::Args;
 use serde_json::json;
 
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -27,12 +28,11 @@ pub(crate) fn run(args: &HandoverArgs, global: &Global, ui: Ui) -> Result {
     if !ui.confirm(question)? {
         return Err(CliError::refused("nothing was changed"));
     }
-    let mut context = AppendContext::new(ledger::system_actor());
-    context.allow_time_jump = global.accept_clock;
-    let store = Store::hand_over(place.options(), context, args.reason.clone())?;
-    if let Some(secret) = online_key::read(&place, &store)? {
-        log::sign_head(&store, &secret).map_err(|error| super::log::told(&error))?;
-    }
+    let intent = Intent { accept_clock: global.accept_clock, ..Intent::new(ledger::system_actor()) };
+    let (session, outcome) = handover::take_over(place, &intent, &args.reason)?;
+    let store = session.store();
     ui.object(&json!({ "ledger_id": store.identity().ledger_id, "position": store.end()? }))?;
-    ui.done("This copy is the one that is written to from now on; that is recorded.")
+    ui.done("This copy is the one that is written to from now on; that is recorded.")?;
+    let acting = Acting::on(session, &global.passphrases, ui)?;
+    acting.publish(!outcome.events.is_empty())
 }

@@ -4,13 +4,12 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::keys::{self, Destination, ImportedKey, KeyError, Material, NewKey, Successor};
-use cim_keys::app::session::Session;
-use cim_keys::custody::{Custody, LONGEST_SECRET, SecretBytes};
+use cim_keys::act::Question;
+use cim_keys::app::keys::{self, Destination, ImportedKey, KeyActError, Material, NewKey, Successor};
+use cim_keys::custody::{LONGEST_SECRET, SecretBytes};
 use cim_keys::events::{KeyPurpose, RevocationReason, Validity};
-use cim_keys::keys::pair::KeyKind;
+use cim_keys::keys::KeyKind;
 use cim_keys::ledger::{Facts, Kind};
-use cim_keys::store::{AppendError, AppendedEvent};
 use cim_keys::text::{Label, Name, Note, Recipient, visible};
 use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
@@ -18,12 +17,10 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _};
 
 use super::entities::{self, ListArgs, ShowArgs};
 use super::out::Out;
-use super::recorded;
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
-use crate::ledger;
-use crate::passphrase::{PassphraseArgs, Passphrases};
-use crate::signing::sign_head;
+use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -174,7 +171,7 @@ fn generate(args: &GenerateArgs, global: &Global, ui: Ui) -> Result {
         validity: validity(args.details.expires)?,
         location: args.location.clone(),
     };
-    record(global, ui, |session, custody| keys::generate(session.store(), custody, session.context(), new.clone()))
+    Acting::begin(global, &global.passphrases, ui)?.record(|draft| keys::generate(draft, new.clone()))
 }
 
 fn import(args: ImportArgs, global: &Global, ui: Ui) -> Result {
@@ -193,7 +190,7 @@ fn import(args: ImportArgs, global: &Global, ui: Ui) -> Result {
         origin: args.origin,
         was_plaintext: !args.was_sealed,
     };
-    record(global, ui, |session, custody| keys::import(session.store(), custody, session.context(), &new))?;
+    Acting::begin(global, &global.passphrases, ui)?.record(|draft| keys::import(draft, &new))?;
     if let (Some(path), true) = (args.file.filter(|path| path.as_os_str() != "-"), new.was_plaintext) {
         let path = path.to_string_lossy().into_owned();
         ui.note(format_args!("The private key still lies unencrypted in {}; delete it there.", visible(&path)));
@@ -208,20 +205,17 @@ fn rotate(args: &RotateArgs, global: &Global, ui: Ui) -> Result {
         not_after: args.expires,
         retire_at: args.retire_at,
     };
-    record(global, ui, |session, custody| {
-        keys::rotate(session.store(), custody, session.context(), &args.which, successor.clone())
-    })
+    Acting::begin(global, &global.passphrases, ui)?.record(|draft| keys::rotate(draft, &args.which, successor.clone()))
 }
 
 fn revoke(args: &RevokeArgs, global: &Global, ui: Ui) -> Result {
-    if !ui.confirm(&format!("Revoke {}? This can't be taken back.", args.which))? {
-        return Err(CliError::refused("nothing was revoked"));
-    }
-    super::record(
-        &|view| Ok(vec![keys::revoke(view, &args.which, args.reason, args.note.clone(), args.invalid_since)?]),
-        global,
-        ui,
-    )
+    Acting::begin(global, &global.passphrases, ui)?.record(|draft| {
+        let (note, since) = (args.note.clone(), args.invalid_since);
+        let command = keys::revoke(draft.view(), &args.which, args.reason, note, since)?;
+        draft.command(command)?;
+        draft.ask(Question::new(format!("Revoke {}? This can't be taken back.", args.which), "nothing was revoked"));
+        Ok::<_, KeyActError>(())
+    })
 }
 
 fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
@@ -242,52 +236,24 @@ fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
 }
 
 fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
-    if args.plain && !ui.confirm("Hand the private key out unencrypted? Whoever reads it has the key.")? {
-        return Err(CliError::refused("nothing was exported"));
-    }
-    let mut session = ledger::write(global)?;
-    let (key_id, compartment) = session.store().view(|view| keys::compartment_of(view, &args.which))??;
-    let custody = session.custody()?;
-    let unlocked = Passphrases::new(&args.passphrases)?.unlock(&custody, &compartment)?;
+    let mut acting = Acting::begin(global, &args.passphrases, ui)?;
     // The file is made first: what can't be written is not recorded as handed out.
     let mut out = Out::create(&args.out)?;
     let to = args.to.clone().map_or(Destination::Plain, Destination::Sealed);
-    let exported = with_clock(&mut session, ui, |session| {
-        keys::export(session.store(), &unlocked, session.context(), key_id, to.clone(), args.reason.clone())
-    })?;
-    out.write(exported.content.expose_secret())?;
-    // Standard output is the key's, where it goes there.
-    if !out.is_standard_output() {
-        recorded::tell(&exported.recorded, session.place().folder(), ui)?;
-    }
-    sign_head(&session, [&unlocked])
-}
-
-/// Does something that seals and records, and says what was recorded.
-fn record(
-    global: &Global,
-    ui: Ui,
-    act: impl Fn(&Session, &Custody) -> std::result::Result<Vec<AppendedEvent>, KeyError>,
-) -> Result {
-    let mut session = ledger::write(global)?;
-    let custody = session.custody()?;
-    let events = with_clock(&mut session, ui, |session| act(session, &custody))?;
-    recorded::tell(&events, session.place().folder(), ui)
-}
-
-/// Does something that records; when the clock is far from the last event, whoever sits at the terminal is asked.
-fn with_clock<T>(
-    session: &mut Session,
-    ui: Ui,
-    act: impl Fn(&Session) -> std::result::Result<T, KeyError>,
-) -> Result<T> {
-    match act(session) {
-        Err(KeyError::Append(jump @ AppendError::TimeJump { .. })) => {
-            ledger::confirm_clock(session, ui, jump)?;
-            Ok(act(session)?)
+    let done = acting.act(|draft| {
+        if args.plain {
+            let question = "Hand the private key out unencrypted? Whoever reads it has the key.";
+            draft.ask(Question::new(question, "nothing was exported"));
         }
-        answer => Ok(answer?),
+        keys::export(draft, &args.which, &to, &args.reason)
+    })?;
+    out.write(done.value.expose_secret())?;
+    // Standard output is the key's, where it goes there.
+    if out.is_standard_output() {
+        return done.end(ui.aside());
     }
+    acting.report(&done.events)?;
+    done.end(ui)
 }
 
 fn validity(expires: Option<Timestamp>) -> Result<Validity> {

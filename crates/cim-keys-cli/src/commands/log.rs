@@ -2,13 +2,15 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cim_keys::app::attest;
 use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogError, Requirements, Witness};
-use cim_keys::app::online_key;
 use cim_keys::app::session::Session;
+use cim_keys::custody::Ring;
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
+use cim_keys::keys::Signer;
 use cim_keys::log::{CheckpointError, Policy, SignedCheckpoint, Update, VerifierKey};
 use cim_keys::store::{Store, Which};
 use cim_keys::text::visible;
@@ -16,6 +18,7 @@ use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::act::{Acting, ledger_signer};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -178,28 +181,16 @@ fn show(signed: &SignedCheckpoint, unsigned: u64, ui: Ui) -> Result {
     Ok(())
 }
 
-/// Unlocks the ledger's key and signs the head.
+/// Opens the ledger's key, and signs the head.
 pub(crate) fn sign(session: &Session, passphrases: &PassphraseArgs) -> Result<SignedCheckpoint> {
-    with_ledger_key(session, passphrases, |secret| {
-        log::sign_head(session.store(), secret).map_err(|error| told(&error))
-    })
+    let signer = signer(session, passphrases)?;
+    log::sign_head(session.store(), &*signer).map_err(|error| told(&error))
 }
 
-pub(crate) fn with_ledger_key<T>(
-    session: &Session,
-    passphrases: &PassphraseArgs,
-    act: impl FnOnce(&log::LedgerSecret) -> Result<T>,
-) -> Result<T> {
-    if let Some(secret) = online_key::read(session.place(), session.store())? {
-        return act(&secret);
-    }
-    let custody = session.custody().map_err(|error| CliError::failed("custody can't be opened").because(&error))?;
-    let passphrases = Passphrases::new(passphrases)?;
-    let key = log::ledger_key(session.store()).map_err(|error| told(&error))?;
-    let unlocked = passphrases.unlock(&custody, &key.compartment)?;
-    let secret =
-        key.reveal(&unlocked).map_err(|error| CliError::failed("the ledger's key can't be used").because(&error))?;
-    act(&secret)
+/// The ledger's own key as a signer.
+pub(crate) fn signer(session: &Session, passphrases: &PassphraseArgs) -> Result<Arc<dyn Signer>> {
+    let mut ring = Ring::at(&session.place().custody(), Passphrases::new(passphrases)?);
+    ledger_signer(session, &mut ring)
 }
 
 fn public_key(args: &PublicKeyArgs, global: &Global, ui: Ui) -> Result {
@@ -211,7 +202,7 @@ fn public_key(args: &PublicKeyArgs, global: &Global, ui: Ui) -> Result {
         }
         Some(_) => return Err(CliError::usage("a person's key signs no heads of this ledger; add --witness")),
         None => {
-            let key = log::verifier_key(session.store()).map_err(|error| told(&error))?;
+            let key = session.store().verifier_key()?;
             if args.witness { key.as_witness() } else { key }
         }
     };
@@ -294,7 +285,7 @@ fn consistency(args: &ConsistencyArgs, global: &Global, ui: Ui) -> Result {
 }
 
 fn cosign(args: &CosignArgs, global: &Global, ui: Ui) -> Result {
-    let (session, person) = ledger::write_and_secret(global)?;
+    let (mut acting, person) = Acting::begin_with_signer(global, ui)?;
     let log_key = read_key(&args.key)?;
     let text = read(&args.file)?;
     let not_shown = |error: &dyn std::error::Error| CliError::verification(error.to_string());
@@ -305,17 +296,18 @@ fn cosign(args: &CosignArgs, global: &Global, ui: Ui) -> Result {
         // A checkpoint alone is enough the first time, and for the same head again.
         Update { old_size: 0, hashes: Vec::new(), checkpoint }
     };
-    let memory = |file: String| args.memory.clone().unwrap_or_else(|| session.place().folder().join(file));
-    let cosign = |witness: std::result::Result<Witness<'_>, LogError>, memory: &Path| {
-        let witness = witness.map_err(|error| told(&error))?;
-        log::cosign(&witness, memory, &update, &log_key, Timestamp::now()).map_err(|error| cosign_told(&error))
+    let (witness, file) = match person {
+        Some((key, signer)) => (Witness::person(&key.key, signer.signer), format!("witnessed-{}", key.key.key_id)),
+        None => {
+            acting = Acting::on(ledger::write(global)?, &args.passphrases, ui)?;
+            let signer = acting.ledger_signer()?;
+            (Witness::ledger(acting.session().store(), signer), "witnessed".to_owned())
+        }
     };
-    let signed = match &person {
-        Some(secret) => cosign(Witness::person(secret), &memory(format!("witnessed-{}", secret.key().key_id)))?,
-        None => with_ledger_key(&session, &args.passphrases, |secret| {
-            cosign(Witness::ledger(session.store(), secret), &memory("witnessed".into()))
-        })?,
-    };
+    let witness = witness.map_err(|error| told(&error))?;
+    let memory = args.memory.clone().unwrap_or_else(|| acting.session().place().folder().join(file));
+    let signed = log::cosign(&witness, &memory, &update, &log_key, Timestamp::now());
+    let signed = signed.map_err(|error| cosign_told(&error))?;
     let what = json!({ "checkpoint": signed.to_string(), "origin": signed.checkpoint().origin.as_str(), "size": signed.size() });
     write(&signed.to_string(), args.out.as_deref(), &what, ui)
 }

@@ -22,29 +22,20 @@ mod server_config;
 mod signing_key;
 mod user;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use cid::Cid;
-use cim_keys::app::nats::{self, KeyAccess, KeyAccessError, NatsError, Work};
+use cim_keys::app::nats::{self, NatsDraft, NatsError};
 use cim_keys::app::session::Session;
-use cim_keys::custody::{Custody, Unlocked};
-use cim_keys::events::Party;
-use cim_keys::keys::pair::PrivateKey;
-use cim_keys::ledger::{KeyFacts, View};
-use cim_keys::store::{AppendError, AppendedEvent, RestrictedBlocks};
-use cim_keys::text::{Label, visible};
-use cim_keys::time::Timestamp;
+use cim_keys::ledger::View;
+use cim_keys::store::RestrictedBlocks;
+use cim_keys::text::visible;
 use clap::Subcommand;
 
 pub(crate) use flags::span;
 
-use super::recorded;
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
-use crate::passphrase::{PassphraseArgs, Passphrases};
-use crate::signing::sign_head;
+use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -145,89 +136,6 @@ pub(crate) fn run(command: NatsCommand, global: &Global, ui: Ui) -> Result {
     }
 }
 
-/// Private keys out of custody: each compartment is opened once, when the first key in it is needed. The texts of tokens
-/// likewise.
-pub(super) struct Keys<'c> {
-    custody: &'c Custody,
-    tokens: Tokens,
-    passphrases: Passphrases,
-    open: BTreeMap<Label, Unlocked<'c>>,
-}
-
-impl<'c> Keys<'c> {
-    pub(super) fn new(custody: &'c Custody, tokens: Tokens, args: &PassphraseArgs) -> Result<Self> {
-        Ok(Self { custody, tokens, passphrases: Passphrases::new(args)?, open: BTreeMap::new() })
-    }
-
-    /// Signs the head of what is recorded, if the compartment of the ledger's key was opened.
-    pub(super) fn sign_head(&self, session: &Session) -> Result {
-        sign_head(session, self.open.values())
-    }
-
-    /// An error of the command line on its way through the library.
-    pub(super) fn carried(error: CliError) -> KeyAccessError {
-        KeyAccessError::new(Carried(error))
-    }
-}
-
-/// An error of the command line on its way through the library.
-#[derive(Debug)]
-struct Carried(CliError);
-
-impl std::fmt::Display for Carried {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Carried {}
-
-impl KeyAccess for Keys<'_> {
-    fn private_key(&mut self, key: &KeyFacts) -> std::result::Result<PrivateKey, KeyAccessError> {
-        let Some(compartment) = &key.compartment else {
-            return Err(KeyAccessError::new(format!(
-                "only the public half of key {} is known here: its private half is elsewhere, and what it signs is signed there",
-                key.public_key
-            )));
-        };
-        if !self.open.contains_key(compartment) {
-            let unlocked = self.passphrases.unlock(self.custody, compartment);
-            let unlocked = unlocked.map_err(Self::carried)?;
-            self.open.insert(compartment.clone(), unlocked);
-        }
-        PrivateKey::reveal(&self.open[compartment], key.key_id, &key.public_key).map_err(KeyAccessError::new)
-    }
-
-    fn token_text(&mut self, token: &Cid) -> std::result::Result<Option<String>, KeyAccessError> {
-        self.tokens.text(token)
-    }
-}
-
-/// The texts of a ledger's tokens: the file is opened when the first one is needed.
-pub(super) struct Tokens {
-    path: PathBuf,
-    open: Option<RestrictedBlocks>,
-}
-
-impl Tokens {
-    pub(super) fn of(session: &Session) -> Self {
-        Self { path: session.place().restricted(), open: None }
-    }
-
-    /// The same file, not opened yet.
-    pub(super) fn again(&self) -> Self {
-        Self { path: self.path.clone(), open: None }
-    }
-
-    pub(super) fn text(&mut self, token: &Cid) -> std::result::Result<Option<String>, KeyAccessError> {
-        let blocks = match self.open.take() {
-            Some(blocks) => blocks,
-            None => RestrictedBlocks::open(&self.path).map_err(KeyAccessError::new)?,
-        };
-        nats::creds::text(self.open.insert(blocks), token).map_err(KeyAccessError::new)
-    }
-}
-
 impl From<NatsError> for CliError {
     fn from(error: NatsError) -> Self {
         let text = error.to_string();
@@ -248,13 +156,8 @@ impl From<NatsError> for CliError {
                 Some((what, next)) => Self::refused(what).hint(next),
                 None => Self::refused(text),
             },
-            NatsError::Append(error) => error.into(),
-            NatsError::Seal(error) => error.into(),
             NatsError::Lookup(error) => error.into(),
-            NatsError::Key(error) => match error.into_inner().downcast::<Carried>() {
-                Ok(carried) => carried.0,
-                Err(other) => Self::failed(other.to_string()),
-            },
+            NatsError::Key(error) => error.into(),
             _ => Self::failed(text),
         }
     }
@@ -278,56 +181,14 @@ fn tell_cut_off(names: &[String], ui: Ui) {
     ui.note(format_args!("{users} cut off: {}{more}", visible(&first)));
 }
 
-/// Does an act, records what it leads to, or nothing, and says so.
+/// Does an act on NATS identities, and reports it.
 fn act(
     passphrases: &PassphraseArgs,
     global: &Global,
     ui: Ui,
-    act: impl Fn(&mut Work<'_, '_>) -> std::result::Result<(), NatsError>,
+    mut edit: impl FnMut(&mut NatsDraft<'_, '_>) -> std::result::Result<(), NatsError>,
 ) -> Result {
-    let (session, events, ()) = act_in(ledger::write(global)?, passphrases, ui, act)?;
-    recorded::tell(&events, session.place().folder(), ui)
-}
-
-/// The same in a ledger that is open, for acts that have something to tell.
-pub(super) fn act_in<T>(
-    mut session: Session,
-    passphrases: &PassphraseArgs,
-    ui: Ui,
-    act: impl Fn(&mut Work<'_, '_>) -> std::result::Result<T, NatsError>,
-) -> Result<(Session, Vec<AppendedEvent>, T)> {
-    let custody = session.custody()?;
-    let mut keys = Keys::new(&custody, Tokens::of(&session), passphrases)?;
-    let mut restricted = restricted(&session)?;
-    let mut attempt = |session: &Session| -> std::result::Result<_, NatsError> {
-        // What is decided here is only recorded on exactly what it was decided on.
-        let position = session.store().end()?;
-        let (change, told) = session.store().view(|view| prepare(view, &mut keys, &act))??;
-        let mut context = session.context();
-        context.expected_position = Some(position);
-        Ok((nats::record(session.store(), &custody, &mut restricted, context, change)?, told))
-    };
-    let (events, told) = match attempt(&session) {
-        Err(NatsError::Append(jump @ AppendError::TimeJump { .. })) => {
-            ledger::confirm_clock(&mut session, ui, jump)?;
-            attempt(&session)?
-        }
-        answer => answer?,
-    };
-    keys.sign_head(&session)?;
-    Ok((session, events, told))
-}
-
-fn prepare<T>(
-    view: &dyn View,
-    keys: &mut Keys<'_>,
-    act: &dyn Fn(&mut Work<'_, '_>) -> std::result::Result<T, NatsError>,
-) -> std::result::Result<(nats::Change, T), NatsError> {
-    let now = u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap_or_default();
-    let owner = Party::Service(Label::new("nats")?);
-    let mut work = Work::new(view, keys, now, owner);
-    let told = act(&mut work)?;
-    Ok((work.finish()?, told))
+    Acting::begin(global, passphrases, ui)?.record(|draft| nats::edit(draft, &mut edit))
 }
 
 /// Looks something up in the ledger, for showing.

@@ -1,13 +1,15 @@
 //! `person offboard`: everything that ends with a leaver, as one plan.
 
+use cim_keys::act::Question;
+use cim_keys::app::nats;
 use cim_keys::app::offboard::{self, Item, Offboarding};
 use cim_keys::text::{Note, visible};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{nats, recorded};
+use crate::act::Acting;
 use crate::cli::Global;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::ledger;
 use crate::ui::Ui;
 
@@ -37,24 +39,24 @@ pub(crate) fn run(args: &OffboardArgs, global: &Global, ui: Ui) -> Result {
         });
     }
     show(&plan, ui)?;
-    if !ui.confirm(&format!(
-        "Offboard {}? Keys that are revoked and users that are cut off don't come back.",
-        plan.person.name
-    ))? {
-        return Err(CliError::refused("nothing was recorded"));
-    }
-    let (session, events, done) = nats::act_in(ledger::write(global)?, &global.passphrases, ui, |work| {
-        // What came in between the look and the act is part of it.
-        let plan = offboard::plan(work.view(), &args.who)?;
-        offboard::carry_out(work, &plan, &args.reason)?;
-        Ok(plan)
+    let question =
+        format!("Offboard {}? Keys that are revoked and users that are cut off don't come back.", plan.person.name);
+    let mut acting = Acting::begin(global, &global.passphrases, ui)?;
+    let done = acting.act(|draft| {
+        draft.ask(Question::new(&*question, "nothing was recorded"));
+        nats::edit(draft, |nats| {
+            // What came in between the look and the act is part of it.
+            let plan = offboard::plan(nats.view(), &args.who)?;
+            offboard::carry_out(nats, &plan, &args.reason)?;
+            Ok(plan)
+        })
     })?;
     if ui.is_json() {
-        ui.object(&as_json(&done))?;
+        ui.object(&as_json(&done.value))?;
     }
-    recorded::tell(&events, session.place().folder(), ui)?;
-    to_do(&done, ui)?;
-    super::publish::after(&session, ui)
+    acting.report(&done.events)?;
+    to_do(&done.value, ui)?;
+    done.end(ui)
 }
 
 fn as_json(plan: &Offboarding) -> Value {

@@ -1,6 +1,7 @@
 //! What became of the events that an act recorded: published, or waiting and why. One rendering for every verb.
 
-use cim_keys::app::publishing::{BOUND, Obstacle, Publication, RunningSync};
+use cim_keys::act::{Obstacle, Publication, RunningSync};
+use cim_keys::app::publishing::BOUND;
 use cim_keys::text::visible;
 use serde_json::{Value, json};
 

@@ -1,15 +1,8 @@
-//! `sync`, `queue flush`, and the publication at the end of each act.
+//! `sync` and `queue flush`.
 
 use std::path::PathBuf;
 
-use cim_keys::app::publishing::{LedgerPublisher, Publisher as _};
-use cim_keys::app::session::Session;
 use clap::Args;
-
-use super::publication;
-use crate::error::Result;
-use crate::place;
-use crate::ui::Ui;
 
 #[cfg(not(feature = "nats-client"))]
 #[path = "publish/disabled.rs"]
@@ -21,13 +14,6 @@ mod way;
 #[cfg(feature = "nats-client")]
 pub(crate) use way::interrupted;
 pub(crate) use way::{flush, log_in, sync};
-
-/// Publishes what an act has recorded, and reports it. It never fails an act: only a closed standard output is an error.
-pub(crate) fn after(session: &Session, ui: Ui) -> Result {
-    let configuration = place::config(Some(session.place().folder())).map_err(|error| error.in_one_line());
-    let publication = LedgerPublisher::new(session.store(), configuration).wake();
-    publication::tell(&publication, ui)
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct SyncArgs {

@@ -105,9 +105,6 @@ pub(crate) fn standing(session: &Session) -> Result<queue::Standing> {
     Ok(queue::standing(session.store(), queue::stream(&config))?)
 }
 
-/// For a command that recorded nothing: earlier events may wait still.
-pub(crate) use super::publish::after as tell_waiting;
-
 fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
     let config = place::config(Some(session.place().folder()))?.config.nats;

@@ -14,12 +14,15 @@ use cim_keys::app::log;
 use cim_keys::app::medium::{self, MediumError};
 use cim_keys::app::recover::{self, Beginning, RecoverError};
 use cim_keys::app::session::{Place, Session};
+use cim_keys::custody::Ring;
+use cim_keys::keys::KeyRing as _;
 use cim_keys::store::{OpenError, Restored};
 use cim_keys::text::Note;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{head_words, import};
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -120,7 +123,8 @@ pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
         ));
     }
     head_words::show(&recovered.head, ui)?;
-    ui.line("Give the new key out on paper, and back the ledger up: `cim-keys backup DIR`.")
+    ui.line("Give the new key out on paper, and back the ledger up: `cim-keys backup DIR`.")?;
+    Acting::on(recovered.session, &global.passphrases, ui)?.publish(true)
 }
 
 fn carry(place: &Place, medium: &std::path::Path, args: &RecoverArgs, ui: Ui) -> Result<(u64, u64)> {
@@ -128,7 +132,7 @@ fn carry(place: &Place, medium: &std::path::Path, args: &RecoverArgs, ui: Ui) ->
     let archive = match medium.is_file() {
         true => medium.to_owned(),
         false => {
-            let key = log::verifier_key(restored.follower().store()).map_err(|error| super::log::told(&error))?;
+            let key = restored.follower().store().verifier_key()?;
             let there = medium::find(medium, key.name().as_str()).and_then(|there| there.check().map(|()| there));
             there.map_err(|error| medium_told(&error))?.archive()
         }
@@ -149,7 +153,7 @@ fn begin(args: &RecoverArgs, place: Place, global: &Global) -> Result<recover::R
         reason: args.reason.clone(),
         old_key,
         accept_loss: args.accept_loss,
-        allow_time_jump: global.accept_clock,
+        accept_clock: global.accept_clock,
     };
     if args.without_old_key {
         return recover::begin(place, beginning(None)).map_err(told);
@@ -157,15 +161,12 @@ fn begin(args: &RecoverArgs, place: Place, global: &Global) -> Result<recover::R
     // Whether it is to be recovered at all is told before a passphrase is asked for.
     drop(Restored::open(place.options()).map_err(not_restored)?);
     let session = Session::open_read_only(place.clone(), ledger::system_actor())?;
-    let custody = session.custody()?;
     let key = log::ledger_key(session.store()).map_err(|error| super::log::told(&error))?;
-    let unlocked = Passphrases::new(&args.passphrases)?.unlock(&custody, &key.compartment)?;
-    let secret = key.reveal(&unlocked).map_err(|error| {
-        CliError::failed("the ledger's old key can't be used to vouch for the new one")
-            .because(&error)
-            .hint("--without-old-key goes on without; mirrors have to be made anew then")
+    let mut ring = Ring::at(&place.custody(), Passphrases::new(&args.passphrases)?);
+    let signer = ring.signer(&key).map_err(|error| {
+        CliError::from(error).hint("--without-old-key goes on without; mirrors have to be made anew then")
     })?;
-    recover::begin(place, beginning(Some(&secret))).map_err(told)
+    recover::begin(place, beginning(Some(signer))).map_err(told)
 }
 
 fn not_restored(error: OpenError) -> CliError {
@@ -189,8 +190,15 @@ fn told(error: RecoverError) -> CliError {
     match error {
         RecoverError::Open(error) => not_restored(error),
         RecoverError::Loss { .. } => CliError::refused(error.to_string()),
-        RecoverError::Record(error) => error.into(),
-        RecoverError::Custody(error) => error.into(),
+        RecoverError::Record(error) => (*error).into(),
+        RecoverError::Journal(error) => error.into(),
+        RecoverError::Key(error) => error.into(),
         other => CliError::failed("the ledger does not go on yet").because(&other),
+    }
+}
+
+impl From<RecoverError> for CliError {
+    fn from(error: RecoverError) -> Self {
+        told(error)
     }
 }

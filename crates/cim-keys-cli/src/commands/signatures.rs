@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::attest::{self, AttestError, Signature, Verdict};
+use cim_keys::app::attest::{self, Signature, Verdict};
 use cim_keys::app::session::Session;
 use cim_keys::events::{Actor, EventData, SignaturesRequired};
 use cim_keys::ledger::{Command, EntityRef, Facts, Standing, may_be_required};
-use cim_keys::store::{AppendError, Recorded, Which};
+use cim_keys::store::{Recorded, Which};
 use cim_keys::text::{Label, Note, visible};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{entities, recorded};
+use super::entities;
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
-use crate::ledger;
 use crate::ui::Ui;
 
 #[derive(Debug, Args)]
@@ -48,28 +48,18 @@ const LONGEST: u64 = 4_096;
 /// Signs an event that is recorded already, or records a signature over it.
 pub(crate) fn attest(args: &AttestArgs, global: &Global, ui: Ui) -> Result {
     let which: Which = args.event.parse()?;
-    let (mut session, secret) = ledger::write_and_secret(global)?;
+    let (mut acting, person) = Acting::begin_with_signer(global, ui)?;
     let bytes = args.signature.as_deref().map(read_signature).transpose()?;
-    if bytes.is_none() && secret.is_none() {
+    if bytes.is_none() && person.is_none() {
         return Err(CliError::usage("nobody was named who signs")
             .hint("say --as PERSON, or give a signature that was made elsewhere with --key and --signature"));
     }
-    let attempt = |session: &Session| match (&args.key, &bytes, &secret) {
-        (Some(key), Some(bytes), _) => {
-            attest::attest_with(session.store(), session.context(), &which, key, bytes.clone())
-        }
-        (_, _, Some(secret)) => attest::attest(session.store(), session.context(), secret, &which),
-        _ => Ok(Vec::new()),
-    };
-    let events = match attempt(&session) {
-        Err(AttestError::Append(jump @ AppendError::TimeJump { .. })) => {
-            ledger::confirm_clock(&mut session, ui, jump)?;
-            attempt(&session)?
-        }
-        answer => answer?,
-    };
-    recorded::tell(&events, session.place().folder(), ui)?;
-    if events.is_empty() { Ok(()) } else { super::publish::after(&session, ui) }
+    let event = attest::linked(acting.session().store(), &which)?;
+    acting.record(|draft| match (&args.key, &bytes, &person) {
+        (Some(key), Some(bytes), _) => attest::attest_with(draft, event.clone(), key, bytes),
+        (_, _, Some((_, signer))) => attest::attest(draft, signer, event.clone()),
+        _ => Ok(()),
+    })
 }
 
 fn read_signature(path: &Path) -> Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! `status`: what this ledger is, how it stands, and what nobody has backed up.
 
-use cim_keys::app::publishing::{Obstacle, running_sync};
+use cim_keys::app::publishing::{obstacle_of, running_sync};
 use cim_keys::app::queue;
 use cim_keys::app::session::{Place, Session};
 use cim_keys::app::status::{self, Role, StatusError};
@@ -23,7 +23,7 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
     let configuration = place::config(Some(&folder))?;
     let standing =
         status::standing(&session, queue::stream(&configuration.config.nats)).map_err(|error| told(&error))?;
-    let obstacle = Obstacle::of(&configuration).filter(|_| standing.queue.queued > 0);
+    let obstacle = obstacle_of(&configuration).filter(|_| standing.queue.queued > 0);
     let sync = running_sync(session.store());
     let identity = session.store().identity();
     let head = session.store().events(Listing::newest(1))?.pop().map(|last| last.cid.to_string());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use secrecy::ExposeSecret as _;
 
 use super::MARK;
+use crate::act::Draft;
 use crate::app::keys::reference;
 use crate::app::nats::creds;
 use crate::app::nats::error::NatsError;
@@ -15,11 +16,10 @@ use crate::custody::SecretBytes;
 use crate::events::NatsHolder;
 use crate::files::{create_private_folder, sync_folder, write_durably};
 use crate::ids::KeyId;
-use crate::keys::KeyRing;
-use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, KeyFacts, Kind, UserFacts, View};
+use crate::ledger::{AccountFacts, Command, Entity, EntityRef, Facts, KeyFacts, Kind, UserFacts};
 use crate::nats::creds::Creds;
 use crate::store::RestrictedBlocks;
-use crate::text::visible;
+use crate::text::{Note, visible};
 
 /// Why no home was written.
 #[derive(Debug, thiserror::Error)]
@@ -73,28 +73,24 @@ pub struct Exported {
     pub accounts: usize,
     /// How many users.
     pub users: usize,
-    /// The keys whose private halves are in it: to be recorded before anything is written.
+    /// The keys whose private halves are in it: the act records that they left.
     pub keys: Vec<KeyId>,
     /// Public keys whose private half is not in custody.
     pub without_seed: Vec<String>,
     files: Vec<(PathBuf, SecretBytes)>,
 }
 
-/// Makes a home of the operator and its active accounts, users and signing keys. Nothing is written yet.
+/// Makes a home of the operator and its active accounts, users and signing keys, and records the keys that go along. Nothing is
+/// written before that is recorded.
 ///
 /// # Errors
 /// When a name can't be a file's, when a token's text is not kept here, or when a key can't be opened.
-pub fn export(
-    view: &dyn View,
-    restricted: &RestrictedBlocks,
-    keys: &mut dyn KeyRing,
-    seeds: Seeds,
-) -> Result<Exported, ExportError> {
-    let facts = lookup::operator(view)?;
+pub fn export(draft: &mut Draft<'_>, restricted: &RestrictedBlocks, seeds: Seeds) -> Result<Exported, ExportError> {
+    let facts = lookup::operator(draft.view())?;
     let name = file_name("the operator", facts.operator.name.as_str())?.to_owned();
     let folder = PathBuf::from(&name);
-    let mut made =
-        Making { view, restricted, keys, seeds, made: Exported { operator: name.clone(), ..Exported::default() } };
+    let exported = Exported { operator: name.clone(), ..Exported::default() };
+    let mut made = Making { draft, restricted, seeds, made: exported };
     let mark = serde_json::json!({ "managed": false, "name": name, "kind": "operator", "version": "1" });
     made.put(folder.join(MARK), mark.to_string());
     let token = creds::token(restricted, &name, facts.token.as_ref())?;
@@ -109,15 +105,14 @@ pub fn export(
     Ok(made.made)
 }
 
-struct Making<'m> {
-    view: &'m dyn View,
+struct Making<'m, 'd> {
+    draft: &'m mut Draft<'d>,
     restricted: &'m RestrictedBlocks,
-    keys: &'m mut dyn KeyRing,
     seeds: Seeds,
     made: Exported,
 }
 
-impl Making<'_> {
+impl Making<'_, '_> {
     fn account(&mut self, operator: &Path, facts: &AccountFacts) -> Result<(), ExportError> {
         let name = file_name("the account", facts.account.name.as_str())?;
         let folder = operator.join("accounts").join(name);
@@ -162,25 +157,28 @@ impl Making<'_> {
         if self.seeds == Seeds::Without {
             return Ok(None);
         }
-        let entity = self.view.get(key_id.into()).map_err(NatsError::from)?;
+        let entity = self.draft.view().get(key_id.into()).map_err(NatsError::from)?;
         let Some(Facts::Key(key)) = entity.map(|entity| entity.facts) else { return Ok(None) };
         let KeyFacts { public_key, compartment, .. } = &key;
         if compartment.is_none() {
             self.made.without_seed.push(public_key.to_string());
             return Ok(None);
         }
-        let line = self.keys.export(&reference(&key)).map_err(NatsError::from)?;
+        let line = self.draft.export_key(&reference(&key)).map_err(NatsError::from)?;
         let text = std::str::from_utf8(line.expose_secret()).unwrap_or_default().trim();
         let secret = SecretBytes::new(Box::new(text.as_bytes().to_vec()));
         let public = public_key.as_str();
         let path = Path::new("keys").join(&public[..1]).join(&public[1..3]).join(format!("{public}.nk"));
         self.made.files.push((path, SecretBytes::new(Box::new(secret.expose_secret().clone()))));
+        let reason = Note::typed("written into an nsc home, in plaintext").map_err(NatsError::from)?;
+        let left = Command::ExportKey { key_id, recipient: None, reason };
+        self.draft.command(left).map_err(NatsError::from)?;
         self.made.keys.push(key_id);
         Ok(Some(secret))
     }
 
     fn active(&self, of: EntityRef, kind: Kind) -> Result<Vec<Entity>, ExportError> {
-        let members = lookup::members(self.view, of, kind)?;
+        let members = lookup::members(self.draft.view(), of, kind)?;
         Ok(members.into_iter().filter(Entity::is_active).collect())
     }
 

@@ -60,11 +60,7 @@ struct Question {
 }
 
 /// Serves until the agent's time is over, or it is told to end. `ready` is called when it can be asked.
-pub(super) fn serve(
-    agent: &mut Agent<'_>,
-    place: Claimed,
-    ready: impl FnOnce(&Agent<'_>, &Path) -> Result,
-) -> Result<End> {
+pub(super) fn serve(agent: &mut Agent, place: Claimed, ready: impl FnOnce(&Agent, &Path) -> Result) -> Result<End> {
     let cannot = |error: io::Error| CliError::failed("the agent can't listen").because(&error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     runtime.block_on(async {
@@ -77,7 +73,7 @@ pub(super) fn serve(
     })
 }
 
-async fn until_told(agent: &mut Agent<'_>, listener: &UnixListener, signals: &mut Signals) -> End {
+async fn until_told(agent: &mut Agent, listener: &UnixListener, signals: &mut Signals) -> End {
     let own = rustix::process::geteuid().as_raw();
     let (ask, mut asked) = mpsc::channel::<Question>(MOST_CONNECTIONS);
     let mut connections = JoinSet::new();
@@ -118,7 +114,7 @@ async fn until_told(agent: &mut Agent<'_>, listener: &UnixListener, signals: &mu
 }
 
 /// How long an agent still lives, by the clock on the wall.
-fn left(agent: &Agent<'_>) -> Duration {
+fn left(agent: &Agent) -> Duration {
     let micros = agent.ends_at().unix_micros().saturating_sub(Timestamp::now().unix_micros());
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }

@@ -1,18 +1,18 @@
 //! `nats account`: made, edited, deleted.
 
+use cim_keys::act::Question;
 use cim_keys::app::nats::accounts::{self, NewAccount};
-use cim_keys::app::nats::{NatsError, Work, lookup, revocations};
+use cim_keys::app::nats::{self, NatsError, lookup, revocations};
 use cim_keys::ids::NatsAccountId;
 use cim_keys::ledger::{Entity, EntityRef, Facts, Kind};
 use cim_keys::text::{Name, Note};
 use clap::{Args, Subcommand};
 
 use super::flags::{AccountArgs, OverlapArgs};
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
-use crate::commands::recorded;
 use crate::error::{CliError, Result};
-use crate::ledger;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -93,15 +93,15 @@ pub(crate) struct RotateArgs {
 
 pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        AccountCommand::Add(args) => super::act(&args.passphrases, global, ui, |work| {
+        AccountCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
             let (name, description) = (args.name.clone(), args.description.clone());
             let new = NewAccount { id: NatsAccountId::mint(), name, description, system: false };
-            accounts::add(work, new, &|account| args.details.apply(account))
+            accounts::add(nats, new, &|account| args.details.apply(account))
         }),
-        AccountCommand::Edit(args) => super::act(&args.passphrases, global, ui, |work| {
-            let facts = lookup::account(work.view(), &args.which)?;
+        AccountCommand::Edit(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let facts = lookup::account(nats.view(), &args.which)?;
             accounts::edit(
-                work,
+                nats,
                 &facts,
                 &|account| {
                     if let Some(name) = &args.name {
@@ -134,23 +134,25 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
         }
         AccountCommand::Revoke(args) => {
             tell_cut_off(&args.which, global, ui)?;
-            if !ui.confirm(&format!("Refuse every token that was issued to users of {} up to now?", args.which))? {
-                return Err(CliError::refused("nothing was revoked"));
-            }
-            super::act(&args.passphrases, global, ui, |work| {
-                let facts = lookup::account(work.view(), &args.which)?;
-                revocations::add(work, &facts, "*")
+            super::act(&args.passphrases, global, ui, |nats| {
+                nats.ask(Question::new(
+                    &format!("Refuse every token that was issued to users of {} up to now?", args.which),
+                    "nothing was revoked",
+                ));
+                let facts = lookup::account(nats.view(), &args.which)?;
+                revocations::add(nats, &facts, "*")
             })
         }
         AccountCommand::Rotate(args) => rotate(&args, global, ui),
         AccountCommand::Delete(args) => {
             tell_cut_off(&args.which, global, ui)?;
-            if !ui.confirm(&format!("Delete the account {} and cut all of its users off?", args.which))? {
-                return Err(CliError::refused("nothing was deleted"));
-            }
-            super::act(&args.passphrases, global, ui, |work| {
-                let facts = lookup::account(work.view(), &args.which)?;
-                accounts::delete(work, &facts, &args.reason)
+            super::act(&args.passphrases, global, ui, |nats| {
+                nats.ask(Question::new(
+                    &format!("Delete the account {} and cut all of its users off?", args.which),
+                    "nothing was deleted",
+                ));
+                let facts = lookup::account(nats.view(), &args.which)?;
+                accounts::delete(nats, &facts, &args.reason)
             })
         }
     }
@@ -158,14 +160,17 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
 
 fn rotate(args: &RotateArgs, global: &Global, ui: Ui) -> Result {
     let RotateArgs { end, overlap } = args;
-    let act = |work: &mut Work<'_, '_>| {
-        let facts = lookup::account(work.view(), &end.which)?;
-        let elsewhere = accounts::rotate(work, &facts, overlap.until(), &end.reason)?;
-        Ok((facts, elsewhere))
-    };
-    let (session, events, (facts, elsewhere)) = super::act_in(ledger::write(global)?, &end.passphrases, ui, act)?;
-    recorded::tell(&events, session.place().folder(), ui)?;
-    let by_identity = session.store().view(|view| -> std::result::Result<usize, NatsError> {
+    let mut acting = Acting::begin(global, &end.passphrases, ui)?;
+    let done = acting.act(|draft| {
+        nats::edit(draft, |nats| {
+            let facts = lookup::account(nats.view(), &end.which)?;
+            let elsewhere = accounts::rotate(nats, &facts, overlap.until(), &end.reason)?;
+            Ok((facts, elsewhere))
+        })
+    })?;
+    acting.report(&done.events)?;
+    let (facts, elsewhere) = &done.value;
+    let by_identity = acting.session().store().view(|view| -> std::result::Result<usize, NatsError> {
         let users = lookup::members(view, facts.account.account_id.into(), Kind::User)?;
         let signed = |user: &Entity| {
             matches!(&user.facts, Facts::User(it)
@@ -186,7 +191,7 @@ fn rotate(args: &RotateArgs, global: &Global, ui: Ui) -> Result {
     if !ui.is_json() {
         ui.note("Push the account, and hand its users' credentials out anew: `cim-keys nats creds`.");
     }
-    Ok(())
+    done.end(ui)
 }
 
 /// Says whose users an account's end would cut off.

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use cim_keys::app::nats::{lookup, sharing};
+use cim_keys::app::nats::{self, lookup, sharing};
 use cim_keys::nats::claims::ExportType;
 use clap::{Args, Subcommand};
 
 use super::flags::Expiry;
 use super::import::public_key;
+use crate::act::Acting;
 use crate::cli::Global;
-use crate::commands::recorded;
 use crate::error::Result;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
@@ -45,18 +45,22 @@ pub(crate) struct AddArgs {
 pub(crate) fn run(command: ActivationCommand, global: &Global, ui: Ui) -> Result {
     let ActivationCommand::Add(args) = command;
     let mut out = crate::commands::out::Out::create(&args.out)?;
-    let session = crate::ledger::write(global)?;
-    let (session, events, mut text) = super::act_in(session, &args.passphrases, ui, |work| {
-        let account = lookup::account(work.view(), &args.account)?;
-        let importer = public_key(work.view(), &args.target_account)?;
-        let kind = if args.service { ExportType::Service } else { ExportType::Stream };
-        let expires = args.expires.and_then(Expiry::time);
-        sharing::activate(work, &account, &importer, &args.subject, kind, expires)
+    let mut acting = Acting::begin(global, &args.passphrases, ui)?;
+    let done = acting.act(|draft| {
+        nats::edit(draft, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            let importer = public_key(nats.view(), &args.target_account)?;
+            let kind = if args.service { ExportType::Service } else { ExportType::Stream };
+            let expires = args.expires.and_then(Expiry::time);
+            sharing::activate(nats, &account, &importer, &args.subject, kind, expires)
+        })
     })?;
+    let mut text = done.value.text.take().unwrap_or_default();
     text.push('\n');
     out.write(text.as_bytes())?;
     if out.is_standard_output() {
-        return Ok(());
+        return done.end(ui.aside());
     }
-    recorded::tell(&events, session.place().folder(), ui)
+    acting.report(&done.events)?;
+    done.end(ui)
 }

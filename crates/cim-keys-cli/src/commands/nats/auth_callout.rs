@@ -60,27 +60,27 @@ pub(crate) struct DisableArgs {
 
 pub(crate) fn run(command: AuthCalloutCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        AuthCalloutCommand::Edit(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            let users = keys(&args.auth_user, |user| user_key(work.view(), account.account.name.as_str(), user))?;
+        AuthCalloutCommand::Edit(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            let users = keys(&args.auth_user, |user| user_key(nats.view(), account.account.name.as_str(), user))?;
             let allowed = keys(&args.allowed_account, |text| match text {
                 "*" => Ok(text.to_owned()),
-                text => public_key(work.view(), text),
+                text => public_key(nats.view(), text),
             })?;
             let xkey = args.xkey.as_deref().map(|text| match text {
                 "generate" => Xkey::Generated,
                 "none" => Xkey::None,
                 key => Xkey::Known(key.to_owned()),
             });
-            auth_callout::set(work, &account, users.as_deref(), allowed.as_deref(), xkey.as_ref())
+            auth_callout::set(nats, &account, users.as_deref(), allowed.as_deref(), xkey.as_ref())
         }),
-        AuthCalloutCommand::RotateXkey(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            auth_callout::rotate_xkey(work, &account, &args.reason)
+        AuthCalloutCommand::RotateXkey(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            auth_callout::rotate_xkey(nats, &account, &args.reason)
         }),
-        AuthCalloutCommand::Disable(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            auth_callout::set(work, &account, Some(&[]), Some(&[]), Some(&Xkey::None))
+        AuthCalloutCommand::Disable(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            auth_callout::set(nats, &account, Some(&[]), Some(&[]), Some(&Xkey::None))
         }),
     }
 }

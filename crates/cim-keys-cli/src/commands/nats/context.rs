@@ -8,10 +8,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::creds::{self, file_name};
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::commands::out::{self, Out};
 use crate::error::{CliError, Result};
-use crate::ledger;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -36,8 +36,8 @@ pub(crate) struct ContextArgs {
 }
 
 pub(crate) fn run(args: &ContextArgs, global: &Global, ui: Ui) -> Result {
-    let session = ledger::write(global)?;
-    let (account, user, operator) = session.store().view(|view| {
+    let mut acting = Acting::begin(global, &args.passphrases, ui)?;
+    let (account, user, operator) = acting.session().store().view(|view| {
         let (account, user) = lookup::user(view, &args.which)?;
         Ok::<_, cim_keys::app::nats::NatsError>((account, user, lookup::operator(view)?))
     })??;
@@ -57,12 +57,13 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, ui: Ui) -> Result {
     let (contexts, creds_folder) = (dir.join("context"), dir.join("creds"));
     out::folder(&contexts)?;
     let mut context = Out::create(&contexts.join(format!("{name}.json")))?;
+    let mut written = None;
     let creds = match &args.creds {
         Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
         None => {
             out::folder(&creds_folder)?;
             let path = creds_folder.join(format!("{name}.creds"));
-            creds::write_one(&session, &args.which, &path, &args.passphrases)?;
+            written = Some(creds::write_one(&mut acting, &args.which, &path)?);
             path
         }
     };
@@ -77,7 +78,8 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, ui: Ui) -> Result {
     text.push('\n');
     context.write(text.as_bytes())?;
     ui.object(&json!({ "context": name, "file": context.shown(), "creds": creds, "url": urls }))?;
-    ui.line(format_args!("The context is in {}; use it with `nats --context {name} …`.", context.shown()))
+    ui.line(format_args!("The context is in {}; use it with `nats --context {name} …`.", context.shown()))?;
+    written.map_or(Ok(()), |done| done.end(ui))
 }
 
 fn nats_folder() -> Result<PathBuf> {

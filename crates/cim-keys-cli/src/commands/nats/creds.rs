@@ -3,24 +3,24 @@
 mod by_agent;
 mod sealed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::nats::{NatsError, creds, lookup};
-use cim_keys::app::session::Session;
-use cim_keys::custody::SecretBytes;
-use cim_keys::ledger::{AccountFacts, Command, UserFacts};
-use cim_keys::text::{Note, Recipient, visible};
+use cim_keys::app::nats::creds;
+use cim_keys::ledger::{AccountFacts, UserFacts};
+use cim_keys::text::{Recipient, visible};
 use clap::Args;
 use secrecy::ExposeSecret as _;
 
-use super::{Keys, Tokens};
+use crate::act::{Acting, Done};
 use crate::cli::Global;
 use crate::commands::out::{self, Out};
 use crate::error::{CliError, Result};
-use crate::ledger;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
+
+/// A user with its account.
+type User = (AccountFacts, UserFacts);
 
 #[derive(Debug, Args)]
 pub(crate) struct CredsArgs {
@@ -40,27 +40,20 @@ pub(crate) struct CredsArgs {
     agent: by_agent::AgentArgs,
 }
 
-/// One user's credentials, not written yet.
-struct Made {
-    account: AccountFacts,
-    user: UserFacts,
-    content: SecretBytes,
-}
-
 pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
     if args.which.is_empty() {
         return by_agent::run(args, ui);
     }
-    let session = ledger::write(global)?;
-    let custody = session.custody()?;
-    let mut keys = Keys::new(&custody, Tokens::of(&session), &args.passphrases)?;
-    let made = make(&session, &args.which, args.to.as_ref(), &mut keys)?;
+    let mut acting = Acting::begin(global, &args.passphrases, ui)?;
+    let users = acting.session().store().view(|view| creds::users(view, &args.which))??;
     // The files are made first: what can't be written is not recorded as handed out.
-    let mut outs = files(args, &made)?;
-    record(&session, &made, args.to.as_ref())?;
-    for (made, out) in made.iter().zip(&mut outs) {
+    let mut outs = files(args, &users)?;
+    let done = acting.act(|draft| creds::hand_out(draft, &args.which, args.to.as_ref()))?;
+    let mut ui = ui;
+    for (made, out) in done.value.iter().zip(&mut outs) {
         out.write(made.content.expose_secret())?;
         if out.is_standard_output() {
+            ui = ui.aside();
             continue;
         }
         let (user, shown) = (&made.user.user, out.shown());
@@ -71,62 +64,19 @@ pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
         let (account, name) = (visible(account), visible(user.name.as_str()));
         ui.line(format_args!("The credentials of {account}/{name} are in {shown}."))?;
     }
-    keys.sign_head(&session)
-}
-
-/// The credentials of users, ready to be written.
-fn make(session: &Session, which: &[String], to: Option<&Recipient>, keys: &mut Keys<'_>) -> Result<Vec<Made>> {
-    let restricted = super::restricted(session)?;
-    let texts = session.store().view(|view| {
-        let one = |text: &String| {
-            let (account, user) = lookup::user(view, text)?;
-            let entity = view.get(user.user.user_id.into())?;
-            if entity.is_some_and(|entity| !entity.is_active()) {
-                return Err(NatsError::UserEnded(user.user.name.to_string()));
-            }
-            let text = creds::creds(view, &restricted, keys, &user)?.to_text();
-            Ok::<_, NatsError>((account, user, text))
-        };
-        let mut made = which.iter().map(one).collect::<std::result::Result<Vec<_>, _>>()?;
-        // Named twice, by name and by key, is one.
-        let mut seen = BTreeSet::new();
-        made.retain(|(_, user, _)| seen.insert(user.user.user_id));
-        Ok::<_, NatsError>(made)
-    })??;
-    let seal = |(account, user, text): (AccountFacts, UserFacts, zeroize::Zeroizing<String>)| {
-        let plain = SecretBytes::new(Box::new(text.as_bytes().to_vec()));
-        let content = match to {
-            None => plain,
-            Some(recipient) => sealed::seal(recipient, &plain)?,
-        };
-        Ok(Made { account, user, content })
-    };
-    texts.into_iter().map(seal).collect()
-}
-
-/// Nothing leaves unrecorded.
-fn record(session: &Session, made: &[Made], to: Option<&Recipient>) -> Result {
-    let reason = Note::typed("credentials of the user were written")?;
-    let export = |made: &Made| {
-        let (key_id, recipient, reason) = (made.user.user.key_id, to.cloned(), reason.clone());
-        Command::ExportKey { key_id, recipient, reason }
-    };
-    session.store().execute(session.context(), made.iter().map(export).collect())?;
-    Ok(())
+    done.end(ui)
 }
 
 /// Writes one user's credentials to a path, recorded: for commands that need them beside something else.
-pub(super) fn write_one(session: &Session, which: &str, path: &Path, passphrases: &PassphraseArgs) -> Result {
-    let custody = session.custody()?;
-    let mut keys = Keys::new(&custody, Tokens::of(session), passphrases)?;
-    let made = make(session, &[which.to_owned()], None, &mut keys)?;
+pub(super) fn write_one(acting: &mut Acting, which: &str, path: &Path) -> Result<Done<()>> {
     let mut out = Out::create(path)?;
-    record(session, &made, None)?;
-    made.iter().try_for_each(|made| out.write(made.content.expose_secret()))?;
-    keys.sign_head(session)
+    let which = [which.to_owned()];
+    let done = acting.act(|draft| creds::hand_out(draft, &which, None))?;
+    done.value.iter().try_for_each(|made| out.write(made.content.expose_secret()))?;
+    Ok(done.without_value())
 }
 
-fn files(args: &CredsArgs, made: &[Made]) -> Result<Vec<Out>> {
+fn files(args: &CredsArgs, made: &[User]) -> Result<Vec<Out>> {
     let suffix = args.to.as_ref().map_or_else(|| "creds".to_owned(), |to| format!("creds.{}", sealed::ending(to)));
     let is_folder = |path: &Path| path.is_dir() || path.to_string_lossy().ends_with('/');
     match (&args.file, made) {
@@ -145,20 +95,20 @@ fn files(args: &CredsArgs, made: &[Made]) -> Result<Vec<Out>> {
 }
 
 /// A name a file: the user's, with the account's before it where two users share one.
-fn names(made: &[Made]) -> Vec<String> {
+fn names(made: &[User]) -> Vec<String> {
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     for one in made {
         *count.entry(user_name(one)).or_default() += 1;
     }
-    let name = |one: &Made| match user_name(one) {
+    let name = |one: &User| match user_name(one) {
         name if count[&name] == 1 => name,
-        name => format!("{}-{name}", file_name(one.account.account.name.as_str())),
+        name => format!("{}-{name}", file_name(one.0.account.name.as_str())),
     };
     made.iter().map(name).collect()
 }
 
-fn user_name(made: &Made) -> String {
-    file_name(made.user.user.name.as_str())
+fn user_name(made: &User) -> String {
+    file_name(made.1.user.name.as_str())
 }
 
 /// A name as a file's.

@@ -23,7 +23,7 @@ pub(crate) struct DueArgs {
 pub(crate) fn run(args: &DueArgs, global: &Global, ui: Ui) -> Result {
     if args.apply {
         let reason = Note::typed("the overlap of a rotation is over")?;
-        return super::act(&args.passphrases, global, ui, |work| due::end(work, &reason).map(|_| ()));
+        return super::act(&args.passphrases, global, ui, |nats| due::end(nats, &reason).map(|_| ()));
     }
     let (_, scheduled) = super::look(global, due::scheduled)?;
     let now = Timestamp::now();

@@ -167,25 +167,25 @@ impl Details {
 
 pub(crate) fn run(command: ExportCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        ExportCommand::Add(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
+        ExportCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
             let kind = if args.service { ExportType::Service } else { ExportType::Stream };
             let mut export = new(&args.subject, kind);
             args.details.apply(&mut export);
-            sharing::add_export(work, &account, export)
+            sharing::add_export(nats, &account, export)
         }),
-        ExportCommand::Edit(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            sharing::edit_export(work, &account, &args.which, &|export| {
+        ExportCommand::Edit(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            sharing::edit_export(nats, &account, &args.which, &|export| {
                 if let Some(subject) = &args.subject {
                     export.subject.clone_from(subject);
                 }
                 args.details.apply(export);
             })
         }),
-        ExportCommand::Delete(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            sharing::delete_export(work, &account, &args.which)
+        ExportCommand::Delete(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            sharing::delete_export(nats, &account, &args.which)
         }),
         ExportCommand::List(args) => list(&args, global, ui),
     }

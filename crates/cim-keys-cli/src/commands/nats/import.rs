@@ -102,12 +102,12 @@ pub(crate) fn run(command: ImportCommand, global: &Global, ui: Ui) -> Result {
     match command {
         ImportCommand::Add(args) => {
             let token = args.details.token()?;
-            super::act(&args.passphrases, global, ui, |work| {
-                let account = lookup::account(work.view(), &args.account)?;
+            super::act(&args.passphrases, global, ui, |nats| {
+                let account = lookup::account(nats.view(), &args.account)?;
                 let mut import = Import {
                     name: args.subject.clone(),
                     subject: args.subject.clone(),
-                    account: public_key(work.view(), &args.src_account)?,
+                    account: public_key(nats.view(), &args.src_account)?,
                     token: ImportToken::None,
                     to: String::new(),
                     local_subject: String::new(),
@@ -116,19 +116,19 @@ pub(crate) fn run(command: ImportCommand, global: &Global, ui: Ui) -> Result {
                     allow_trace: false,
                 };
                 args.details.apply(&mut import, token.as_ref());
-                sharing::add_import(work, &account, import)
+                sharing::add_import(nats, &account, import)
             })
         }
         ImportCommand::Edit(args) => {
             let token = args.details.token()?;
-            super::act(&args.passphrases, global, ui, |work| {
-                let account = lookup::account(work.view(), &args.account)?;
-                sharing::edit_import(work, &account, &args.which, &|import| args.details.apply(import, token.as_ref()))
+            super::act(&args.passphrases, global, ui, |nats| {
+                let account = lookup::account(nats.view(), &args.account)?;
+                sharing::edit_import(nats, &account, &args.which, &|import| args.details.apply(import, token.as_ref()))
             })
         }
-        ImportCommand::Delete(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            sharing::delete_import(work, &account, &args.which)
+        ImportCommand::Delete(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            sharing::delete_import(nats, &account, &args.which)
         }),
         ImportCommand::List(args) => list(&args, global, ui),
     }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use cim_keys::app::nats::issuer::{self, Elsewhere, NewIssuer};
-use cim_keys::app::nats::lookup;
+use cim_keys::app::nats::{self, lookup};
 use cim_keys::app::session::{Place, Session};
 use cim_keys::text::{Label, Name, PublicKey, visible};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::passphrase::PassphraseArgs;
@@ -56,18 +57,20 @@ pub(crate) fn run(command: IssuerCommand, global: &Global, ui: Ui) -> Result {
 fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let (operator, account) = known(args)?;
     let new = NewIssuer { operator, account, role: args.role.clone(), compartment: args.compartment.clone() };
-    let act = |work: &mut cim_keys::app::nats::Work<'_, '_>| issuer::add(work, &new);
-    let (_, events, key) = super::act_in(ledger::write(global)?, &args.passphrases, ui, act)?;
+    let mut acting = Acting::begin(global, &args.passphrases, ui)?;
+    let done = acting.act(|draft| nats::edit(draft, |nats| issuer::add(nats, &new)))?;
+    let key = &done.value;
     ui.object(&json!({
         "account": new.account.name, "account_key": new.account.public_key, "role": new.role, "public_key": key,
-        "events": events.len(),
+        "events": done.events.len(),
     }))?;
     let (account, role) = (visible(new.account.name.as_str()), visible(new.role.as_str()));
     ui.done(format_args!("The signing key of role {role} of account {account} was made here, and stays here."))?;
     ui.line("Its public half, for the authority to take into the account's token with what the role may do:")?;
     ui.line(format_args!("  {key}"))?;
     ui.line("There, or in a file for `cim-keys nats request`:")?;
-    ui.line(format_args!("  cim-keys nats signing-key add {account} --role {role} --public-key {key} --allow-pub …"))
+    ui.line(format_args!("  cim-keys nats signing-key add {account} --role {role} --public-key {key} --allow-pub …"))?;
+    done.end(ui)
 }
 
 /// Operator and account, from a mirror or as they were typed.

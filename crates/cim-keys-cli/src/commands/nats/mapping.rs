@@ -55,14 +55,14 @@ pub(crate) struct DeleteArgs {
 
 pub(crate) fn run(command: MappingCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        MappingCommand::Add(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
+        MappingCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
             let (subject, cluster) = (args.to.clone(), args.cluster.clone());
-            sharing::put_mapping(work, &account, &args.from, WeightedMapping { subject, weight: args.weight, cluster })
+            sharing::put_mapping(nats, &account, &args.from, WeightedMapping { subject, weight: args.weight, cluster })
         }),
-        MappingCommand::Delete(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            sharing::delete_mapping(work, &account, &args.from, args.to.as_deref())
+        MappingCommand::Delete(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            sharing::delete_mapping(nats, &account, &args.from, args.to.as_deref())
         }),
         MappingCommand::List(args) => list(&args, global, ui),
     }

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use cim_keys::act::Question;
+use cim_keys::app::nats;
 use cim_keys::app::nats::nsc::{self, ExportError, Home, HomeError, Keyring, Seeds};
-use cim_keys::app::session::Session;
-use cim_keys::ledger::Command;
-use cim_keys::text::{Note, visible};
+use cim_keys::text::visible;
 use clap::Args;
 use serde_json::json;
 
-use super::{Keys, Tokens};
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::commands::init;
 use crate::error::{CliError, Result};
@@ -81,10 +81,10 @@ pub(crate) fn import(args: &ImportArgs, global: &Global, ui: Ui) -> Result {
     let keys = args.keys.clone().unwrap_or_else(|| nsc.join("keys"));
     let keyring = Keyring::open(&keys, home.folder(), &name);
 
-    let session = open_or_make(args, global, ui)?;
-    let (session, events, report) = super::act_in(session, args.custody.passphrases(), ui, |work| {
-        nsc::import(work, &home, &stored, &keyring, skipped.clone())
-    })?;
+    let mut acting = open_or_make(args, global, ui)?;
+    let done =
+        acting.act(|draft| nats::edit(draft, |nats| nsc::import(nats, &home, &stored, &keyring, skipped.clone())))?;
+    let (report, events) = (&done.value, &done.events);
     let shown = |paths: &[nsc::Skipped]| -> Vec<_> {
         paths.iter().map(|one| json!({ "path": one.path, "reason": one.reason })).collect()
     };
@@ -114,7 +114,8 @@ pub(crate) fn import(args: &ImportArgs, global: &Global, ui: Ui) -> Result {
         report.orphans.iter().try_for_each(|key| ui.line(format_args!("      {key}")))?;
     }
     if events.is_empty() {
-        return ui.done("Nothing changed: all of it is recorded already.");
+        ui.done("Nothing changed: all of it is recorded already.")?;
+        return done.end(ui);
     }
     ui.done(format_args!(
         "Operator {} with {} accounts, {} users and {} signing keys is taken: {} events, {} seeds sealed in custody.",
@@ -132,21 +133,21 @@ pub(crate) fn import(args: &ImportArgs, global: &Global, ui: Ui) -> Result {
         ui.line("  cim-keys nats user rotate ACCOUNT/USER --reason …")?;
         ui.line("and then remove the home's `keys` and `creds`; until then nsc can go on signing beside this ledger.")?;
     }
-    crate::commands::publish::after(&session, ui)
+    done.end(ui)
 }
 
 /// The ledger that is meant; it is made when it is absent, as `apply` does.
-fn open_or_make(args: &ImportArgs, global: &Global, ui: Ui) -> Result<Session> {
+fn open_or_make(args: &ImportArgs, global: &Global, ui: Ui) -> Result<Acting> {
     let folder = place::ledger_or_new(global)?.ok_or_else(|| {
         CliError::usage("no ledger was named, and there is none in this folder or above it")
             .hint("name one with --ledger DIR; it is made when it is absent")
     })?;
     if folder.join(place::LEDGER_FILE).exists() {
-        return ledger::write(global);
+        return Acting::begin(global, args.custody.passphrases(), ui);
     }
     let session = init::make(&folder, None, init::Manner::default(), &args.custody, ui)?;
     ui.done(format_args!("The ledger is made in {}.", visible(&folder.display().to_string())))?;
-    ledger::as_actor(session, global)
+    Acting::on(ledger::as_actor(session, global)?, args.custody.passphrases(), ui)
 }
 
 pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
@@ -155,24 +156,17 @@ pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
         return Err(ExportError::Exists(nsc.clone()).into());
     }
     let seeds = if args.with_seeds { Seeds::Plaintext } else { Seeds::Without };
-    let session = ledger::write(global)?;
-    let custody = session.custody()?;
-    let restricted = super::restricted(&session)?;
-    if args.with_seeds && !ui.confirm("Write every private key of these identities in plaintext?")? {
-        return Err(CliError::refused("nothing was exported"));
-    }
-    let mut keys = Keys::new(&custody, Tokens::of(&session), &args.passphrases)?;
-    let home =
-        session.store().view(|view| nsc::export(view, &restricted, &mut keys, seeds).map_err(CliError::from))??;
-    if !home.keys.is_empty() {
-        // Nothing leaves unrecorded.
-        let reason = Note::typed("written into an nsc home, in plaintext")?;
-        let commands =
-            home.keys.iter().map(|&key_id| Command::ExportKey { key_id, recipient: None, reason: reason.clone() });
-        session.store().execute(session.context(), commands.collect())?;
-    }
+    let mut acting = Acting::begin(global, &args.passphrases, ui)?;
+    let restricted = super::restricted(acting.session())?;
+    let done = acting.act(|draft| {
+        if args.with_seeds {
+            let question = "Write every private key of these identities in plaintext?";
+            draft.ask(Question::new(question, "nothing was exported"));
+        }
+        nsc::export(draft, &restricted, seeds)
+    })?;
+    let home = &done.value;
     home.write(nsc)?;
-    keys.sign_head(&session)?;
     let shown = visible(&nsc.to_string_lossy()).into_owned();
     ui.object(&json!({
         "nsc": shown,
@@ -194,7 +188,9 @@ pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
     ))?;
     ui.line(format_args!("  nsc --all-dirs {shown} describe operator"))?;
     if home.keys.is_empty() {
-        return ui.line("It holds no private keys, so nsc can't sign; --with-seeds writes them, in plaintext.");
+        ui.line("It holds no private keys, so nsc can't sign; --with-seeds writes them, in plaintext.")?;
+        return done.end(ui);
     }
-    ui.line("What nsc signs from now on is not in this ledger; `cim-keys nats import --nsc` takes it back.")
+    ui.line("What nsc signs from now on is not in this ledger; `cim-keys nats import --nsc` takes it back.")?;
+    done.end(ui)
 }

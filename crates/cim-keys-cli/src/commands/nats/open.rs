@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use cim_keys::custody::{LONGEST_SECRET, SecretBytes};
-use cim_keys::keys::pair::PrivateKey;
-use cim_keys::keys::xkey::{self, OpenBoxError};
+use cim_keys::keys::xkey::{self, CurveKey};
+use cim_keys::keys::{Opener as _, UnsealError};
 use cim_keys::text::visible;
 use clap::Args;
 use secrecy::ExposeSecret as _;
@@ -32,11 +32,11 @@ pub(crate) fn run(args: &OpenArgs, ui: Ui) -> Result {
     let text = read_text(&args.sealed, xkey::LONGEST_FILE)?;
     let seed = Zeroizing::new(read_text(&args.key, LONGEST_SECRET as u64)?);
     let seed = SecretBytes::new(Box::new(seed.as_bytes().to_vec()));
-    let key = PrivateKey::parse(&seed).map_err(|error| {
+    let key = CurveKey::parse(&seed).map_err(|error| {
         let shown = args.key.to_string_lossy();
         CliError::usage(format!("{} holds no seed of a curve key", visible(&shown))).because(&error)
     })?;
-    let plain = xkey::open(&text, &key).map_err(told)?;
+    let plain = key.open(text.as_bytes()).map_err(|error| told(error, &key))?;
     let mut out = Out::create(&args.file)?;
     out.write(plain.expose_secret())?;
     if out.is_standard_output() {
@@ -46,13 +46,13 @@ pub(crate) fn run(args: &OpenArgs, ui: Ui) -> Result {
     ui.done(format_args!("What was sealed is in {}.", out.shown()))
 }
 
-fn told(error: OpenBoxError) -> CliError {
+fn told(error: UnsealError, key: &CurveKey) -> CliError {
     let text = error.to_string();
     match error {
-        OpenBoxError::Form(_) => {
-            CliError::usage(text).hint("`age -d` opens files that were sealed to an age recipient")
-        }
-        OpenBoxError::Closed => CliError::verification(text).hint("have it sent again"),
-        _ => CliError::refused(text).hint("give the seed of the key that it was sealed to with --key"),
+        UnsealError::Form(_) => CliError::usage(text).hint("`age -d` opens files that were sealed to an age recipient"),
+        UnsealError::Recipient { .. } => CliError::refused(text)
+            .detail(format!("the private key is that of {}", key.public().public_key))
+            .hint("give the seed of the key that it was sealed to with --key"),
+        _ => CliError::verification(text).hint("have it sent again"),
     }
 }

@@ -1,5 +1,6 @@
 //! `nats operator`: made with its signing key and system account, edited, rotated.
 
+use cim_keys::act::Question;
 use cim_keys::app::nats::accounts::NewAccount;
 use cim_keys::app::nats::{lookup, operators};
 use cim_keys::custody::{ISSUING, ROOT};
@@ -132,20 +133,19 @@ pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
             })
         }
         OperatorCommand::Delete(args) => delete(&args, global, ui),
-        OperatorCommand::Rotate(args) => {
-            if !ui.confirm("Replace the operator's signing key, and sign every account anew?")? {
-                return Err(CliError::refused("nothing was rotated"));
-            }
-            super::act(&args.passphrases, global, ui, |work| {
-                let (compartment, until) = (args.compartment.as_ref(), args.overlap.until());
-                operators::rotate_signing_key(work, compartment, until, &args.reason).map(|_| ())
-            })
-        }
+        OperatorCommand::Rotate(args) => super::act(&args.passphrases, global, ui, |nats| {
+            nats.ask(Question::new(
+                "Replace the operator's signing key, and sign every account anew?",
+                "nothing was rotated",
+            ));
+            let (compartment, until) = (args.compartment.as_ref(), args.overlap.until());
+            operators::rotate_signing_key(nats, compartment, until, &args.reason).map(|_| ())
+        }),
     }
 }
 
 fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
-    super::act(&args.passphrases, global, ui, |work| {
+    super::act(&args.passphrases, global, ui, |nats| {
         let system = NewAccount {
             id: NatsAccountId::mint(),
             name: args.system_account.clone(),
@@ -164,7 +164,7 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
             account_server_url: args.details.account_server_url.clone(),
         };
         let details = &args.details;
-        operators::add(work, new, &|claims| {
+        operators::add(nats, new, &|claims| {
             claims.assert_server_version = details.assert_server_version.clone().unwrap_or_default();
             details.tags.apply(&mut claims.generic.tags);
         })
@@ -195,10 +195,13 @@ fn delete(args: &DeleteArgs, global: &Global, ui: Ui) -> Result {
         0 => String::new(),
         count => format!(" and its {count} accounts, {}", first(&accounts)),
     };
-    if !ui.confirm(&format!("Give up operator {name}{what}? Nothing is signed for it here any more."))? {
-        return Err(CliError::refused("nothing was deleted"));
-    }
-    super::act(&args.passphrases, global, ui, |work| operators::delete(work, args.with_accounts, &args.reason))
+    super::act(&args.passphrases, global, ui, |nats| {
+        nats.ask(Question::new(
+            &format!("Give up operator {name}{what}? Nothing is signed for it here any more."),
+            "nothing was deleted",
+        ));
+        operators::delete(nats, args.with_accounts, &args.reason)
+    })
 }
 
 /// The first of many names.
@@ -211,9 +214,9 @@ fn first(names: &[String]) -> String {
 
 fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
     let details = &args.details;
-    super::act(&args.passphrases, global, ui, |work| {
+    super::act(&args.passphrases, global, ui, |nats| {
         operators::edit(
-            work,
+            nats,
             &|operator| {
                 if let Some(name) = &args.name {
                     operator.name = name.clone();

@@ -12,6 +12,7 @@ use cim_keys::time::Timestamp;
 use clap::Args;
 use serde_json::json;
 
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::commands::{apply as apply_command, log as log_command, read_text};
 use crate::error::{CliError, Result};
@@ -73,10 +74,9 @@ pub(crate) fn request(args: &RequestArgs, global: &Global, ui: Ui) -> Result {
         None => own_ledger(&session)?,
     };
     let own = open(&by)?;
-    let (id, text) = log_command::with_ledger_key(&own, &global.passphrases, |secret| {
-        let by = (&own.store().identity().public_key, secret);
-        requests::make(session.store(), &prepared, by, expires).map_err(|error| request_told(&error))
-    })?;
+    let signer = log_command::signer(&own, &global.passphrases)?;
+    let made = requests::make(session.store(), &prepared, &*signer, expires);
+    let (id, text) = made.map_err(|error| request_told(&error))?;
     // It holds the plan as it is saved: with the texts of activations.
     let private = prepared.save().is_some_and(|saved| !saved.activations.is_empty());
     write_durably(&args.out, text.as_bytes(), private)
@@ -122,8 +122,11 @@ fn own_ledger(mirror: &Session) -> Result<PathBuf> {
 
 pub(crate) fn sign(args: &SignArgs, global: &Global, ui: Ui) -> Result {
     let text = read_text(&args.file, LONGEST)?;
-    let mut session = if args.dry_run { ledger::read(global)? } else { ledger::write(global)? };
-    let opened = requests::open(session.store(), &text, Timestamp::now()).map_err(refused_told)?;
+    let mut acting = match args.dry_run {
+        true => Acting::on(ledger::read(global)?, &global.passphrases, ui)?,
+        false => Acting::begin(global, &global.passphrases, ui)?,
+    };
+    let opened = requests::open(acting.session().store(), &text, Timestamp::now()).map_err(refused_told)?;
     let phrases = requests::phrases(&opened.prepared.plan.steps);
     if args.dry_run {
         ui.object(&json!({ "id": opened.id, "from": opened.from, "plan": opened.prepared.plan, "confirm": phrases }))?;
@@ -151,8 +154,8 @@ pub(crate) fn sign(args: &SignArgs, global: &Global, ui: Ui) -> Result {
     if !ui.confirm("Carry this out?")? {
         return Err(CliError::refused("nothing was recorded"));
     }
-    session.correlate(opened.id);
-    apply_command::carry_out_reviewed(session, opened.prepared, &global.passphrases, ui)
+    acting.session_mut().correlate(opened.id);
+    apply_command::carry_out_reviewed(acting, &opened.prepared, ui)
 }
 
 /// Asks for a phrase to be typed again. `--yes` is no answer to that.

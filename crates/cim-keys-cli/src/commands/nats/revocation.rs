@@ -1,5 +1,6 @@
 //! `nats revocation`: what accounts refuse, seen from the account.
 
+use cim_keys::act::Question;
 use cim_keys::app::nats::{lookup, revocations};
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
@@ -7,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::export::ListArgs;
 use crate::cli::Global;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -45,18 +46,19 @@ pub(crate) struct KeysArgs {
 
 pub(crate) fn run(command: RevocationCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        RevocationCommand::Add(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            revocations::add(work, &account, &args.key)
+        RevocationCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            revocations::add(nats, &account, &args.key)
         }),
         RevocationCommand::Clear(args) => {
             let what = args.keys.join(", ");
-            if !ui.confirm(&format!("Let tokens of {what} in again that were revoked?"))? {
-                return Err(CliError::refused("nothing was cleared"));
-            }
-            super::act(&args.passphrases, global, ui, |work| {
-                let account = lookup::account(work.view(), &args.account)?;
-                revocations::clear(work, &account, &args.keys)
+            super::act(&args.passphrases, global, ui, |nats| {
+                nats.ask(Question::new(
+                    &format!("Let tokens of {what} in again that were revoked?"),
+                    "nothing was cleared",
+                ));
+                let account = lookup::account(nats.view(), &args.account)?;
+                revocations::clear(nats, &account, &args.keys)
             })
         }
         RevocationCommand::List(args) => list(&args, global, ui),

@@ -1,5 +1,6 @@
 //! `nats signing-key`: of accounts, plain or with a role that fixes what its users may do.
 
+use cim_keys::act::Question;
 use cim_keys::app::nats::signing_keys::{self, NewSigningKey};
 use cim_keys::app::nats::{accounts, lookup};
 use cim_keys::ids::KeyId;
@@ -11,7 +12,7 @@ use clap::{Args, Subcommand};
 use super::flags::{OverlapArgs, PermissionArgs};
 use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -102,15 +103,15 @@ pub(crate) struct EndArgs {
 
 pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        SigningKeyCommand::Add(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
+        SigningKeyCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
             let mut template = UserPermissions::unlimited();
             args.permissions.apply(&mut template);
             let (role, description) = (args.role.clone(), args.description.clone());
             let id = KeyId::mint();
             let (compartment, public_key) = (args.compartment.clone(), args.public_key.clone());
             let new = NewSigningKey { id, role, template, description, compartment, public_key };
-            signing_keys::add(work, &account, new)
+            signing_keys::add(nats, &account, new)
         }),
         SigningKeyCommand::List(args) => {
             let headings = ["OF", "ROLE", "PUBLIC KEY", "COMPARTMENT", "STATUS"];
@@ -127,10 +128,10 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
                 ]
             })
         }
-        SigningKeyCommand::Edit(args) => super::act(&args.passphrases, global, ui, |work| {
-            let account = lookup::account(work.view(), &args.account)?;
-            let key = signing_keys::find(work.view(), &account, &args.which)?;
-            signing_keys::edit(work, &account, &key, &|scope| {
+        SigningKeyCommand::Edit(args) => super::act(&args.passphrases, global, ui, |nats| {
+            let account = lookup::account(nats.view(), &args.account)?;
+            let key = signing_keys::find(nats.view(), &account, &args.which)?;
+            signing_keys::edit(nats, &account, &key, &|scope| {
                 args.permissions.apply(&mut scope.template);
                 if let Some(description) = &args.description {
                     scope.description.clone_from(description);
@@ -139,10 +140,10 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
         }),
         SigningKeyCommand::Show(args) => show(&args, global, ui),
         SigningKeyCommand::Rotate(RotateArgs { end: args, overlap }) => {
-            super::act(&args.passphrases, global, ui, |work| {
-                let account = lookup::account(work.view(), &args.account)?;
-                let key = signing_keys::find(work.view(), &account, &args.which)?;
-                signing_keys::rotate(work, &account, &key, overlap.until(), &args.reason).map(|_| ())
+            super::act(&args.passphrases, global, ui, |nats| {
+                let account = lookup::account(nats.view(), &args.account)?;
+                let key = signing_keys::find(nats.view(), &account, &args.which)?;
+                signing_keys::rotate(nats, &account, &key, overlap.until(), &args.reason).map(|_| ())
             })
         }
         SigningKeyCommand::Retire(args) => {
@@ -151,13 +152,14 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
                 signing_keys::signed_by(view, &account, &signing_keys::find(view, &account, &args.which)?)
             })?;
             super::tell_cut_off(&users.iter().map(|user| user.user.name.to_string()).collect::<Vec<_>>(), ui);
-            if !ui.confirm(&format!("Take the signing key {} out of use? Its users are cut off.", args.which))? {
-                return Err(CliError::refused("nothing was retired"));
-            }
-            super::act(&args.passphrases, global, ui, |work| {
-                let account = lookup::account(work.view(), &args.account)?;
-                let key = signing_keys::find(work.view(), &account, &args.which)?;
-                signing_keys::retire(work, &account, &key, None, &args.reason)
+            super::act(&args.passphrases, global, ui, |nats| {
+                nats.ask(Question::new(
+                    &format!("Take the signing key {} out of use? Its users are cut off.", args.which),
+                    "nothing was retired",
+                ));
+                let account = lookup::account(nats.view(), &args.account)?;
+                let key = signing_keys::find(nats.view(), &account, &args.which)?;
+                signing_keys::retire(nats, &account, &key, None, &args.reason)
             })
         }
     }

@@ -1,5 +1,6 @@
 //! `nats user`: made, edited, rotated, cut off.
 
+use cim_keys::act::Question;
 use cim_keys::app::lookup as entities_lookup;
 use cim_keys::app::nats::users::{self, NewUser, SignWith};
 use cim_keys::app::nats::{NatsError, lookup};
@@ -145,17 +146,18 @@ pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
         UserCommand::Revoke(args) => {
             // What is meant must be there before anybody is asked about it.
             super::look(global, |view| lookup::user(view, &args.which))?;
-            if !ui.confirm(&format!("Cut the user {} off? It can't be taken back.", args.which))? {
-                return Err(CliError::refused("nothing was revoked"));
-            }
-            super::act(&args.passphrases, global, ui, |work| {
-                let (account, user) = lookup::user(work.view(), &args.which)?;
-                users::revoke(work, &account, &user, &args.reason)
+            super::act(&args.passphrases, global, ui, |nats| {
+                nats.ask(Question::new(
+                    &format!("Cut the user {} off? It can't be taken back.", args.which),
+                    "nothing was revoked",
+                ));
+                let (account, user) = lookup::user(nats.view(), &args.which)?;
+                users::revoke(nats, &account, &user, &args.reason)
             })
         }
-        UserCommand::Rotate(RotateArgs { end: args, overlap }) => super::act(&args.passphrases, global, ui, |work| {
-            let (account, user) = lookup::user(work.view(), &args.which)?;
-            users::rotate(work, &account, &user, overlap.until(), &args.reason)
+        UserCommand::Rotate(RotateArgs { end: args, overlap }) => super::act(&args.passphrases, global, ui, |nats| {
+            let (account, user) = lookup::user(nats.view(), &args.which)?;
+            users::rotate(nats, &account, &user, overlap.until(), &args.reason)
         }),
     }
 }
@@ -164,15 +166,15 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let named = args.which.split_once('/');
     let (account, name) = named.ok_or_else(|| CliError::usage("write ACCOUNT/NAME").hint("such as ORDERS/bob"))?;
     let name = Name::typed(name)?;
-    super::act(&args.passphrases, global, ui, |work| {
-        let account = lookup::account(work.view(), account)?;
-        let owner = args.details.owner(work.view())?;
+    super::act(&args.passphrases, global, ui, |nats| {
+        let account = lookup::account(nats.view(), account)?;
+        let owner = args.details.owner(nats.view())?;
         let expires_at = match args.details.expires {
             Some(expiry) => expiry.time(),
-            None => users::default_expiry(work, owner.as_ref(), args.preset),
+            None => users::default_expiry(nats, owner.as_ref(), args.preset),
         };
         let new = NewUser { name: name.clone(), owner, signing_key: args.role.clone(), expires_at };
-        users::add(work, &account, NatsUserId::mint(), new, &|user| {
+        users::add(nats, &account, NatsUserId::mint(), new, &|user| {
             if let Some(preset) = args.preset {
                 user.permissions = preset.permissions();
             }
@@ -182,11 +184,11 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
 }
 
 fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
-    super::act(&args.passphrases, global, ui, |work| {
-        let (account, facts) = lookup::user(work.view(), &args.which)?;
-        let owner = args.details.owner(work.view())?;
+    super::act(&args.passphrases, global, ui, |nats| {
+        let (account, facts) = lookup::user(nats.view(), &args.which)?;
+        let owner = args.details.owner(nats.view())?;
         users::edit(
-            work,
+            nats,
             &account,
             &facts,
             args.role.as_deref().map_or(SignWith::AsBefore, SignWith::Role),

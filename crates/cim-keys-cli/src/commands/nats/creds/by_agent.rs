@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cim_keys::app::nats::agent::{Answer, Request, Token};
 use cim_keys::custody::SecretBytes;
 use cim_keys::events::NkeyKind;
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
+use cim_keys::keys::{self, KeyKind};
 use cim_keys::nats::claims::User;
 use cim_keys::nats::creds::Creds;
 use cim_keys::nats::jwt;
@@ -48,12 +48,12 @@ pub(super) fn run(args: &CredsArgs, ui: Ui) -> Result {
     let own = match &asked.public_key {
         Some(_) => None,
         None => {
-            let key = PrivateKey::generate(KeyKind::Nkey(NkeyKind::User));
+            let key = keys::generate(KeyKind::Nkey(NkeyKind::User));
             Some(key.map_err(|error| CliError::failed(error.to_string()))?)
         }
     };
     let public_key = match (&own, &asked.public_key) {
-        (Some(key), _) => key.public().public_key.to_string(),
+        (Some((public, _)), _) => public.public_key.to_string(),
         (None, given) => given.clone().unwrap_or_default(),
     };
     let user = asked.name.as_ref().unwrap_or(&public_key);
@@ -77,7 +77,7 @@ pub(super) fn run(args: &CredsArgs, ui: Ui) -> Result {
     };
     check(&issued, &public_key)?;
     let content = match own {
-        Some(key) => whole(&issued, &key),
+        Some((_, secret)) => whole(&issued, &secret),
         None => SecretBytes::new(Box::new(format!("{}\n", issued.token).into_bytes())),
     };
     let content = match &args.to {
@@ -108,8 +108,7 @@ fn check(issued: &Token, public_key: &str) -> Result {
     }
 }
 
-fn whole(issued: &Token, key: &PrivateKey) -> SecretBytes {
-    let secret = key.secret();
+fn whole(issued: &Token, secret: &SecretBytes) -> SecretBytes {
     let seed = std::str::from_utf8(secret.expose_secret()).unwrap_or_default().trim();
     let creds = Creds { token: issued.token.clone(), seed: SecretString::from(seed.to_owned()) };
     SecretBytes::new(Box::new(creds.to_text().as_bytes().to_vec()))

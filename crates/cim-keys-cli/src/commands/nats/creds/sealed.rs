@@ -1,7 +1,6 @@
 //! Sealing what is handed out to whoever it is for.
 
-use cim_keys::custody::SecretBytes;
-use cim_keys::keys::xkey::seal_to;
+use cim_keys::custody::{SecretBytes, seal_to};
 use cim_keys::text::Recipient;
 
 use crate::error::Result;

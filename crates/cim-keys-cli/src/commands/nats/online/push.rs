@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::PushArgs;
 use super::asking::{block_on, connect, missing, now, standing, survey, table};
+use crate::act::{Acting, Done};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -44,7 +45,7 @@ impl From<ReceiptError> for CliError {
             ReceiptError::OtherLedger { .. } | ReceiptError::NotOurs { .. } => Self::refused(error.to_string()),
             ReceiptError::Nats(error) => error.into(),
             ReceiptError::Read(error) => error.into(),
-            ReceiptError::Append(error) => error.into(),
+            ReceiptError::Refused(error) => error.into(),
             _ => Self::failed(error.to_string()),
         }
     }
@@ -157,10 +158,11 @@ fn keep(
         }
         return Ok(());
     }
-    let recorded = ledger::write(global).and_then(|session| Ok(receipt::record(&session, &receipt)?));
+    let recorded = record(&receipt, global, ui);
     match recorded {
-        Ok(events) => {
-            ui.line(format_args!("Recorded: {}.", counted(events.len(), "event")))?;
+        Ok(done) => {
+            ui.line(format_args!("Recorded: {}.", counted(done.events.len(), "event")))?;
+            done.end(ui)?;
             Ok(written?)
         }
         // The receipt has it; the ledger can take it in later.
@@ -170,6 +172,12 @@ fn keep(
         }
         Err(error) => Err(error.hint("what was pushed is pushed; pushing again records it")),
     }
+}
+
+fn record(receipt: &Receipt, global: &Global, ui: Ui) -> Result<Done<()>> {
+    let mut acting = Acting::begin(global, &global.passphrases, ui)?;
+    let intent = acting.session().intent();
+    Ok(receipt::record(&mut acting.pipeline().0, &intent, receipt)?.into())
 }
 
 fn judge(survey: &Survey, rows: &[(&Wanted, &Pushed)]) -> Result {

@@ -1,0 +1,323 @@
+//! The acts of a command: the pipeline of its ledger, with keys out of custody, questions at the terminal, and the publisher.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use cim_keys::act::{
+    ActError, ActSigner, Answer, ClockJump, Draft, Front, Head, Outcome, Publication, Publisher as _, Question,
+    SigningError,
+};
+use cim_keys::app::attest::{self, ActKey};
+use cim_keys::app::log::{self, LogError};
+use cim_keys::app::online_key;
+use cim_keys::app::publishing::LedgerPublisher;
+use cim_keys::app::session::{LedgerActError, LedgerPipeline, Session};
+use cim_keys::custody::{Custody, Ring, Unlock, Unlocked};
+use cim_keys::events::Actor;
+use cim_keys::keys::{KeyError, KeyRing as _, Signer};
+use cim_keys::store::{AppendedEvent, JournalError, Store};
+use cim_keys::text::Label;
+use cim_keys::time::Timestamp;
+
+use crate::cli::Global;
+use crate::commands::{publication, recorded};
+use crate::error::{CliError, Result};
+use crate::ledger;
+use crate::passphrase::{PassphraseArgs, Passphrases};
+use crate::place;
+use crate::ui::Ui;
+
+/// The ledger of a command that records, with its keys.
+pub(crate) struct Acting {
+    session: Session,
+    ring: Ring<'static>,
+    ui: Ui,
+}
+
+/// What an act has left to be reported. It must be ended, which reports publication and head.
+#[must_use]
+pub(crate) struct Done<T> {
+    /// What the use case answered.
+    pub(crate) value: T,
+    /// What was recorded.
+    pub(crate) events: Vec<AppendedEvent>,
+    head: Head,
+    publication: Publication,
+}
+
+impl Acting {
+    /// The ledger that is meant, in the name of the actor; with `--as`, the person who signs.
+    pub(crate) fn begin(global: &Global, passphrases: &PassphraseArgs, ui: Ui) -> Result<Self> {
+        let mut acting = Self::on(ledger::write(global)?, passphrases, ui)?;
+        if let Some((_, signer)) = acting.person(global)? {
+            acting.session.sign_as(signer);
+        }
+        Ok(acting)
+    }
+
+    /// As [`Acting::begin`], for commands whose events are signatures themselves: the person acts, and signs nothing else.
+    pub(crate) fn begin_with_signer(global: &Global, ui: Ui) -> Result<(Self, Option<(ActKey, ActSigner)>)> {
+        let mut acting = Self::on(ledger::write(global)?, &global.passphrases, ui)?;
+        let person = acting.person(global)?;
+        if let Some((key, _)) = &person {
+            acting.session.act_as(Actor::Person(key.person));
+        }
+        Ok((acting, person))
+    }
+
+    /// A ledger that is open.
+    pub(crate) fn on(session: Session, passphrases: &PassphraseArgs, ui: Ui) -> Result<Self> {
+        let ring = Ring::at(&session.place().custody(), Passphrases::new(passphrases)?);
+        Ok(Self { session, ring, ui })
+    }
+
+    /// The same with a custody that was opened for the act already.
+    pub(crate) fn with_custody(mut self, custody: Custody, passphrases: &PassphraseArgs) -> Result<Self> {
+        self.ring = Ring::of(custody, Passphrases::new(passphrases)?);
+        Ok(self)
+    }
+
+    /// The person of `--as`, with what signs. The passphrase is asked for before anything waits for it.
+    fn person(&mut self, global: &Global) -> Result<Option<(ActKey, ActSigner)>> {
+        let Some(who) = global.signer.as_ref().filter(|who| !who.is_empty()) else { return Ok(None) };
+        let key = self.session.store().view(|view| attest::act_key(view, who, Timestamp::now()))??;
+        let mut ring = Ring::at(&self.session.place().custody(), Passphrases::new(&global.passphrases)?);
+        let signer = key.signer(&mut ring)?;
+        Ok(Some((key, signer)))
+    }
+
+    /// The ledger.
+    pub(crate) const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The ledger, to say more of the actor.
+    pub(crate) const fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// The pipeline, with everything that this run of the program acts through, and the ledger.
+    pub(crate) fn pipeline(&mut self) -> (LedgerPipeline<'_>, &Session) {
+        let Self { session, ring, ui } = self;
+        let configuration = place::config(Some(session.place().folder())).map_err(|error| error.in_one_line());
+        let publisher = LedgerPublisher::new(session.store(), configuration);
+        let front = Terminal { ui: *ui };
+        (session.pipeline().with_keys(ring).with_front(front).with_publisher(publisher), session)
+    }
+
+    /// Does an act.
+    pub(crate) fn act<T, E: Error + 'static>(
+        &mut self,
+        build: impl FnMut(&mut Draft<'_>) -> std::result::Result<T, E>,
+    ) -> Result<Done<T>>
+    where
+        CliError: From<E>,
+    {
+        let intent = self.session.intent();
+        Ok(self.pipeline().0.act(&intent, build)?.into())
+    }
+
+    /// Does an act that has to know something of the ledger which no entity tells. `front` asks instead of the terminal.
+    pub(crate) fn act_after<B, T, E: Error + 'static>(
+        &mut self,
+        front: impl Front,
+        read: impl FnMut(&Store) -> std::result::Result<B, E>,
+        build: impl FnMut(&mut Draft<'_>, B) -> std::result::Result<T, E>,
+    ) -> Result<Done<T>>
+    where
+        CliError: From<E>,
+    {
+        let intent = self.session.intent();
+        Ok(self.pipeline().0.with_front(front).act_after(&intent, read, build)?.into())
+    }
+
+    /// Does an act, and reports what was recorded and what became of it.
+    pub(crate) fn record<T, E: Error + 'static>(
+        &mut self,
+        build: impl FnMut(&mut Draft<'_>) -> std::result::Result<T, E>,
+    ) -> Result
+    where
+        CliError: From<E>,
+    {
+        let done = self.act(build)?;
+        self.report(&done.events)?;
+        done.end(self.ui)
+    }
+
+    /// Publishes what was recorded before this began, and reports that: for acts that take the right to write themselves.
+    pub(crate) fn publish(&self, recorded: bool) -> Result {
+        if !recorded {
+            return Ok(());
+        }
+        let configuration = place::config(Some(self.session.place().folder())).map_err(|error| error.in_one_line());
+        let publication = LedgerPublisher::new(self.session.store(), configuration).wake();
+        publication::tell(&publication, self.ui)
+    }
+
+    /// Reports the events of an act.
+    pub(crate) fn report(&self, events: &[AppendedEvent]) -> Result {
+        recorded::tell(events, self.session.place().folder(), self.ui)
+    }
+
+    /// What signs the ledger's heads, and requests to other ledgers: its own key, stored unencrypted or in custody.
+    pub(crate) fn ledger_signer(&mut self) -> Result<Arc<dyn Signer>> {
+        ledger_signer(&self.session, &mut self.ring)
+    }
+}
+
+/// The ledger's own key as a signer.
+pub(crate) fn ledger_signer(session: &Session, ring: &mut Ring<'_>) -> Result<Arc<dyn Signer>> {
+    if let Some(signer) = online_key::signer(session.place(), session.store())? {
+        return Ok(signer);
+    }
+    let key = log::ledger_key(session.store()).map_err(|error: LogError| crate::commands::log::told(&error))?;
+    Ok(ring.signer(&key)?)
+}
+
+impl<T> From<Outcome<T>> for Done<T> {
+    fn from(outcome: Outcome<T>) -> Self {
+        let Outcome { value, events, head, publication } = outcome;
+        Self { value, events, head, publication }
+    }
+}
+
+impl<T> Done<T> {
+    /// The same without what the use case answered.
+    pub(crate) fn without_value(self) -> Done<()> {
+        let Self { events, head, publication, .. } = self;
+        Done { value: (), events, head, publication }
+    }
+
+    /// Reports what became of the events, and a head that could not be signed, which is an error: the act is recorded.
+    pub(crate) fn end(self, ui: Ui) -> Result {
+        publication::tell(&self.publication, ui)?;
+        let unsigned = "it is recorded, and the head of the ledger could not be signed";
+        match self.head {
+            Head::Failed { reason, contradiction: true } => Err(CliError::verification(unsigned).detail(reason)),
+            Head::Failed { reason, contradiction: false } => Err(CliError::failed(unsigned).detail(reason)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The person at the terminal.
+pub(crate) struct Terminal {
+    /// How they are spoken to.
+    pub(crate) ui: Ui,
+}
+
+impl Front for Terminal {
+    fn confirm(&mut self, question: &Question) -> Answer {
+        match self.ui.confirm(&question.text) {
+            Ok(true) => Answer::Yes,
+            Ok(false) => Answer::No,
+            Err(_) => Answer::CannotAsk,
+        }
+    }
+
+    fn confirm_clock(&mut self, jump: &ClockJump) -> Answer {
+        if !self.ui.can_ask() {
+            return Answer::CannotAsk;
+        }
+        match self.ui.ask(&format!("{jump}. Is the clock right?")) {
+            Ok(true) => Answer::Yes,
+            Ok(false) => Answer::No,
+            Err(_) => Answer::CannotAsk,
+        }
+    }
+}
+
+impl Unlock for Passphrases {
+    fn unlock(
+        &mut self,
+        custody: &Custody,
+        compartment: &Label,
+    ) -> std::result::Result<Unlocked, Box<dyn Error + Send + Sync>> {
+        Self::unlock(self, custody, compartment).map_err(|error| Carried(error).into())
+    }
+}
+
+/// An error of the command line on its way through the library.
+#[derive(Debug)]
+struct Carried(CliError);
+
+impl std::fmt::Display for Carried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Carried {}
+
+impl From<KeyError> for CliError {
+    fn from(error: KeyError) -> Self {
+        use cim_keys::custody::{OpenError, SealError};
+        let text = error.to_string();
+        match error {
+            KeyError::Locked(source) => match source.downcast::<Carried>() {
+                Ok(carried) => carried.0,
+                Err(other) => Self::failed(other.to_string()),
+            },
+            KeyError::Failed(source) => match source.downcast::<SealError>() {
+                Ok(error) => (*error).into(),
+                Err(source) => match source.downcast::<OpenError>() {
+                    Ok(error) => (*error).into(),
+                    Err(source) => Self::failed(source.to_string()),
+                },
+            },
+            KeyError::CannotLeave(_) => Self::refused(text),
+            KeyError::Unsupported(_) | KeyError::Invalid(_) => Self::usage(text),
+            _ => Self::failed(text),
+        }
+    }
+}
+
+impl From<JournalError> for CliError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Append(error) => error.into(),
+            JournalError::Read(error) => error.into(),
+            JournalError::Create(error) => error.into(),
+            other => Self::verification(other.to_string()),
+        }
+    }
+}
+
+impl<E: Error + 'static> From<LedgerActError<E>> for CliError
+where
+    Self: From<E>,
+{
+    fn from(error: LedgerActError<E>) -> Self {
+        let text = error.to_string();
+        match error {
+            ActError::Build(error) => error.into(),
+            ActError::Refused(_) => Self::from_sentence(Self::refused, &text),
+            ActError::Denied(denial) | ActError::NeedsApproval(denial) => {
+                Self::refused(denial.reason).hint(denial.next)
+            }
+            ActError::Declined(question) => Self::refused(question.otherwise),
+            ActError::CannotAsk(question) => {
+                Self::refused("this has to be confirmed, and there is no terminal to ask at")
+                    .detail(question.text)
+                    .hint("run it again with --yes, if that is what you want")
+            }
+            ActError::ClockJump { asked: true, .. } => {
+                Self::refused("nothing was recorded").hint("set the clock right, and try again")
+            }
+            ActError::ClockJump { jump, .. } => Self::refused(jump.to_string())
+                .hint("check the clock, and confirm if it is right")
+                .hint("--accept-clock records it with this clock"),
+            ActError::Key(error) => error.into(),
+            ActError::Sign(SigningError::Key(error)) => error.into(),
+            ActError::Journal(error) => error.into(),
+            ActError::Contended { .. } => Self::from_sentence(Self::refused, &text),
+            ActError::Left { source, left } => <Self as From<LedgerActError<E>>>::from(*source)
+                .detail(format!("secrets of {left} keys are in custody, and may belong to no recorded key"))
+                .hint("`cim-keys custody check` tells"),
+            ActError::Unfinished { source, .. } => {
+                <Self as From<LedgerActError<E>>>::from(*source).detail("the act has begun, and is not finished")
+            }
+            _ => Self::failed(text),
+        }
+    }
+}
