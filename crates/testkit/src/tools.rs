@@ -16,6 +16,8 @@ pub const AGE: &str = "CIM_KEYS_AGE";
 pub const NSC: &str = "CIM_KEYS_NSC";
 /// The `nats` program.
 pub const NATS: &str = "CIM_KEYS_NATS";
+/// The `strace` program.
+pub const STRACE: &str = "CIM_KEYS_STRACE";
 
 /// A tool by its variable: as the environment says, else where `cargo xtask tools` puts it. `None`, and a line that says
 /// so, when it is nowhere; where nothing may be skipped, that fails the test.
@@ -29,6 +31,7 @@ pub fn tool(variable: &str) -> Option<PathBuf> {
         AGE => "age/usr/bin/age",
         NSC => "go/nsc",
         NATS => "go/nats",
+        STRACE => "strace/usr/bin/strace",
         _ => "",
     };
     let given = std::env::var_os(variable).map(PathBuf::from);
