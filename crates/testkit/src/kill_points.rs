@@ -4,7 +4,8 @@
 //! call that changes a file or a folder, in order. Each is a [`KillPoint`]: run again on the same world, the program
 //! is killed as it enters that call, so that the call does not happen and everything before it did.
 //!
-//! `CIM_KEYS_KILL_SEED=N` chooses other points, `CIM_KEYS_KILL_ALL=1` takes all of them.
+//! `CIM_KEYS_KILL_SEED=N` chooses other points, `CIM_KEYS_KILL_ALL=1` takes all of them, and `CIM_KEYS_KILL_AT=fsync:7` the
+//! one that a failing test names.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -63,7 +64,7 @@ pub struct KillPoint {
 
 impl fmt::Display for KillPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIGKILL at {} number {} ({})", self.call, self.nth, self.seen)
+        write!(f, "SIGKILL at {} number {}, CIM_KEYS_KILL_AT={0}:{1} ({})", self.call, self.nth, self.seen)
     }
 }
 
@@ -110,9 +111,13 @@ impl KillPoints {
     }
 
     /// At most `most` points, spread over the whole run by a seed, and by a name so that not every command is killed at
-    /// the same ones; all of them with `CIM_KEYS_KILL_ALL=1`.
+    /// the same ones; all of them with `CIM_KEYS_KILL_ALL=1`, and a named one with `CIM_KEYS_KILL_AT=CALL:N`.
     #[must_use]
     pub fn choose(&self, most: usize, name: &str) -> Vec<KillPoint> {
+        if let Ok(at) = std::env::var("CIM_KEYS_KILL_AT") {
+            let named = |point: &&KillPoint| format!("{}:{}", point.call, point.nth) == at;
+            return self.points.iter().filter(named).cloned().collect();
+        }
         if std::env::var("CIM_KEYS_KILL_ALL").is_ok_and(|all| all == "1") || self.points.len() <= most {
             return self.points.clone();
         }

@@ -1,21 +1,24 @@
 //! Each recording verb is killed at system calls that change the disk. No half-finished act is visible then, and the same verb,
 //! run again, completes and leaves no residue.
 //!
-//! `CIM_KEYS_KILL_SEED=N` chooses other calls, `CIM_KEYS_KILL_ALL=1` takes all of them.
+//! `CIM_KEYS_KILL_SEED=N` chooses other calls, `CIM_KEYS_KILL_ALL=1` takes all of them, `CIM_KEYS_KILL_AT=CALL:N` one; with
+//! `CIM_KEYS_VERB=TEXT` only for the verbs whose name contains the text.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
-use cim_keys_testkit::{KillPoint, KillPoints};
+use cim_keys_testkit::kill_points::{self, KillPoint, KillPoints};
 use serde_json::Value;
 
-use crate::each;
+use crate::each_at_once;
 use crate::recipes::{self, Recipe};
 use crate::world::{NOBODY, Prepared, World, names};
 
 /// At how many points each verb is killed, unless all are asked for.
 const POINTS: usize = 2;
+
+/// How many verbs are killed at once: most of the time they wait for the disk.
+const AT_ONCE: usize = 2;
 
 /// The types of the events of one act, which have one correlation id.
 type Act = Vec<String>;
@@ -82,7 +85,7 @@ fn kill(world: &World, recipe: &Recipe, whole: &Whole, points: &KillPoints, poin
     if custody.code != 0 {
         wrong.push(format!("custody check: exit code {}: {}", custody.code, custody.stderr.trim()));
     }
-    let stray: Vec<_> = names(world.path()).into_iter().filter(|name| !whole.names.contains(name)).collect();
+    let stray: Vec<_> = ours(world, recipe).into_iter().filter(|name| !whole.names.contains(name)).collect();
     if !stray.is_empty() {
         wrong.push(format!("files are left over: {stray:?}"));
     }
@@ -90,32 +93,34 @@ fn kill(world: &World, recipe: &Recipe, whole: &Whole, points: &KillPoints, poin
 }
 
 /// Kills a verb at the chosen points, each in a world of its own.
-fn kills(prepared: &Prepared, recipe: &Recipe, tally: &Mutex<(usize, usize)>) -> Result<(), String> {
+fn kills(prepared: &Prepared, recipe: &Recipe) -> Result<(), String> {
     let Some(world) = World::of(prepared, recipe, NOBODY) else { return Ok(()) };
     let before = world.events(recipe.ledger).len();
     let Some(points) = KillPoints::of(&world.command_on(recipe.ledger, &recipe.command())) else { return Ok(()) };
     let acts = acts(&world.events(recipe.ledger), before);
-    let whole = Whole { before, acts, names: names(world.path()).into_iter().collect() };
+    let whole = Whole { before, acts, names: ours(&world, recipe).into_iter().collect() };
     let chosen = points.choose(POINTS, recipe.verb);
-    {
-        let mut tally = tally.lock().unwrap();
-        tally.0 += chosen.len();
-        tally.1 += points.all().len();
-    }
-    let mut wrong = Vec::new();
+    println!("{}: killed at {} of {} points", recipe.verb, chosen.len(), points.all().len());
+    let mut wrong = String::new();
     for point in &chosen {
         let Some(world) = World::of(prepared, recipe, NOBODY) else { return Ok(()) };
         let found = kill(&world, recipe, &whole, &points, point);
-        wrong.extend(found.into_iter().map(|why| format!("\n  {point}:\n    {why}")));
+        if !found.is_empty() {
+            wrong.push_str(&format!("\n  {point}\n    {}", found.join("\n").replace('\n', "\n    ")));
+        }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.concat()) }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// The files of the ledger and of the program's state; what the verb writes elsewhere is the user's.
+fn ours(world: &World, recipe: &Recipe) -> Vec<PathBuf> {
+    let (ledger, state) = (world.place.path(recipe.ledger), world.place.path("state"));
+    [ledger, state].iter().filter(|folder| folder.exists()).flat_map(|folder| names(folder)).collect()
 }
 
 #[test]
 fn a_killed_verb_leaves_nothing_half_done_and_completes_when_run_again() {
     let Some(prepared) = Prepared::get() else { return };
-    let tally = Mutex::new((0, 0));
-    each(recipes::recording(), |recipe| kills(&prepared, recipe, &tally));
-    let (killed, points) = *tally.lock().unwrap();
-    println!("killed at {killed} of {points} points; CIM_KEYS_KILL_ALL=1 takes all, CIM_KEYS_KILL_SEED=N others");
+    println!("CIM_KEYS_KILL_SEED={}; CIM_KEYS_KILL_ALL=1 takes all points", kill_points::seed());
+    each_at_once(AT_ONCE, recipes::recording(), |recipe| kills(&prepared, recipe));
 }

@@ -14,7 +14,10 @@ mod world;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cim_keys_testkit::NatsServer;
 use recipes::{Class, Recipe};
@@ -68,16 +71,37 @@ fn watch(recipe: &Recipe, world: &World) -> Result<(), String> {
     if line.is_empty() { Err("it says nothing".to_owned()) } else { Ok(()) }
 }
 
-/// Tries each verb, and fails with everything that does not hold.
+/// Tries each verb, one after another, and fails with everything that does not hold.
 #[track_caller]
-fn each<'r>(recipes: impl Iterator<Item = &'r Recipe>, mut check: impl FnMut(&'r Recipe) -> Result<(), String>) {
+fn each<'r>(recipes: impl Iterator<Item = &'r Recipe>, check: impl Fn(&'r Recipe) -> Result<(), String> + Sync) {
+    each_at_once(1, recipes, check);
+}
+
+/// The same, several at once.
+#[track_caller]
+fn each_at_once<'r>(
+    workers: usize,
+    recipes: impl Iterator<Item = &'r Recipe>,
+    check: impl Fn(&'r Recipe) -> Result<(), String> + Sync,
+) {
     let only = std::env::var("CIM_KEYS_VERB").unwrap_or_default();
-    let (mut tried, mut failures) = (0, Vec::new());
-    for recipe in recipes.filter(|recipe| recipe.verb.contains(&only)) {
-        tried += 1;
-        if let Err(why) = check(recipe) {
-            failures.push(format!("{}: {why}", recipe.verb));
+    let recipes: Vec<_> = recipes.filter(|recipe| recipe.verb.contains(&only)).collect();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(recipe) = recipes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let checked = catch_unwind(AssertUnwindSafe(|| check(recipe)));
+                    // A helper that can't go on has said so on standard error.
+                    let Err(why) = checked.unwrap_or_else(|_| Err("the check panicked, see above".to_owned())) else {
+                        continue;
+                    };
+                    failures.lock().unwrap().push(format!("{}: {why}", recipe.verb));
+                }
+            });
         }
-    }
-    assert!(failures.is_empty(), "{} of {tried} verbs:\n{}", failures.len(), failures.join("\n"));
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    assert!(failures.is_empty(), "{} of {} verbs:\n{}", failures.len(), recipes.len(), failures.join("\n"));
 }

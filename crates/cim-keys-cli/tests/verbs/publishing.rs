@@ -3,10 +3,10 @@
 
 use cim_keys_testkit::NatsServer;
 
+use crate::each;
 use crate::recipes;
 use crate::support::Run;
 use crate::world::{NOBODY, Prepared, World};
-use crate::each;
 
 /// The stream that events are published to.
 const STREAM: &str = "CIM_KEYS_EVENTS";

@@ -91,7 +91,7 @@ const RECIPES: &[Recipe] = &[
     records("init", "fresh --name Fresh --work-factor 10").on("fresh"),
     records("apply", "declared.toml").on("new"),
     records("handover", "--reason moved").on("copy"),
-    records("recover", "--from carry usb").on("restored"),
+    records("recover", "--from carry usb").on("restored").before(&["carry out usb --ledger acme"]),
     reads("status", ""),
     reads("state", "--at 2000-01-01"),
     reads("diff", "1 5"),
@@ -200,5 +200,6 @@ const RECIPES: &[Recipe] = &[
 ];
 
 const ISSUER: &[&str] = &["nats issuer add ORDERS --role ci --from mirror"];
-const AGENT: &[&str] = &["nats issuer add ORDERS --role ci --from mirror", "agent start --detach --socket run/agent.sock"];
+const AGENT: &[&str] =
+    &["nats issuer add ORDERS --role ci --from mirror", "agent start --detach --socket run/agent.sock"];
 const STOP: &[&str] = &["agent stop --socket run/agent.sock"];

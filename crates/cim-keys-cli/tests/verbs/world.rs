@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -86,6 +86,7 @@ const PREPARE: &[&str] = &[
     "nats user add BILLING/svc",
     "nats user add SPARE/svc",
     "nats user add SYS/pusher --preset pusher",
+    "nats signing-key add ORDERS",
     "nats signing-key add ORDERS --role device",
     "nats export add ORDERS orders.new",
     "nats export add ORDERS orders.spare",
@@ -96,6 +97,9 @@ const PREPARE: &[&str] = &[
     "nats auth-callout edit SPARE --auth-user svc --xkey generate",
     "nats user rotate ORDERS/old --overlap 1s --reason planned",
     "nats creds SYS/pusher --file pusher.creds",
+    "key generate curve --algorithm nkey-curve",
+    "key export curve --plain --out curve.nk --reason copied",
+    "nats creds ORDERS/eve --to {curve} --file eve.creds.xkey",
     "backup backups",
     "init own --name Own --work-factor 10",
     "init new --name New --work-factor 10",
@@ -112,6 +116,7 @@ const PREPARE: &[&str] = &[
 /// Values that recipes and preparations name: from the output of a command, the member at a pointer.
 const VALUES: &[(&str, &str, &str)] = &[
     ("eve", "nats user show ORDERS/eve", "/user/public_key"),
+    ("curve", "key show curve", "/public_key"),
     ("relationship", "relationship list", "/id"),
     ("acme", "log public-key", "/key"),
     ("own", "log public-key --ledger own", "/key"),
@@ -138,12 +143,7 @@ impl World {
     /// A copy of the prepared world, with what the recipe needs done in it. `None` when a server is needed for that and there
     /// is none here, which was said.
     pub(crate) fn of(prepared: &Prepared, recipe: &Recipe, url: &str) -> Option<Self> {
-        let mut world = Self {
-            place: Place::empty(),
-            values: prepared.values.clone(),
-            url: NOBODY.to_owned(),
-            operator: None,
-        };
+        let mut world = Self { place: folder(), values: prepared.values.clone(), url: url.to_owned(), operator: None };
         copy(prepared.place.dir.path(), world.place.dir.path());
         rebind(prepared.place.dir.path(), world.place.dir.path());
         if [recipe.args].iter().chain(recipe.before).any(|args| args.contains("{operator-url}")) {
@@ -153,7 +153,6 @@ impl World {
             let done = world.run_on(recipe.ledger, args);
             assert_eq!(done.code, 0, "{args}, before {}: {done:?}", recipe.verb);
         }
-        url.clone_into(&mut world.url);
         Some(world)
     }
 
@@ -168,19 +167,14 @@ impl World {
         Some(())
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.place.dir.path()
-    }
-
     /// The program with these arguments, divided at blanks, on a ledger of this world; in an environment that holds nothing
     /// else.
     pub(crate) fn command_on(&self, ledger: &str, args: &str) -> Command {
         let mut command = self.place.command(&[]);
         command.env_clear().env("CIM_KEYS_STATE", self.place.path("state")).env("CIM_KEYS_NATS_URL", &self.url);
         command.env("CIM_KEYS_PASSPHRASE", PASSPHRASE).env("CIM_KEYS_LEDGER", self.place.path(ledger));
-        let filled = self.values.iter().fold(args.to_owned(), |text, (name, value)| {
-            text.replace(&format!("{{{name}}}"), value)
-        });
+        let filled =
+            self.values.iter().fold(args.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value));
         assert!(!filled.contains('{'), "a value is missing in {filled}");
         command.args(filled.split_whitespace()).arg("--yes");
         command
@@ -210,6 +204,13 @@ impl World {
     }
 }
 
+/// A folder for a world: in memory where the machine has that, because a killed process loses nothing that it wrote, and
+/// most of the time would go into waiting for the disk.
+fn folder() -> Place {
+    let dir = TempDir::with_prefix_in("cim-keys-cli-", "/dev/shm");
+    dir.map_or_else(|_| Place::empty(), |dir| Place { dir })
+}
+
 impl Prepared {
     /// The world, prepared by the first test that asks. `None` when there is no server here, which was said.
     pub(crate) fn get() -> Option<Arc<Self>> {
@@ -225,13 +226,14 @@ impl Prepared {
 }
 
 fn prepare() -> Option<Prepared> {
-    let place = Place::empty();
+    let place = folder();
     place.file("rules.md", b"# Rules\n");
     place.file("declared.toml", DECLARED.as_bytes());
     place.file("wanted.toml", WANTED.as_bytes());
     place.file("new.pass", b"another passphrase for tests");
     for folder in ["usb", "backups", "run"] {
         fs::create_dir(place.path(folder)).unwrap();
+        fs::set_permissions(place.path(folder), fs::Permissions::from_mode(0o700)).unwrap();
     }
     let mut world = World { place, values: HashMap::new(), url: NOBODY.to_owned(), operator: None };
     for args in PREPARE {
