@@ -5,7 +5,7 @@
 //! `CIM_KEYS_VERB=TEXT` only for the verbs whose name contains the text.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cim_keys_testkit::kill_points::{self, KillPoint, KillPoints};
 use serde_json::Value;
@@ -115,7 +115,11 @@ fn kills(prepared: &Prepared, recipe: &Recipe) -> Result<(), String> {
 /// The files of the ledger and of the program's state; what the verb writes elsewhere is the user's.
 fn ours(world: &World, recipe: &Recipe) -> Vec<PathBuf> {
     let (ledger, state) = (world.place.path(recipe.ledger), world.place.path("state"));
-    [ledger, state].iter().filter(|folder| folder.exists()).flat_map(|folder| names(folder)).collect()
+    let named = |folder: &PathBuf| {
+        let name = folder.file_name().unwrap().to_owned();
+        names(folder).into_iter().map(move |file| Path::new(&name).join(file))
+    };
+    [ledger, state].iter().filter(|folder| folder.exists()).flat_map(named).collect()
 }
 
 #[test]
