@@ -62,6 +62,13 @@ pub struct KillPoint {
     pub seen: String,
 }
 
+impl KillPoint {
+    /// The call and what it works on, as the trace shows them.
+    fn file(&self) -> &str {
+        self.seen.split(',').next().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for KillPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SIGKILL at {} number {}, CIM_KEYS_KILL_AT={0}:{1} ({})", self.call, self.nth, self.seen)
@@ -124,9 +131,16 @@ impl KillPoints {
         let mut random = StdRng::seed_from_u64(
             name.bytes().fold(seed(), |sum, byte| sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte))),
         );
+        // Of the many writes to one file in a row one is chosen as often as a lone call between them.
+        let phases: Vec<&[KillPoint]> = self.points.chunk_by(|one, next| one.file() == next.file()).collect();
+        let most = most.min(phases.len());
         // One of each of `most` equal parts, so that the end of a run is hit as often as its beginning.
-        let bound = |part: usize| part * self.points.len() / most;
-        (0..most).map(|part| self.points[random.random_range(bound(part)..bound(part + 1))].clone()).collect()
+        let bound = |part: usize| part * phases.len() / most;
+        let chosen = (0..most).map(|part| {
+            let phase = phases[random.random_range(bound(part)..bound(part + 1))];
+            phase[random.random_range(0..phase.len())].clone()
+        });
+        chosen.collect()
     }
 
     /// Runs a command and kills it at a point. False when it came to its end first, as it may where threads take turns.
