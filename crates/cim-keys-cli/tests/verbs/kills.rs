@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cim_keys_testkit::kill_points::{self, KillPoint, KillPoints};
+use cim_keys_testkit::tools::{STRACE, tool};
 use serde_json::Value;
 
 use crate::each_at_once;
@@ -124,6 +125,9 @@ fn ours(world: &World, recipe: &Recipe) -> Vec<PathBuf> {
 
 #[test]
 fn a_killed_verb_leaves_nothing_half_done_and_completes_when_run_again() {
+    if tool(STRACE).is_none() {
+        return;
+    }
     let Some(prepared) = Prepared::get() else { return };
     println!("CIM_KEYS_KILL_SEED={}; CIM_KEYS_KILL_ALL=1 takes all points", kill_points::seed());
     each_at_once(AT_ONCE, recipes::recording(), |recipe| kills(&prepared, recipe));

@@ -45,6 +45,7 @@ fn what_is_not_said_to_record_records_nothing() {
         publishing::forget(&server);
         let url = if recipe.class == Class::Online { server.url() } else { NOBODY.to_owned() };
         let Some(world) = World::of(&prepared, recipe, &url) else { return Ok(()) };
+        let _end = End(&world, recipe);
         let recorded = || ["acme", "own", "new", "copy", "restored"].map(|ledger| world.events(ledger).len());
         let before = recorded();
         let done = match recipe.class {
@@ -54,10 +55,19 @@ fn what_is_not_said_to_record_records_nothing() {
                 if run.code == 0 { Ok(()) } else { Err(format!("{run:?}")) }
             }
         };
-        recipe.after.iter().for_each(|args| drop(world.run_on(recipe.ledger, args)));
         done?;
         if recorded() == before { Ok(()) } else { Err(format!("it records: {before:?} to {:?}", recorded())) }
     });
+}
+
+/// Ends what a verb leaves running, whatever comes of the test.
+struct End<'w>(&'w World, &'w Recipe);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let Self(world, recipe) = self;
+        recipe.after.iter().for_each(|args| drop(world.run_on(recipe.ledger, args)));
+    }
 }
 
 /// Starts what goes on by itself, waits for its first line, and ends it.

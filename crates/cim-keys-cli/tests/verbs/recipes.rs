@@ -196,7 +196,7 @@ const RECIPES: &[Recipe] = &[
     reads("man", ""),
     local("agent start", "--detach --socket run/agent.sock").on("own").before(ISSUER).after(STOP),
     reads("agent status", "--socket run/agent.sock").on("own").before(AGENT).after(STOP),
-    local("agent stop", "--socket run/agent.sock").on("own").before(AGENT),
+    local("agent stop", "--socket run/agent.sock").on("own").before(AGENT).after(STOP),
 ];
 
 const ISSUER: &[&str] = &["nats issuer add ORDERS --role ci --from mirror"];
