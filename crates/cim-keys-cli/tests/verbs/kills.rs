@@ -59,7 +59,11 @@ fn kill(world: &World, recipe: &Recipe, whole: &Whole, points: &KillPoints, poin
     if verified.code != 0 && !nothing_yet {
         wrong.push(format!("verify: exit code {}: {}", verified.code, verified.stderr.trim()));
     }
-    let there = if ledger && !nothing_yet { acts(&world.events(recipe.ledger), whole.before) } else { Vec::new() };
+    let listed = if ledger && !nothing_yet { world.try_events(recipe.ledger) } else { Ok(Vec::new()) };
+    let there = acts(listed.as_deref().unwrap_or_default(), whole.before);
+    if let Err(why) = &listed {
+        wrong.push(format!("its events can't be listed: {}", why.trim()));
+    }
     if !whole.acts.starts_with(&there) {
         wrong.push(format!("a half-finished act is visible: {there:?} of {:?}", whole.acts));
     }

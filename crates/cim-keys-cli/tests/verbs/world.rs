@@ -191,10 +191,16 @@ impl World {
     /// What a ledger of this world records, oldest first; nothing where there is no ledger.
     #[track_caller]
     pub(crate) fn events(&self, ledger: &str) -> Vec<Value> {
+        self.try_events(ledger).unwrap()
+    }
+
+    /// The same, or why it can't be read.
+    pub(crate) fn try_events(&self, ledger: &str) -> Result<Vec<Value>, String> {
         if !self.place.path(ledger).join("ledger.db").exists() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        self.run_on(ledger, "event list --from 1 --limit 100000 --output json").json()
+        let listed = self.run_on(ledger, "event list --from 1 --limit 100000 --output json");
+        if listed.code == 0 { Ok(listed.json()) } else { Err(listed.stderr) }
     }
 
     /// How many events of a ledger wait for publication.
