@@ -111,6 +111,8 @@ fn kills(prepared: &Prepared, recipe: &Recipe) -> Result<(), String> {
         let Some(world) = World::of(prepared, recipe, NOBODY) else { return Ok(()) };
         let found = kill(&world, recipe, &whole, &points, point);
         if !found.is_empty() {
+            // At once as well, because all points take a while.
+            println!("{}, {point}: {}", recipe.verb, found.join("; "));
             wrong.push_str(&format!("\n  {point}\n    {}", found.join("\n").replace('\n', "\n    ")));
         }
     }
