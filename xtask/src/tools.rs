@@ -70,6 +70,7 @@ pub(crate) fn fetch() -> Result<Tools> {
     tools.take("CIM_KEYS_PYTHON", "Python with dag-cbor, libipld and cryptography", python(&folder));
     tools.take("CIM_KEYS_NODE_MODULES", "JavaScript with @ipld/dag-cbor and @ipld/car", node(&folder));
     tools.take("CIM_KEYS_AGE", "the age program", age(&folder));
+    tools.take("CIM_KEYS_STRACE", "the strace program", strace(&folder));
     let built = go_tools(&folder);
     for (variable, name) in [("CIM_KEYS_NSC", "nsc"), ("CIM_KEYS_NATS", "nats")] {
         let tool = built.clone().map(|folder| folder.join(name).with_extension(std::env::consts::EXE_EXTENSION));
@@ -131,6 +132,26 @@ fn age(folder: &Path) -> Result<PathBuf> {
     }
     debian_package(&folder, "age")?;
     if works(&age) { Ok(age) } else { Err("Debian's age does not run here".to_owned()) }
+}
+
+/// The strace program, which kills ours at counted system calls: the one on the PATH, or Debian's, unpacked and not
+/// installed.
+fn strace(folder: &Path) -> Result<PathBuf> {
+    // It has to be allowed to trace as well, which a container may forbid.
+    let works = |strace: &Path| {
+        let itself = strace.to_string_lossy();
+        read(&mut program(strace, &["-qq", "-o", "/dev/null", &itself, "-V"])).is_ok()
+    };
+    if let Some(strace) = on_path("strace").filter(|strace| works(strace)) {
+        return Ok(strace);
+    }
+    let folder = folder.join("strace");
+    let strace = folder.join("usr/bin/strace");
+    if works(&strace) {
+        return Ok(strace);
+    }
+    debian_package(&folder, "strace")?;
+    if works(&strace) { Ok(strace) } else { Err("Debian's strace does not run, or may trace nothing, here".to_owned()) }
 }
 
 /// The folder with `nsc` and `nats`, built with Go from the versions that `xtask/tools/go.mod` pins, once for each change

@@ -4,7 +4,8 @@
 //! call that changes a file or a folder, in order. Each is a [`KillPoint`]: run again on the same world, the program
 //! is killed as it enters that call, so that the call does not happen and everything before it did.
 //!
-//! `CIM_KEYS_KILL_SEED=N` chooses other points, `CIM_KEYS_KILL_ALL=1` takes all of them.
+//! `CIM_KEYS_KILL_SEED=N` chooses other points, `CIM_KEYS_KILL_ALL=1` takes all of them, and `CIM_KEYS_KILL_AT=fsync:7` the
+//! one that a failing test names.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -61,9 +62,16 @@ pub struct KillPoint {
     pub seen: String,
 }
 
+impl KillPoint {
+    /// The call and what it works on, as the trace shows them.
+    fn file(&self) -> &str {
+        self.seen.split(',').next().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for KillPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIGKILL at {} number {} ({})", self.call, self.nth, self.seen)
+        write!(f, "SIGKILL at {} number {}, CIM_KEYS_KILL_AT={0}:{1} ({})", self.call, self.nth, self.seen)
     }
 }
 
@@ -110,18 +118,29 @@ impl KillPoints {
     }
 
     /// At most `most` points, spread over the whole run by a seed, and by a name so that not every command is killed at
-    /// the same ones; all of them with `CIM_KEYS_KILL_ALL=1`.
+    /// the same ones; all of them with `CIM_KEYS_KILL_ALL=1`, and a named one with `CIM_KEYS_KILL_AT=CALL:N`.
     #[must_use]
     pub fn choose(&self, most: usize, name: &str) -> Vec<KillPoint> {
+        if let Ok(at) = std::env::var("CIM_KEYS_KILL_AT") {
+            let named = |point: &&KillPoint| format!("{}:{}", point.call, point.nth) == at;
+            return self.points.iter().filter(named).cloned().collect();
+        }
         if std::env::var("CIM_KEYS_KILL_ALL").is_ok_and(|all| all == "1") || self.points.len() <= most {
             return self.points.clone();
         }
         let mut random = StdRng::seed_from_u64(
             name.bytes().fold(seed(), |sum, byte| sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte))),
         );
+        // Of the many writes to one file in a row one is chosen as often as a lone call between them.
+        let phases: Vec<&[KillPoint]> = self.points.chunk_by(|one, next| one.file() == next.file()).collect();
+        let most = most.min(phases.len());
         // One of each of `most` equal parts, so that the end of a run is hit as often as its beginning.
-        let bound = |part: usize| part * self.points.len() / most;
-        (0..most).map(|part| self.points[random.random_range(bound(part)..bound(part + 1))].clone()).collect()
+        let bound = |part: usize| part * phases.len() / most;
+        let chosen = (0..most).map(|part| {
+            let phase = phases[random.random_range(bound(part)..bound(part + 1))];
+            phase[random.random_range(0..phase.len())].clone()
+        });
+        chosen.collect()
     }
 
     /// Runs a command and kills it at a point. False when it came to its end first, as it may where threads take turns.
@@ -193,7 +212,9 @@ fn changes(call: &str, arguments: &str) -> bool {
     let first = arguments.split([',', ')']).next().unwrap_or_default();
     match first.split_once('<') {
         Some((descriptor, path)) if descriptor.bytes().all(|byte| byte.is_ascii_digit()) => {
-            path.starts_with('/') && !path.starts_with("/dev/") && !path.starts_with("/proc/")
+            // Terminals and the like change nothing that stays; /dev/shm is a disk in memory.
+            let device = path.starts_with("/dev/") && !path.starts_with("/dev/shm/");
+            path.starts_with('/') && !device && !path.starts_with("/proc/")
         }
         _ => true,
     }
@@ -215,7 +236,8 @@ mod tests {
             7 rename(\"b\", \"c\") = 0\n\
             8 <... fsync resumed>) = 0\n\
             7 write(5</w/d>, \"\"..., 7) = 7\n\
-            8 write(5</w/d>, \"\"..., 7) = 7\n\
+            8 write(5</dev/shm/d>, \"\"..., 7) = 7\n\
+            8 fsync(2</dev/pts/0>) = -1 EINVAL\n\
             7 +++ exited with 0 +++\n";
         let found: Vec<_> = points(trace).into_iter().map(|point| (point.call, point.nth)).collect();
         let expected = [("openat", 2), ("write", 1), ("fsync", 1), ("rename", 1), ("write", 3), ("write", 2)];
