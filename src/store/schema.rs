@@ -125,6 +125,9 @@ pub(super) fn connect(path: &Path, access: Access, wait: Duration) -> Result<Con
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
     } | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| DatabaseError::new("opening the ledger", path, error);
+    if access == Access::Read {
+        roll_back(path, wait);
+    }
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     set_up(&mut connection, access, wait).map_err(failed)?;
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
@@ -142,6 +145,20 @@ pub(super) fn connect(path: &Path, access: Access, wait: Duration) -> Result<Con
         _ => migrate(&mut connection).map_err(failed)?,
     }
     Ok(connection)
+}
+
+/// Ends a transaction that a killed process left in a rollback journal, as a restored ledger has one before it goes on: a
+/// connection that only reads can't. Where it can't be written, opening says why.
+fn roll_back(path: &Path, wait: Duration) {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if Path::new(&journal).exists()
+        && let Ok(connection) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        && connection.busy_timeout(wait).is_ok()
+    {
+        // The first look at the file rolls back.
+        let _ = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    }
 }
 
 fn set_up(connection: &mut Connection, access: Access, wait: Duration) -> rusqlite::Result<()> {

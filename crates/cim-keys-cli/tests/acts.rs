@@ -251,7 +251,8 @@ print(json.dumps(checked))
 /// A key whose private half never was in custody: it is made and used elsewhere, and only its signature comes in.
 #[test]
 fn a_signature_that_was_made_elsewhere_is_recorded() {
-    use cim_keys::keys::pair::{KeyKind, PrivateKey};
+    use cim_keys::keys::KeyKind;
+    use cim_keys::keys::pair::PrivateKey;
     let place = place();
     let secret = PrivateKey::generate(KeyKind::P256).unwrap();
     let public = secret.public().public_key.to_string();

@@ -7,7 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use cim_keys::custody::SecretBytes;
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
+use cim_keys::keys::KeyKind;
+use cim_keys::keys::pair::PrivateKey;
 use serde_json::Value;
 use support::{ISSUING, Place, ROOT};
 

@@ -14,7 +14,6 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 
 use crate::act::RunningSync;
 use crate::files::folder_of;
