@@ -30,7 +30,7 @@ pub use sync_lock::{SyncLock, SyncLockError, running_sync};
 
 use super::queue::{self, QueueError};
 use crate::act::{Obstacle, Publication, Publisher, RunningSync};
-use crate::config::{NatsConfig, Resolved};
+use crate::config::Resolved;
 use crate::store::Store;
 
 /// How long an act waits for its publication. What is not published then is left to `sync`.
@@ -154,11 +154,6 @@ impl std::fmt::Debug for LedgerPublisher<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LedgerPublisher").field("ledger", &self.store.path()).finish_non_exhaustive()
     }
-}
-
-/// The addresses of a configuration, without credentials.
-fn servers(config: &NatsConfig) -> String {
-    config.url.to_string()
 }
 
 #[cfg(test)]

@@ -157,16 +157,21 @@ fn a_reader_who_leaves_early_is_no_error() {
 fn a_clock_that_jumped_is_asked_about() {
     use cim_keys::app::session::Place;
     use cim_keys::events::Actor;
-    use cim_keys::store::{AppendContext, Store};
+    use cim_keys::act::{Intent, Pipeline};
+    use cim_keys::policy;
+    use cim_keys::store::Store;
     use cim_keys::time::Timestamp;
     let dir = ledger();
     let place = Place::new(dir.path().join("acme"), dir.path().join("state"));
     let days = |days: i64| Timestamp::from_unix_micros(Timestamp::now().unix_micros() + days * 86_400_000_000).unwrap();
     let store = Store::open(place.options().with_clock(move || days(3))).unwrap();
     let actor: Actor = "system:test".parse().unwrap();
-    let context = AppendContext { allow_time_jump: true, ..AppendContext::new(actor) };
+    let intent = Intent { accept_clock: true, ..Intent::new(actor) };
     let organization = cim_keys::app::organizations::add("Acme".parse().unwrap(), None, None);
-    store.execute(context, vec![organization]).unwrap();
+    let mut pipeline = Pipeline::new(&store, policy::built_in());
+    let outcome = pipeline.act(&intent, |draft| draft.command(organization.clone())).unwrap();
+    drop(pipeline);
+    assert_eq!(outcome.events.len(), 1);
     store.close().unwrap();
     let asked = run(dir.path(), &["--ledger", "acme", "--yes", "unit", "add", "One"]);
     let text = String::from_utf8_lossy(&asked.stderr);

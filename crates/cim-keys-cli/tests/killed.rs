@@ -10,12 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cim_keys::act::{Intent, Pipeline};
+use cim_keys::app::organizations;
 use cim_keys::app::session::Place as At;
-use cim_keys::events::KeyEvent;
-use cim_keys::ipld_support::ContentAddressedEvent;
-use cim_keys::store::{ReadyEvent, Store};
-use cim_keys::time::Timestamp;
-use cim_keys_testkit::{Kills, NatsServer, samples};
+use cim_keys::policy;
+use cim_keys::store::Store;
+use cim_keys_testkit::{Kills, NatsServer};
 use support::deployment::Deployment;
 use support::{Place, Run, files};
 
@@ -49,12 +49,12 @@ impl Ledger {
         let (_, issuing) = place.passphrase_flags();
         first(&place, &issuing);
         let store = Store::open(At::new(place.ledger(), place.path("state")).options()).unwrap();
-        let occurred_at = Timestamp::now();
-        let ready = |event: KeyEvent| {
-            let event = KeyEvent { causes: Vec::new(), occurred_at, ..event };
-            ReadyEvent::new(ContentAddressedEvent::new(event).unwrap()).unwrap()
-        };
-        store.record(samples::numbered(EVENTS).map(ready).collect(), Vec::new()).unwrap();
+        let many = (0..EVENTS).map(|n| organizations::add(format!("Organization {n}").parse().unwrap(), None, None));
+        let intent = Intent::new("system:test".parse().unwrap());
+        let mut pipeline = Pipeline::new(&store, policy::built_in());
+        let outcome = pipeline.act(&intent, |draft| draft.commands(many.clone())).unwrap();
+        drop(pipeline);
+        assert_eq!(outcome.events.len() as u64, EVENTS);
         store.close().unwrap();
         place.run(&["log", "checkpoint", "--sign", &issuing]).json();
         let field = |args: &[&str], name: &str| place.run(args).json()[0][name].as_str().unwrap().to_owned();

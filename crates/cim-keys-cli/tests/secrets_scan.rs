@@ -76,10 +76,10 @@ fn nothing_outside_custody_holds_a_secret() {
     let (root, issuing) = place.passphrase_flags();
     run(&["init", "--name", "Acme", "--work-factor", "10", &root, &issuing], b"");
     run(&["organization", "add", "Acme"], b"");
-    for kind in cim_keys::keys::pair::KeyKind::ALL {
+    for kind in cim_keys::keys::KeyKind::ALL {
         run(&["key", "generate", &format!("the {kind}"), "--algorithm", kind.as_str()], b"");
     }
-    let imported = cim_keys::keys::pair::PrivateKey::generate(cim_keys::keys::pair::KeyKind::P256).unwrap().secret();
+    let imported = cim_keys::keys::pair::PrivateKey::generate(cim_keys::keys::KeyKind::P256).unwrap().secret();
     let imported = imported.expose_secret();
     run(&["key", "import", "imported", "-", "--origin", "a pipe"], imported);
     run(&["key", "import", "imported again", "-", "--origin", "a pipe"], imported);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::time::{timeout, timeout_at};
 
-use super::{answering_server, servers};
+use super::answering_server;
 use crate::act::{Obstacle, Publication};
 use crate::adapters::NatsClientAdapter;
 use crate::adapters::nats_client::{ConnectError, FlushError, NewAdapterError};
@@ -39,10 +39,11 @@ pub(super) fn publish(store: &Store, config: &NatsConfig, until: Instant) -> Res
 }
 
 fn run(config: NatsConfig, outbox: LedgerOutbox, until: Instant) -> Result<Publication, Obstacle> {
+    // Without credentials.
+    let servers = config.url.to_string();
     if answering_server(&config).is_none() {
-        return Err(Obstacle::NoServer { servers: servers(&config) });
+        return Err(Obstacle::NoServer { servers });
     }
-    let named = servers(&config);
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(problem)?;
     let answer = runtime.block_on(async {
         let adapter = NatsClientAdapter::with_ledger(config, Box::new(outbox)).map_err(|error| match error {
@@ -62,7 +63,7 @@ fn run(config: NatsConfig, outbox: LedgerOutbox, until: Instant) -> Result<Publi
                 parked: status.parked,
             }),
             Ok(Err(FlushError::Connect(ConnectError::NoServer { .. } | ConnectError::Silent { .. }))) => {
-                Err(Obstacle::NoServer { servers: named })
+                Err(Obstacle::NoServer { servers })
             }
             Ok(Err(error)) => Err(problem(error)),
             Err(_) => Err(Obstacle::TimeUp),
