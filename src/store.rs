@@ -184,7 +184,7 @@ impl Store {
     }
 
     /// Removes this machine's right to write to a ledger that [`Store::create`] made and that was given up before anybody
-    /// could use it.
+    /// could use it, with what else is kept of it beside that right.
     ///
     /// # Errors
     /// When the disk fails.

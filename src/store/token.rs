@@ -123,17 +123,23 @@ impl Token {
     }
 }
 
-/// Removes the right to write to a ledger that never came to be, and what is unfinished of it.
+/// Removes what this machine keeps of a ledger that never came to be: the right to write, the head that was signed last, and
+/// what is unfinished of them.
 pub(super) fn forget(tokens: &Path, ledger: LedgerId) -> io::Result<()> {
-    match fs::remove_file(place(tokens, ledger)) {
-        Ok(()) => sync_folder(tokens)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    let entries = match fs::read_dir(tokens) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let own = format!("{ledger}.");
+    let mut removed = false;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&own)) {
+            fs::remove_file(entry.path())?;
+            removed = true;
+        }
     }
-    match remove_unfinished(tokens) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    if removed { sync_folder(tokens) } else { Ok(()) }
 }
 
 /// Removes what killed processes did not come to put in place, of any ledger, when no process writes a token now.

@@ -84,11 +84,10 @@ pub(crate) fn run(args: &EnrollArgs, global: &Global, ui: Ui) -> Result {
             Some(Passphrases::new(&global.passphrases)?.for_new(labels, args.show_passphrase)?)
         }
     };
-    for (compartment, passphrase) in fresh.iter().flat_map(|fresh| &fresh.passphrases) {
-        custody.add_compartment(compartment, passphrase)?;
-    }
     if let Some(fresh) = &fresh {
-        fresh.show(ui);
+        for (compartment, passphrase) in &fresh.passphrases {
+            custody.add_compartment_shown(compartment, passphrase, || fresh.show(ui))?;
+        }
     }
     let enroll =
         |session: &cim_keys::app::session::Session| attest::enroll(session.store(), &custody, session.context(), &new);
