@@ -57,6 +57,7 @@ mod compartment;
 mod copy;
 mod error;
 mod folder;
+mod intent;
 pub mod lone;
 pub mod passphrase;
 mod sealed;
@@ -67,6 +68,7 @@ pub use error::{
     ChangeError, CreateError, FileError, OpenError, PassphraseError, RevealError, SealError, UnknownCompartment,
     UnlockError,
 };
+pub use intent::Intent;
 pub use sealed::{SecretBytes, WorkFactor};
 
 use compartment::Compartment;

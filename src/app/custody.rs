@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::custody::{Custody, FileError, Findings, SealError, SecretBytes};
+use crate::custody::{Custody, FileError, Findings, Intent, SealError, SecretBytes};
 use crate::events::CustodyRecipientAdded;
 use crate::ids::KeyId;
 use crate::ledger::{Command, EntityRef, Facts, Kind, View, ViewError};
@@ -45,7 +45,8 @@ pub type Secrets = [(Label, KeyId, SecretBytes)];
 /// Seals secrets, and records what they belong to.
 ///
 /// The order is what makes a killed process harmless: a secret is on the disk before anything says that it exists, so a
-/// recorded key always has its secret. The two go on at the same time, and `record` waits before it commits: the context
+/// recorded key always has its secret. A secret that is left without a key is known as such ([`Custody::intend`]), and the next
+/// opening for writing removes it ([`settle`]). The two go on at the same time, and `record` waits before it commits: the context
 /// that it gets has the secrets as a prerequisite. When recording fails, the secrets are removed again, unless the ledger
 /// can't tell that their keys are not recorded.
 ///
@@ -78,30 +79,40 @@ pub fn record_kept<T, E: std::error::Error + 'static>(
 ) -> Result<T, SealedError<E>> {
     let (fulfilment, prerequisite) = Prerequisite::new();
     let context = AppendContext { prerequisite: Some(prerequisite), ..context };
-    let (recorded, (kept, (sealed, failed))) = std::thread::scope(|scope| {
+    let (recorded, (kept, intent, (sealed, failed))) = std::thread::scope(|scope| {
         let keeping = scope.spawn(move || {
             let kept = keep();
-            let sealed = match secrets {
-                Some((custody, secrets)) if kept.is_ok() => seal(custody, secrets),
-                _ => (Vec::new(), None),
+            let (intent, sealed) = match secrets {
+                Some((custody, secrets)) if kept.is_ok() => {
+                    match custody.intend(secrets.iter().map(|(compartment, key, _)| (compartment, *key))) {
+                        Ok(intent) => (Some(intent), seal(custody, secrets)),
+                        Err(error) => (None, (Vec::new(), Some(error.into()))),
+                    }
+                }
+                _ => (None, (Vec::new(), None)),
             };
             if kept.is_ok() && sealed.1.is_none() {
                 fulfilment.done();
             }
-            (kept, sealed)
+            (kept, intent, sealed)
         });
         let recorded = record(context);
         let done = keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (recorded, done)
     });
     let remove = |sealed: &[_]| secrets.map_or(0, |(custody, _)| remove(custody, sealed));
+    let settled = || intent.into_iter().for_each(Intent::done);
     kept.map_err(SealedError::Keep)?;
     if let Some(error) = failed {
         remove(&sealed);
+        settled();
         return Err(SealedError::Seal(error));
     }
     let error = match recorded {
-        Ok(done) => return Ok(done),
+        Ok(done) => {
+            settled();
+            return Ok(done);
+        }
         Err(error) => error,
     };
     let absent = |view: &dyn View| {
@@ -110,9 +121,35 @@ pub fn record_kept<T, E: std::error::Error + 'static>(
     };
     let orphans: Vec<_> = store.view(absent).unwrap_or_default();
     match sealed.len() - remove(&orphans) {
-        0 => Err(SealedError::Record(error)),
+        0 => {
+            settled();
+            Err(SealedError::Record(error))
+        }
         left => Err(SealedError::Left { error, left }),
     }
+}
+
+/// Removes the secrets that acts sealed which were cut short before anything was recorded; gives how many.
+///
+/// # Errors
+/// When custody or the ledger can't be read, or the disk fails.
+pub fn settle(store: &Store, custody: &Custody) -> Result<usize, SettleError> {
+    store.view(|view| custody.settle(|key| Ok(view.get(key.into())?.is_some())))?
+}
+
+/// Why acts that were cut short could not be settled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An entity could not be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Custody could not be read or changed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
 /// Seals secrets, compartment by compartment. Gives those that are sealed, and why the others are not.

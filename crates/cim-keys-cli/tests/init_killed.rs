@@ -119,9 +119,9 @@ impl Making {
         run(self.command(place), b"")
     }
 
-    /// Kills the command at a point, looks at what is there, and runs it again. Whether it was killed, whether there was a
-    /// ledger by then, and how many secrets were left without a key.
-    fn kill(&self, points: &KillPoints, point: &KillPoint, whole: &Left) -> Option<(bool, usize)> {
+    /// Kills the command at a point, looks at what is there, and runs it again. `None` when it was not killed; otherwise
+    /// whether there was a ledger by then.
+    fn kill(&self, points: &KillPoints, point: &KillPoint, whole: &Left) -> Option<bool> {
         let place = self.place();
         if !points.kill(point, &self.command(&place)) {
             return None;
@@ -136,11 +136,8 @@ impl Making {
             true => drop(again.fails(2, &["there is a ledger in"])),
             false => assert_eq!(again.code, 0, "{again:?}"),
         }
-        let orphans = look(&place, self, true);
-        if orphans > 0 {
-            assert!(self.again);
-            place.run(&["custody", "check", "--remove-orphans", "--yes"]).json();
-        }
+        look(&place, self, true);
+        place.run(&["custody", "check"]).json();
         place.run(&["status"]).json();
         let left = left(&place);
         let more: Vec<_> = left.files.iter().filter(|file| !whole.files.contains(file)).collect();
@@ -149,35 +146,33 @@ impl Making {
         if !self.again {
             assert_eq!(fs::read_to_string(place.ledger().join(OWN)).unwrap(), "own");
         }
-        Some((there, orphans))
+        Some(there)
     }
 }
 
 fn session(place: &Place) -> Session {
     let at = At::new(place.ledger(), place.path("state"));
-    Session::open(at, Actor::System(Label::new("test").unwrap())).unwrap()
+    Session::open_read_only(at, Actor::System(Label::new("test").unwrap())).unwrap()
 }
 
-/// Checks a ledger; gives how many secrets are sealed for no key.
+/// Checks a ledger. Where the making of it is not done, custody may have more than is recorded.
 #[track_caller]
-fn look(place: &Place, making: &Making, done: bool) -> usize {
+fn look(place: &Place, making: &Making, done: bool) {
     let mut layers = Layers::new();
     layers.file(&place.ledger().join("config.toml"), &fs::read_to_string(place.ledger().join("config.toml")).unwrap());
     assert_eq!(layers.resolve().unwrap().config.nats.air_gapped, making.air_gapped);
 
     let session = session(place);
-    session.store().writable().unwrap();
     let report = session.store().verify(&mut |_, _| {});
     assert!(report.ok(), "{report:#?}");
     let sealed = session.custody().unwrap();
     assert!(sealed.unlock(&Label::new(ISSUING_LABEL).unwrap(), ISSUING.into()).is_ok());
     let mut found = custody::check(session.store(), &sealed).unwrap();
-    let orphans = std::mem::take(&mut found.files.orphans).len();
     if !done {
+        found.files.orphans.clear();
         found.files.strays.clear();
     }
     assert!(found.is_clean(), "{found:?}");
-    orphans
 }
 
 /// Every file and folder of the ledger and of this machine's rights, with `ID` for each id, and the types of all events.
@@ -185,8 +180,6 @@ fn left(place: &Place) -> Left {
     let session = session(place);
     let events = session.store().events(Listing::from(1, 1_000)).unwrap();
     let events = events.into_iter().map(|event| event.event().unwrap().data.event_type().to_owned()).collect();
-    session.store().writable().unwrap();
-    drop(session);
     let mut files = Vec::new();
     for folder in [place.ledger(), place.path("state")] {
         walk(&folder, &mut files);
@@ -195,7 +188,9 @@ fn left(place: &Place) -> Left {
         let path = path.strip_prefix(place.dir.path()).unwrap().to_str().unwrap().to_owned();
         path.split('/').map(without_id).collect::<Vec<_>>().join("/")
     };
-    let mut files: Vec<_> = files.into_iter().map(shown).collect();
+    // What SQLite keeps beside a database, also for readers.
+    let lasting = |file: &String| !file.ends_with("-wal") && !file.ends_with("-shm");
+    let mut files: Vec<_> = files.into_iter().map(shown).filter(lasting).collect();
     files.sort();
     Left { files, events }
 }
@@ -228,15 +223,14 @@ fn everywhere(making: &Making) {
     // A process that dies before it waits for the disk leaves what it leaves before its next change.
     let states: Vec<_> = points.all().iter().filter(|point| !point.call.ends_with("sync")).collect();
     let next = AtomicUsize::new(0);
-    let (killed, ledgers, orphans) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
+    let (killed, ledgers) = (AtomicU32::new(0), AtomicU32::new(0));
     let worker = || {
         while let Some(point) = states.get(next.fetch_add(1, Ordering::SeqCst)) {
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| making.kill(&points, point, &whole)));
             match done.unwrap_or_else(|_| panic!("{}: after {point}, as above", making.name)) {
-                Some((there, left)) => {
+                Some(there) => {
                     killed.fetch_add(1, Ordering::SeqCst);
                     ledgers.fetch_add(u32::from(there), Ordering::SeqCst);
-                    orphans.fetch_add(u32::from(left > 0), Ordering::SeqCst);
                 }
                 None => println!("{}: came to its end before {point}", making.name),
             }
@@ -247,13 +241,12 @@ fn everywhere(making: &Making) {
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
     println!(
-        "{}: {} kill points, {} states between them, {} killed and rerun; a whole ledger after {}, secrets without a key after {}",
+        "{}: {} kill points, {} states between them, {} killed and rerun; a whole ledger after {}",
         making.name,
         points.all().len(),
         states.len(),
         killed.into_inner(),
         ledgers.into_inner(),
-        orphans.into_inner(),
     );
 }
 
