@@ -131,11 +131,7 @@ pub fn init(place: Place, new: NewLedger) -> Result<Session, InitError> {
 ///
 /// # Errors
 /// As [`init`], and those of `show`.
-pub fn init_shown(
-    place: Place,
-    new: NewLedger,
-    show: impl FnOnce() -> io::Result<()>,
-) -> Result<Session, InitError> {
+pub fn init_shown(place: Place, new: NewLedger, show: impl FnOnce() -> io::Result<()>) -> Result<Session, InitError> {
     if place.database().exists() {
         remove_residue(&place);
         return Err(InitError::Exists(place.folder().to_owned()));
@@ -179,9 +175,7 @@ fn recover(place: &Place, alone: bool) -> Result<(), InitError> {
     match staging::left_behind(place.folder()) {
         Ok(left) if left.is_empty() => Ok(()),
         Ok(left) if !alone => Err(InitError::Unfinished(left.into_iter().map(|(_, path)| path).collect())),
-        Ok(_) => {
-            staging::recover(place.folder(), LAST, |id| Store::forget_right(place.tokens(), id)).map_err(failed)
-        }
+        Ok(_) => staging::recover(place.folder(), LAST, |id| Store::forget_right(place.tokens(), id)).map_err(failed),
         Err(error) => Err(failed(error)),
     }
 }

@@ -245,6 +245,5 @@ impl Opened {
 
 /// Writes the files of a bundle into a folder that appears with all of them or not at all.
 pub(super) fn write_whole(bundles: &Folder, name: &str, files: &[(&str, &[u8])]) -> Result<(), FileError> {
-    bundles
-        .create_folder_whole(name, |folder| files.iter().try_for_each(|(file, bytes)| folder.write(file, bytes)))
+    bundles.create_folder_whole(name, |folder| files.iter().try_for_each(|(file, bytes)| folder.write(file, bytes)))
 }

@@ -59,7 +59,8 @@ impl Custody {
     /// a folder that can't be read for one where nothing happened.
     #[must_use]
     pub fn has_intents(dir: &Path) -> bool {
-        let is = |entry: std::fs::DirEntry| entry.file_name().to_str().is_some_and(|it| it.starts_with(UNFINISHED_KEYS));
+        let is =
+            |entry: std::fs::DirEntry| entry.file_name().to_str().is_some_and(|it| it.starts_with(UNFINISHED_KEYS));
         std::fs::read_dir(dir).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is)))
     }
 

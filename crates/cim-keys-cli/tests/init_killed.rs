@@ -292,3 +292,49 @@ fn no_ledger_is_made_when_its_passphrases_can_not_be_shown() {
     assert_eq!(names, [OWN]);
     assert_eq!(fs::read_dir(place.path("state")).unwrap().count(), 0);
 }
+
+/// Kills a command that changes custody at so many of its points. What the dead run left is removed by running it again.
+fn in_custody(args: &[&str], done: &[&str], most: usize) {
+    let place = || {
+        let place = Place::new();
+        let (root, issuing) = place.passphrase_flags();
+        let flags = [root, issuing]
+            .into_iter()
+            .chain([format!("--passphrase-file={}", place.file("any.pass", b"one for all the others"))]);
+        (flags.collect::<Vec<_>>(), place)
+    };
+    let command = |(flags, place): &(Vec<String>, Place)| {
+        let args: Vec<_> = args.iter().copied().chain(flags.iter().map(String::as_str)).collect();
+        let mut command = place.command(&args);
+        command.env_remove("CIM_KEYS_LOG");
+        command
+    };
+    let first = place();
+    let Some(points) = KillPoints::of(&command(&first)) else { return };
+    let (mut killed, mut already) = (0, 0);
+    let chosen = points.choose(most, &args.join(" "));
+    for point in chosen.iter().filter(|point| !point.call.ends_with("sync")) {
+        let it = place();
+        if !points.kill(point, &command(&it)) {
+            continue;
+        }
+        killed += 1;
+        let again = run(command(&it), b"");
+        if again.code != 0 {
+            already += 1;
+            again.fails(again.code, done);
+        }
+        let check = it.1.run(&["custody", "check"]);
+        assert_eq!(check.code, 0, "{args:?}: after {point}: {check:?}");
+        let left: Vec<_> = left(&it.1).files.into_iter().filter(|file| file.contains(".unfinished-")).collect();
+        assert!(left.is_empty(), "{args:?}: after {point}: {left:?}");
+    }
+    println!("{}: {} kill points, {killed} killed, {already} done by then", args.join(" "), points.all().len());
+}
+
+#[test]
+fn what_killed_sealing_leaves_is_removed() {
+    in_custody(&["key", "generate", "Firmware", "--purpose", "signing"], &["Firmware"], usize::MAX);
+    // Its passphrase is as dear to guess as it is in earnest: a second for each run.
+    in_custody(&["custody", "add", "agents"], &["agents"], 12);
+}
