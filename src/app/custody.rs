@@ -115,16 +115,23 @@ pub fn record_kept<T, E: std::error::Error + 'static>(
         }
         Err(error) => error,
     };
-    let absent = |view: &dyn View| {
-        let absent = |key: KeyId| matches!(view.get(key.into()), Ok(None));
-        sealed.iter().copied().filter(|(_, key)| absent(*key)).collect()
-    };
-    let orphans: Vec<_> = store.view(absent).unwrap_or_default();
-    match sealed.len() - remove(&orphans) {
-        0 => {
-            settled();
-            Err(SealedError::Record(error))
+    let absent = |view: &dyn View| -> Result<Vec<_>, ViewError> {
+        let mut absent = Vec::new();
+        for (compartment, key) in &sealed {
+            if view.get((*key).into())?.is_none() {
+                absent.push((*compartment, *key));
+            }
         }
+        Ok(absent)
+    };
+    // Where the ledger can't tell, the act is settled at the next opening.
+    let orphans = store.view(absent).ok().and_then(Result::ok);
+    let removed = orphans.as_ref().map_or(0, |orphans| remove(orphans));
+    if orphans.is_some_and(|orphans| orphans.len() == removed) {
+        settled();
+    }
+    match sealed.len() - removed {
+        0 => Err(SealedError::Record(error)),
         left => Err(SealedError::Left { error, left }),
     }
 }
