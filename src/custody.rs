@@ -57,6 +57,7 @@ mod compartment;
 mod copy;
 mod error;
 mod folder;
+mod intent;
 pub mod lone;
 pub mod passphrase;
 mod ring;
@@ -69,6 +70,7 @@ pub use error::{
     ChangeError, CreateError, FileError, OpenError, PassphraseError, RevealError, SealError, SealToError,
     UnknownCompartment, UnlockError, UseError,
 };
+pub use intent::Intent;
 pub use ring::{NoPassphrases, Ring, Unlock};
 pub use sealed::WorkFactor;
 

@@ -138,7 +138,7 @@ struct Writing {
 
 impl Store {
     /// Removes this machine's right to write to a ledger that a [`Founding`] made and that was given up before anybody
-    /// could use it.
+    /// could use it, with what else is kept of it beside that right.
     ///
     /// # Errors
     /// When the disk fails.

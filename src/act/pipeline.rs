@@ -258,9 +258,18 @@ impl<'p, J: Journal> Pipeline<'p, J> {
             Err(Beside::Keys(error)) => return Err(ActError::Key(error).into()),
         }
         match recorded {
-            Ok(events) => Ok((value, events)),
+            Ok(events) => {
+                sealing.iter_mut().for_each(|sealing| sealing.settled());
+                Ok((value, events))
+            }
             Err(error) => {
-                let left = sealing.as_mut().map_or(0, |sealing| sealing.undo(&unrecorded(journal, &secrets)));
+                let left = sealing.as_mut().map_or(0, |sealing| {
+                    let left = sealing.undo(&unrecorded(journal, &secrets));
+                    if left == 0 {
+                        sealing.settled();
+                    }
+                    left
+                });
                 match (Committing::from(error), left) {
                     (error, 0) => Err(error),
                     (Committing::Moved, left) => {

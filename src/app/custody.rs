@@ -12,6 +12,29 @@ use crate::text::{InvalidText, Label, Recipient};
 /// How many entities are fetched at a time.
 const PAGE: usize = 1_000;
 
+/// Removes the secrets that acts sealed which were cut short before anything was recorded; gives how many.
+///
+/// # Errors
+/// When custody or the ledger can't be read, or the disk fails.
+pub fn settle(store: &Store, custody: &Custody) -> Result<usize, SettleError> {
+    store.view(|view| custody.settle(|key| Ok(view.get(key.into())?.is_some())))?
+}
+
+/// Why acts that were cut short could not be settled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An entity could not be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Custody could not be read or changed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
 fn by_compartment<'l>(keys: impl IntoIterator<Item = (&'l Label, KeyId)>) -> BTreeMap<&'l Label, Vec<KeyId>> {
     let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (compartment, key) in keys {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::custody::settle;
 use super::online_key::{self, OnlineKeyError};
 use crate::act::{ActError, ActSigner, Intent, Pipeline};
 use crate::custody::{self, Custody};
@@ -97,6 +98,17 @@ pub enum SessionError {
     OnlineKey(#[from] OnlineKeyError),
 }
 
+/// Removes what processes left that were killed: while they made this ledger, and between sealing a secret and recording its
+/// key. What can't be removed is in nobody's way, and `custody check` names it.
+fn recover(place: &Place, store: &Store) {
+    staging::remove_residue(place.folder(), "ledger.db");
+    if Custody::has_intents(&place.custody())
+        && let Ok(custody) = Custody::open(&place.custody())
+    {
+        let _ = settle(store, &custody);
+    }
+}
+
 /// An open ledger, bound to an actor.
 pub struct Session {
     place: Place,
@@ -117,7 +129,7 @@ impl Session {
     pub fn open(place: Place, actor: Actor) -> Result<Self, SessionError> {
         let store = Store::open(place.options())?;
         if store.writable().is_ok() {
-            staging::remove_residue(place.folder(), "ledger.db");
+            recover(&place, &store);
             online_key::sign_heads(&place, &store)?;
         }
         Ok(Self::from_store(place, store, actor))

@@ -23,6 +23,10 @@ use crate::parallel::in_parts;
 /// What the names of files that are not finished begin with.
 pub(super) const UNFINISHED: &str = ".unfinished-";
 
+/// What the names of files begin with that say for which keys secrets are sealed ([`super::intent`]). They are settled, not
+/// only removed.
+pub(super) const UNFINISHED_KEYS: &str = ".unfinished-keys-";
+
 /// Up to how many files are fsynced one by one, and are not worth a thread.
 const FEW: usize = 64;
 
@@ -233,13 +237,24 @@ impl Folder {
         self.once_more().map(writing)
     }
 
+    /// The folder's lock when no process writes here.
+    pub(super) fn alone(&self) -> Result<Option<FolderLock>, FileError> {
+        self.once_more().map(alone)
+    }
+
+    /// The same folder, opened again.
+    pub(super) fn again(&self) -> Result<Self, FileError> {
+        Ok(Self { fd: self.once_more()?.into(), path: self.path.clone() })
+    }
+
     /// Removes what dead processes did not finish here; gives how much that was. Nothing, when a living one writes here.
     pub(super) fn remove_unfinished(&self) -> Result<usize, FileError> {
-        let unfinished = || Ok::<_, FileError>(self.names()?.into_iter().filter(|name| name.starts_with(UNFINISHED)));
+        let is = |name: &String| name.starts_with(UNFINISHED) && !name.starts_with(UNFINISHED_KEYS);
+        let unfinished = || Ok::<_, FileError>(self.names()?.into_iter().filter(is));
         if unfinished()?.next().is_none() {
             return Ok(0);
         }
-        let Some(_alone) = alone(self.once_more()?) else { return Ok(0) };
+        let Some(_alone) = self.alone()? else { return Ok(0) };
         let mut removed = 0;
         for name in unfinished()? {
             remove_tree(&self.fd, &name, DEPTH).map_err(|e| refused("remove", &self.path.join(&name), e))?;
@@ -431,10 +446,19 @@ fn read_at(at: impl AsFd, name: &Path, path: PathBuf, limit: u64) -> Result<Vec<
 }
 
 /// A name that nothing has yet, for what is not finished.
-pub(super) fn unfinished_name(for_path: &Path) -> Result<String, FileError> {
+fn unfinished_name(for_path: &Path) -> Result<String, FileError> {
+    name_of(UNFINISHED, for_path)
+}
+
+/// A name that nothing has yet, for the keys of an act.
+pub(super) fn unfinished_keys_name(for_path: &Path) -> Result<String, FileError> {
+    name_of(UNFINISHED_KEYS, for_path)
+}
+
+fn name_of(kind: &str, for_path: &Path) -> Result<String, FileError> {
     let mut random = [0_u8; 8];
     SysRng.try_fill_bytes(&mut random).map_err(|_| FileError::NoRandomness { path: for_path.to_owned() })?;
-    Ok(format!("{UNFINISHED}{:016x}", u64::from_be_bytes(random)))
+    Ok(format!("{kind}{:016x}", u64::from_be_bytes(random)))
 }
 
 enum Durability {

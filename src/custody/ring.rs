@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Custody, SealError, Unlocked};
+use super::{Custody, Intent, SealError, Unlocked};
 use crate::ids::KeyId;
 use crate::keys::pair::{PrivateKey, SoftwareKey};
 use crate::keys::{KeyError, KeyRef, KeyRing, KeySpec, NewKey, Sealing, SecretBytes, Signer};
@@ -159,7 +159,7 @@ impl KeyRing for Ring<'_> {
             };
             secrets.entry(compartment.clone()).or_default().push((*id, key.secret()));
         }
-        Ok(Some(Box::new(Secrets { custody: self.opened()?, secrets, sealed: Vec::new() })))
+        Ok(Some(Box::new(Secrets { custody: self.opened()?, secrets, sealed: Vec::new(), intent: None })))
     }
 }
 
@@ -169,15 +169,21 @@ struct Secrets<'c> {
     secrets: BTreeMap<Label, Vec<(KeyId, SecretBytes)>>,
     /// The compartments that have theirs.
     sealed: Vec<Label>,
+    /// Says durably which keys these are, until it is known what became of them.
+    intent: Option<Intent>,
 }
 
 impl Sealing for Secrets<'_> {
     fn seal(&mut self) -> Result<(), KeyError> {
+        let all = self.secrets.iter().flat_map(|(label, secrets)| secrets.iter().map(move |(key, _)| (label, *key)));
+        self.intent = Some(self.custody.intend(all).map_err(|error| KeyError::failed(SealError::from(error)))?);
         for (compartment, secrets) in &self.secrets {
             let sealed = self.custody.seal_all(compartment, secrets.iter().map(|(key, secret)| (*key, secret)));
             if let Err(error) = sealed {
                 let keys: Vec<_> = self.secrets.values().flatten().map(|(key, _)| *key).collect();
-                self.undo(&keys);
+                if self.undo(&keys) == 0 {
+                    self.settled();
+                }
                 return Err(KeyError::failed(error));
             }
             self.sealed.push(compartment.clone());
@@ -194,5 +200,9 @@ impl Sealing for Secrets<'_> {
             left += secrets.len() - removed.unwrap_or(0);
         }
         left
+    }
+
+    fn settled(&mut self) {
+        self.intent.take().into_iter().for_each(Intent::done);
     }
 }

@@ -158,6 +158,10 @@ pub trait Sealing: Send {
     /// Removes those that [`Sealing::seal`] made durable; gives how many could not be removed. Called for keys that are
     /// known not to be recorded.
     fn undo(&mut self, keys: &[KeyId]) -> usize;
+
+    /// It is known that the keys are recorded, or that their secrets are removed. Where a process dies before this, what holds
+    /// the keys settles at its next opening what became of them.
+    fn settled(&mut self);
 }
 
 /// Why there is no signer, no key, no secret.

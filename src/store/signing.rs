@@ -4,6 +4,7 @@
 //! is remembered outside of the ledger's folder too, so that a ledger that was set back knows it. That memory costs three
 //! fsyncs, so while the log grows it is brought up to date once a second, and when the ledger is closed.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use super::Store;
 use super::error::{AppendError, CheckpointStoreError, DatabaseError, ReadError};
 use super::schema::CHECKPOINTS;
 use super::tree::read_edge;
-use crate::files::write_durably;
+use crate::files::lock::writing;
+use crate::files::{folder_of, write_durably};
 use crate::log::{Checkpoint, Edge, HeadSigner, SignedCheckpoint};
 
 /// How far the memory may be behind while the log grows.
@@ -52,6 +54,7 @@ impl SignedMemory {
         if self.read()?.as_ref().is_some_and(larger) {
             return Ok(());
         }
+        let _writing = File::open(folder_of(&self.0)).ok().map(writing);
         write_durably(&self.0, note.as_bytes(), true).map_err(|source| self.failed(source))
     }
 

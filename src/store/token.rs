@@ -22,6 +22,9 @@ const LONGEST: u64 = 4_096;
 /// What the extension of a token's file begins with until it is in place.
 const UNFINISHED: &str = "new-";
 
+/// The extension of the file with the head that was signed last, until it is in place.
+const UNFINISHED_HEAD: &str = "signed.new";
+
 /// What the token's file says, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Token {
@@ -123,27 +126,34 @@ impl Token {
     }
 }
 
-/// Removes the right to write to a ledger that never came to be, and what is unfinished of it.
+/// Removes what this machine keeps of a ledger that never came to be: the right to write, the head that was signed last, and
+/// what is unfinished of them.
 pub(super) fn forget(tokens: &Path, ledger: LedgerId) -> io::Result<()> {
-    match fs::remove_file(place(tokens, ledger)) {
-        Ok(()) => sync_folder(tokens)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    let entries = match fs::read_dir(tokens) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let own = format!("{ledger}.");
+    let mut removed = false;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&own)) {
+            fs::remove_file(entry.path())?;
+            removed = true;
+        }
     }
-    match remove_unfinished(tokens) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    if removed { sync_folder(tokens) } else { Ok(()) }
 }
 
-/// Removes what killed processes did not come to put in place, of any ledger, when no process writes a token now.
+/// Removes what killed processes did not come to put in place, of any ledger, when no process writes a token or a head now.
 fn remove_unfinished(tokens: &Path) -> io::Result<()> {
     let Some(_alone) = File::open(tokens).ok().and_then(alone) else { return Ok(()) };
     for entry in fs::read_dir(tokens)? {
         let entry = entry?;
         let name = entry.file_name();
         let rest = name.to_str().and_then(|name| name.split_once('.'));
-        if rest.is_some_and(|(ledger, rest)| ledger.parse::<LedgerId>().is_ok() && rest.starts_with(UNFINISHED)) {
+        let unfinished = |rest: &str| rest.starts_with(UNFINISHED) || rest == UNFINISHED_HEAD;
+        if rest.is_some_and(|(ledger, rest)| ledger.parse::<LedgerId>().is_ok() && unfinished(rest)) {
             fs::remove_file(entry.path())?;
         }
     }

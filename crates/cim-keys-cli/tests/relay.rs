@@ -303,7 +303,8 @@ fn readers_of_the_stream_follow_to_the_new_key() {
     let secret = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let name = signed.checkpoint().origin.clone();
     let other = VerifierKey::new(name, KeyKind::Ledger, secret.verifying_key());
-    head["checkpoint"] = signed.checkpoint().sign(&other, &*SoftwareKey::new(secret.into())).unwrap().to_string().into();
+    head["checkpoint"] =
+        signed.checkpoint().sign(&other, &*SoftwareKey::new(secret.into())).unwrap().to_string().into();
     relay.publish(&subject, HeaderMap::new(), head.to_string().into_bytes());
     relay.verify(&old).fails(4, &["is not signed by"]);
     relay.follow("early").fails(4, &["signed by"]);

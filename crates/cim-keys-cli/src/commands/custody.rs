@@ -174,7 +174,7 @@ fn change(args: &ChangeArgs, global: &Global, ui: Ui) -> Result {
 fn check(args: &CheckArgs, global: &Global, ui: Ui) -> Result {
     let session = if args.remove_orphans { ledger::write(global)? } else { ledger::read(global)? };
     if args.remove_orphans {
-        session.custody()?.remove_unfinished()?;
+        session.custody()?.remove_unfinished().map_err(custody::CheckError::from)?;
     }
     let mut found = compare(&session)?;
     if args.remove_orphans && !found.files.orphans.is_empty() {
