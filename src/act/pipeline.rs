@@ -115,9 +115,20 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     pub fn act_after<B, T, E: Error + 'static>(
         &mut self,
         intent: &Intent,
+        read: impl FnMut(&J) -> Result<B, E>,
+        build: impl FnMut(&mut Draft<'_>, B) -> Result<T, E>,
+    ) -> Result<Outcome<T>, ActError<J::Error, E>> {
+        let (value, events) = self.recorded(intent, read, build)?;
+        Ok(self.end(value, events))
+    }
+
+    /// Takes an act as far as it being recorded.
+    fn recorded<B, T, E: Error + 'static>(
+        &mut self,
+        intent: &Intent,
         mut read: impl FnMut(&J) -> Result<B, E>,
         mut build: impl FnMut(&mut Draft<'_>, B) -> Result<T, E>,
-    ) -> Result<Outcome<T>, ActError<J::Error, E>> {
+    ) -> Result<(T, Vec<AppendedEvent>), ActError<J::Error, E>> {
         self.journal.writable().map_err(ActError::Journal)?;
         let mut kept = Kept::default();
         let mut accepted = intent.accept_clock;
@@ -129,7 +140,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
             let read = read(self.journal).map_err(ActError::Build)?;
             let planned = self.plan(intent, tip, now, &mut accepted, &mut kept, |draft| build(draft, read))?;
             match self.commit(intent, tip.position, accepted, planned) {
-                Ok((value, events)) => return self.end(value, events),
+                Ok(recorded) => return Ok(recorded),
                 Err(Committing::Moved) => {}
                 Err(Committing::Failed(error)) => return Err(error),
             }
@@ -145,27 +156,24 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     pub fn act_in_two_steps<T, S, U, E: Error + 'static>(
         &mut self,
         intent: &Intent,
-        announce: impl FnMut(&mut Draft<'_>) -> Result<T, E>,
+        mut announce: impl FnMut(&mut Draft<'_>) -> Result<T, E>,
         sign: impl FnOnce(&T, &mut dyn KeyRing) -> Result<S, E>,
         mut conclude: impl FnMut(&mut Draft<'_>, &T, &S) -> Result<U, E>,
     ) -> Result<Outcome<U>, ActError<J::Error, E>> {
-        // Nobody is woken for the first step alone.
-        let publisher = std::mem::replace(&mut self.publisher, Box::new(NoPublisher));
-        let first = self.act(intent, announce);
-        self.publisher = publisher;
-        let first = first?;
-        let unfinished = |source, begun| ActError::Unfinished { source: Box::new(source), begun };
-        let signed = match sign(&first.value, &mut *self.keys) {
-            Ok(signed) => signed,
-            Err(error) => return Err(unfinished(ActError::Build(error), first.events)),
+        let (announced, mut begun) = self.recorded(intent, |_| Ok(()), |draft, ()| announce(draft))?;
+        // A process that ends while `sign` waits leaves a signed head. The publisher is woken once, at the end.
+        self.sign_head();
+        let concluded = match sign(&announced, &mut *self.keys) {
+            Ok(signed) => self.recorded(intent, |_| Ok(()), |draft, ()| conclude(draft, &announced, &signed)),
+            Err(error) => Err(ActError::Build(error)),
         };
-        match self.act(intent, |draft| conclude(draft, &first.value, &signed)) {
-            Ok(second) => {
-                let mut events = first.events;
-                events.extend(second.events);
-                Ok(Outcome { events, ..second })
+        match concluded {
+            Ok((value, events)) => {
+                begun.extend(events);
+                Ok(self.end(value, begun))
             }
-            Err(error) => Err(unfinished(error, first.events)),
+            Err(error) if begun.is_empty() => Err(error),
+            Err(error) => Err(ActError::Unfinished { source: Box::new(error), begun: Box::new(self.end((), begun)) }),
         }
     }
 
@@ -273,17 +281,13 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     }
 
     /// Signs the head, wakes the publisher, and says what holds.
-    fn end<T, E: Error + 'static>(
-        &mut self,
-        value: T,
-        events: Vec<AppendedEvent>,
-    ) -> Result<Outcome<T>, ActError<J::Error, E>> {
+    fn end<T>(&mut self, value: T, events: Vec<AppendedEvent>) -> Outcome<T> {
         let head = self.sign_head();
         let publication = match events.is_empty() {
             true => Publication::NothingRecorded,
             false => self.publisher.wake(),
         };
-        Ok(Outcome { value, events, head, publication })
+        Outcome { value, events, head, publication }
     }
 
     /// Signs the head where the ledger's own key is at hand: whoever opened its compartment is not asked once more.
@@ -473,6 +477,9 @@ impl<J: Error + 'static, E: Error + 'static> From<CommitError<J>> for Committing
                 let what = "what the act depends on could not be written, so nothing was recorded; try again";
                 Self::Failed(ActError::Texts(what.into()))
             }
+            CommitError::Refused(refusal) => Self::Failed(ActError::Refused(refusal)),
+            CommitError::Denied(denial) => Self::Failed(ActError::Denied(denial)),
+            CommitError::NeedsApproval(denial) => Self::Failed(ActError::NeedsApproval(denial)),
             CommitError::Journal(error) => Self::Failed(ActError::Journal(error)),
         }
     }
