@@ -8,7 +8,7 @@ use super::draft::{Circumstances, Draft, Kept, denied};
 use super::outcome::{ActError, ClockJump, Head, Outcome};
 use super::port::{Answer, Front, Journal, NoFront, NoPublisher, NoTexts, Policy, Publication, Publisher, Texts, Tip};
 use super::prerequisite::Prerequisite;
-use super::signing::{ActSigner, Scope, SigningError};
+use super::signing::{ActSigner, SigningError};
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, KeyId};
 use crate::ipld_support::ContentAddressedEvent;
@@ -331,7 +331,7 @@ pub fn rehearse<T, J: Error + 'static, E: Error + 'static>(
 impl Circumstances {
     fn of(intent: &Intent, position: u64, now: Timestamp) -> Self {
         let Intent { actor, correlation_id, signer, .. } = intent;
-        let signed = signer.as_ref().is_some_and(|signer| signer.scope == Scope::EveryEvent);
+        let signed = signer.as_ref().map(|signer| signer.scope);
         Self { position, now, actor: actor.clone(), correlation_id: *correlation_id, signed }
     }
 }
@@ -423,7 +423,7 @@ fn sign<J: Error + 'static, E: Error + 'static>(
     make: impl FnOnce(EventDraft) -> Result<ContentAddressedEvent<KeyEvent>, ActError<J, E>>,
 ) -> Result<Option<Signature>, ActError<J, E>> {
     overlay.fold(&event.event, event.cid)?;
-    if !signer.signs(&event.event.data) {
+    if !signer.scope.signs(&event.event.data) {
         return Ok(None);
     }
     let link = Link::new(event.cid).map_err(|error| ActError::Encoding(error.to_string()))?;
@@ -471,8 +471,8 @@ impl<J: Error + 'static, E: Error + 'static> From<ActError<J, E>> for Committing
 impl<J: Error + 'static, E: Error + 'static> From<CommitError<J>> for Committing<J, E> {
     fn from(error: CommitError<J>) -> Self {
         match error {
-            CommitError::Moved { .. } => Self::Moved,
-            CommitError::ClockJump(jump) => Self::Failed(ActError::ClockJump { jump, asked: false }),
+            // A clock that was set while somebody was waited for: the next attempt sees it, and asks.
+            CommitError::Moved { .. } | CommitError::ClockJump(_) => Self::Moved,
             CommitError::Unfulfilled => {
                 let what = "what the act depends on could not be written, so nothing was recorded; try again";
                 Self::Failed(ActError::Texts(what.into()))

@@ -121,15 +121,17 @@ pub enum Scope {
     LedgerKey,
 }
 
-impl ActSigner {
+impl Scope {
     /// Whether an event is to be signed. Signatures themselves are not.
-    pub(super) fn signs(&self, data: &EventData) -> bool {
-        match self.scope {
-            Scope::EveryEvent => !matches!(data, EventData::EventAttested(_)),
-            Scope::LedgerKey => matches!(data, EventData::LedgerKeyRotated(_)),
+    pub(super) const fn signs(self, data: &EventData) -> bool {
+        match self {
+            Self::EveryEvent => !matches!(data, EventData::EventAttested(_)),
+            Self::LedgerKey => matches!(data, EventData::LedgerKeyRotated(_)),
         }
     }
+}
 
+impl ActSigner {
     /// What a signature over an event says besides the signature.
     #[must_use]
     pub fn unsigned(&self, event: Link) -> EventAttested {

@@ -199,6 +199,31 @@ fn a_clock_that_jumped_is_asked_about_once() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_while_a_person_is_asked_is_asked_about() {
+    for answer in [Answer::Yes, Answer::No, Answer::CannotAsk] {
+        let ledger = Ledger::in_custody();
+        let (before, clock) = (ledger.store.end().unwrap(), std::sync::Arc::clone(&ledger.clock));
+        let person = Person::who(move |_| {
+            clock.fetch_sub(3 * DAY, Ordering::SeqCst);
+            Answer::Yes
+        });
+        let person = person.about_the_clock(answer);
+        let mut pipeline = ledger.pipeline().with_keys(ledger.closed_ring()).with_front(person.clone());
+        let outcome = pipeline.act(&intent(), |draft| {
+            draft.ask(Question::new("Go on?", "nothing was made"));
+            generate(draft, "made")
+        });
+        drop(pipeline);
+        assert_eq!((person.asked().len(), person.clocks()), (1, 1));
+        match answer {
+            Answer::Yes => assert_eq!(outcome.unwrap().events[0].position, before + 1),
+            _ => assert!(matches!(outcome, Err(ActError::ClockJump { .. })), "{outcome:?}"),
+        }
+        ledger.check();
+    }
+}
+
+#[test]
 fn a_ledger_that_may_only_be_read_is_refused_before_anything_is_drafted() {
     let ledger = Ledger::in_custody();
     let reader = Store::open_read_only(ledger.options()).unwrap();

@@ -173,6 +173,10 @@ fn a_policy_is_told_of_each_event_whether_it_is_signed() {
     let event = Link::new(ledger.store.event(&Which::Position(1)).unwrap().cid).unwrap();
     assert!(pipeline.act(&intent(), |draft| attest::attest(draft, &signer, event)).is_ok());
     assert_eq!(told.take(), vec![("EventAttested".to_owned(), false); 2]);
+    // Signatures are not signed, whoever acts.
+    let event = Link::new(ledger.store.event(&Which::Position(2)).unwrap().cid).unwrap();
+    assert!(pipeline.act(&signed_by(ada, &signer), |draft| attest::attest(draft, &signer, event)).is_ok());
+    assert_eq!(told.take(), vec![("EventAttested".to_owned(), false); 2]);
     drop(pipeline);
     ledger.check();
 }

@@ -9,7 +9,7 @@ use cim_keys::app::keys::{self, Successor};
 use cim_keys::app::nats::{edit, lookup, operators, users};
 use cim_keys::events::*;
 use cim_keys::ids::*;
-use cim_keys::keys::{KeyKind, KeyRing, Signer as _};
+use cim_keys::keys::{KeyKind, KeyRing};
 use cim_keys::ledger::Command;
 use cim_keys::text::Recipient;
 
