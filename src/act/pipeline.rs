@@ -301,7 +301,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
         match signer {
             Ok(Some(signer)) => match self.journal.sign_head(&*signer) {
                 Ok(events) => Head::Signed { events },
-                Err(error) => failed(&error, true),
+                Err(error) => failed(&error, J::is_contradiction(&error)),
             },
             Ok(None) => self.journal.head().unwrap_or_else(|error| failed(&error, false)),
             Err(error) => failed(&error, false),

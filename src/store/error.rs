@@ -357,6 +357,13 @@ pub enum JournalError {
     Create(#[from] CreateError),
 }
 
+impl JournalError {
+    /// Whether what was signed before and what is recorded contradict each other.
+    pub(super) const fn is_contradiction(&self) -> bool {
+        matches!(self, Self::Head(CheckpointStoreError::Disagrees { .. } | CheckpointStoreError::SetBack { .. }))
+    }
+}
+
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

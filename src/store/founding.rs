@@ -122,6 +122,10 @@ impl Journal for Founding {
         self.made.borrow().as_ref().map_or(Ok(0), |store| Journal::sign_head(store, signer))
     }
 
+    fn is_contradiction(error: &JournalError) -> bool {
+        error.is_contradiction()
+    }
+
     fn head(&self) -> Result<Head, JournalError> {
         self.made.borrow().as_ref().map_or(Ok(Head::Unsigned { events: 0 }), Journal::head)
     }

@@ -173,6 +173,15 @@ fn heads_are_signed_by_a_key_that_cannot_leave() {
     let signed = cim_keys::app::log::sign_head(&ledger.store, &*signer).unwrap();
     signed.verify(&ledger.store.verifier_key().unwrap()).unwrap();
     assert_eq!(signed.size(), end + 1);
+    // A key that fails leaves the act recorded, and is no sign of another history.
+    for flag in [&vault.at_hand, &vault.absent] {
+        flag.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+    let outcome = ledger.pipeline().with_keys(&mut vault).act(&intent(), |draft| draft.command(create_person(3)));
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.events[0].position, end + 2);
+    let Head::Failed { reason, contradiction: false } = outcome.head else { panic!("{:?}", outcome.head) };
+    assert!(reason.contains("the card was taken out"), "{reason}");
     ledger.check();
 }
 

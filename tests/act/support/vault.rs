@@ -32,6 +32,8 @@ pub struct Vault {
     pub signed: Arc<Mutex<Vec<(KeyId, Vec<u8>)>>>,
     /// Whether keys sign without somebody being asked.
     pub at_hand: Arc<AtomicBool>,
+    /// Whether keys do not sign, as a card that was taken out.
+    pub absent: Arc<AtomicBool>,
 }
 
 impl Vault {
@@ -58,7 +60,7 @@ impl Vault {
                 let _ = reply.send(answer);
             }
         });
-        Self { requests, signed: Arc::default(), at_hand: Arc::new(AtomicBool::new(true)) }
+        Self { requests, signed: Arc::default(), at_hand: Arc::new(AtomicBool::new(true)), absent: Arc::default() }
     }
 
     fn ask(&self, request: Request) -> Answer {
@@ -131,6 +133,9 @@ impl Signer for Handle {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        if self.vault.absent.load(Ordering::SeqCst) {
+            return Err(SignError::Failed("the card was taken out".into()));
+        }
         self.vault.signed.lock().unwrap().push((self.key_id, message.to_vec()));
         match self.vault.ask(Request::Sign(self.key_id, message.to_vec())) {
             Answer::Signature(signature) => signature,
