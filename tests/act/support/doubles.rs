@@ -9,12 +9,15 @@ use cim_keys::act::*;
 use cim_keys::events::KeyEvent;
 use cim_keys::ledger::{View, ViewError};
 
+/// What a person answers.
+type Answers = Rc<RefCell<dyn FnMut(&Question) -> Answer>>;
+
 /// Who answers, and what was asked. Clones share it.
 #[derive(Clone)]
 pub struct Person {
     asked: Rc<RefCell<Vec<String>>>,
     clocks: Rc<RefCell<Vec<ClockJump>>>,
-    answer: Rc<RefCell<dyn FnMut(&Question) -> Answer>>,
+    answer: Answers,
     clock: Answer,
 }
 

@@ -24,12 +24,15 @@ enum Answer {
     Signature(Result<Vec<u8>, SignError>),
 }
 
+/// By which key something was signed, and what.
+type Signed = (KeyId, Vec<u8>);
+
 /// The key ring. Clones share the keys.
 #[derive(Clone)]
 pub struct Vault {
     requests: Sender<(Request, Sender<Answer>)>,
     /// What was signed, by which key.
-    pub signed: Arc<Mutex<Vec<(KeyId, Vec<u8>)>>>,
+    pub signed: Arc<Mutex<Vec<Signed>>>,
     /// Whether keys sign without somebody being asked.
     pub at_hand: Arc<AtomicBool>,
     /// Whether keys do not sign, as a card that was taken out.
