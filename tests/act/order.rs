@@ -233,3 +233,17 @@ fn a_ledger_that_may_only_be_read_is_refused_before_anything_is_drafted() {
     assert!(matches!(outcome, Err(ActError::Journal(JournalError::Append(AppendError::NotTheWriter(_))))));
     assert_eq!(person.asked().len(), 0);
 }
+
+#[test]
+fn a_ledger_is_not_founded_where_one_is() {
+    let ledger = Ledger::in_custody();
+    let (before, founding) = (ledger.store.end().unwrap(), Founding::new(ledger.options()));
+    let (ring, seen) = Watched::new(ledger.ring());
+    let mut pipeline = Pipeline::new(&founding, cim_keys::policy::built_in()).with_keys(ring);
+    let outcome = pipeline.act(&intent(), |draft| generate(draft, "never"));
+    assert!(matches!(outcome, Err(ActError::Journal(JournalError::Create(CreateError::Exists(_))))), "{outcome:?}");
+    drop(pipeline);
+    assert_eq!((seen.generated(), ledger.store.end().unwrap()), (0, before));
+    assert!(founding.into_store().is_none());
+    ledger.check();
+}
