@@ -7,12 +7,12 @@ use std::sync::Arc;
 use cid::Cid;
 
 use super::outcome::ClockJump;
-use super::port::Policy;
+use super::port::{Denial, Policy};
 use super::prerequisite::Prerequisite;
 use crate::events::{Actor, EventAttested, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId};
 use crate::ipld_support::ContentAddressedEvent;
-use crate::ledger::{Cause, Command, EventDraft};
+use crate::ledger::{Cause, Command, EventDraft, Refusal};
 use crate::time::Timestamp;
 
 /// One event, as an act left it.
@@ -107,6 +107,15 @@ pub enum CommitError<J: Error + 'static> {
     /// What it depends on is not durable.
     #[error("what the act depends on could not be written")]
     Unfulfilled,
+    /// What is recorded now does not let a decision pass.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The policy denies it.
+    #[error(transparent)]
+    Denied(Denial),
+    /// The policy wants it approved by somebody else.
+    #[error(transparent)]
+    NeedsApproval(Denial),
     /// Something else.
     #[error(transparent)]
     Journal(J),

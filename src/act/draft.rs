@@ -3,7 +3,7 @@
 use cid::Cid;
 
 use super::port::{Denial, Evidence, Policy, Question, Texts, Verdict};
-use super::signing::{Signed, Signing, SigningError};
+use super::signing::{Scope, Signed, Signing, SigningError};
 use crate::events::{Actor, EventData, KeyEvent};
 use crate::ids::{CorrelationId, EventId, KeyId};
 use crate::keys::{KeyError, KeyRef, KeyRing, KeySpec, NewKey, SecretBytes};
@@ -57,7 +57,8 @@ pub(super) struct Circumstances {
     pub(super) now: Timestamp,
     pub(super) actor: Actor,
     pub(super) correlation_id: CorrelationId,
-    pub(super) signed: bool,
+    /// Which events the actor signs.
+    pub(super) signed: Option<Scope>,
 }
 
 /// What a retry keeps of the attempt before.
@@ -163,6 +164,7 @@ impl<'d> Draft<'d> {
             return;
         }
         let Circumstances { now, actor, correlation_id, signed, .. } = &self.circumstances;
+        let evidence = Evidence { signed: signed.is_some_and(|scope| scope.signs(&data)) };
         let event = KeyEvent {
             id: EventId::from_uuid(uuid::Uuid::nil()),
             data,
@@ -171,7 +173,7 @@ impl<'d> Draft<'d> {
             correlation_id: *correlation_id,
             causes: Vec::new(),
         };
-        match self.policy.judge(self.rehearsal.view(), &event, &Evidence { signed: *signed }) {
+        match self.policy.judge(self.rehearsal.view(), &event, &evidence) {
             Ok(Verdict::Allow) => {}
             Ok(verdict) => self.judged = Ok(Some(verdict)),
             Err(error) => self.judged = Err(error),

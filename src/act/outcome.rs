@@ -130,8 +130,8 @@ pub enum ActError<J: Error + 'static, E: Error + 'static> {
     Unfinished {
         /// What was in the way.
         source: Box<ActError<J, E>>,
-        /// What is recorded.
-        begun: Vec<AppendedEvent>,
+        /// What holds after the first.
+        begun: Box<Outcome<()>>,
     },
 }
 

@@ -9,7 +9,7 @@ use super::outcome::{ActError, ClockJump, Head, Outcome};
 use super::port::{Answer, Front, Journal, NoFront, NoTexts, Policy, Texts, Tip};
 use super::prerequisite::Prerequisite;
 use super::publication::{NoPublisher, Publication, Publisher};
-use super::signing::{ActSigner, Scope, SigningError};
+use super::signing::{ActSigner, SigningError};
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, KeyId};
 use crate::ipld_support::ContentAddressedEvent;
@@ -116,9 +116,20 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     pub fn act_after<B, T, E: Error + 'static>(
         &mut self,
         intent: &Intent,
+        read: impl FnMut(&J) -> Result<B, E>,
+        build: impl FnMut(&mut Draft<'_>, B) -> Result<T, E>,
+    ) -> Result<Outcome<T>, ActError<J::Error, E>> {
+        let (value, events) = self.recorded(intent, read, build)?;
+        Ok(self.end(value, events))
+    }
+
+    /// Takes an act as far as it being recorded.
+    fn recorded<B, T, E: Error + 'static>(
+        &mut self,
+        intent: &Intent,
         mut read: impl FnMut(&J) -> Result<B, E>,
         mut build: impl FnMut(&mut Draft<'_>, B) -> Result<T, E>,
-    ) -> Result<Outcome<T>, ActError<J::Error, E>> {
+    ) -> Result<(T, Vec<AppendedEvent>), ActError<J::Error, E>> {
         self.journal.writable().map_err(ActError::Journal)?;
         let mut kept = Kept::default();
         let mut accepted = intent.accept_clock;
@@ -130,7 +141,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
             let read = read(self.journal).map_err(ActError::Build)?;
             let planned = self.plan(intent, tip, now, &mut accepted, &mut kept, |draft| build(draft, read))?;
             match self.commit(intent, tip.position, accepted, planned) {
-                Ok((value, events)) => return self.end(value, events),
+                Ok(recorded) => return Ok(recorded),
                 Err(Committing::Moved) => {}
                 Err(Committing::Failed(error)) => return Err(error),
             }
@@ -146,27 +157,24 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     pub fn act_in_two_steps<T, S, U, E: Error + 'static>(
         &mut self,
         intent: &Intent,
-        announce: impl FnMut(&mut Draft<'_>) -> Result<T, E>,
+        mut announce: impl FnMut(&mut Draft<'_>) -> Result<T, E>,
         sign: impl FnOnce(&T, &mut dyn KeyRing) -> Result<S, E>,
         mut conclude: impl FnMut(&mut Draft<'_>, &T, &S) -> Result<U, E>,
     ) -> Result<Outcome<U>, ActError<J::Error, E>> {
-        // Nobody is woken for the first step alone.
-        let publisher = std::mem::replace(&mut self.publisher, Box::new(NoPublisher));
-        let first = self.act(intent, announce);
-        self.publisher = publisher;
-        let first = first?;
-        let unfinished = |source, begun| ActError::Unfinished { source: Box::new(source), begun };
-        let signed = match sign(&first.value, &mut *self.keys) {
-            Ok(signed) => signed,
-            Err(error) => return Err(unfinished(ActError::Build(error), first.events)),
+        let (announced, mut begun) = self.recorded(intent, |_| Ok(()), |draft, ()| announce(draft))?;
+        // A process that ends while `sign` waits leaves a signed head. The publisher is woken once, at the end.
+        self.sign_head();
+        let concluded = match sign(&announced, &mut *self.keys) {
+            Ok(signed) => self.recorded(intent, |_| Ok(()), |draft, ()| conclude(draft, &announced, &signed)),
+            Err(error) => Err(ActError::Build(error)),
         };
-        match self.act(intent, |draft| conclude(draft, &first.value, &signed)) {
-            Ok(second) => {
-                let mut events = first.events;
-                events.extend(second.events);
-                Ok(Outcome { events, ..second })
+        match concluded {
+            Ok((value, events)) => {
+                begun.extend(events);
+                Ok(self.end(value, begun))
             }
-            Err(error) => Err(unfinished(error, first.events)),
+            Err(error) if begun.is_empty() => Err(error),
+            Err(error) => Err(ActError::Unfinished { source: Box::new(error), begun: Box::new(self.end((), begun)) }),
         }
     }
 
@@ -283,17 +291,13 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     }
 
     /// Signs the head, wakes the publisher, and says what holds.
-    fn end<T, E: Error + 'static>(
-        &mut self,
-        value: T,
-        events: Vec<AppendedEvent>,
-    ) -> Result<Outcome<T>, ActError<J::Error, E>> {
+    fn end<T>(&mut self, value: T, events: Vec<AppendedEvent>) -> Outcome<T> {
         let head = self.sign_head();
         let publication = match events.is_empty() {
             true => Publication::Nothing,
             false => self.publisher.wake(),
         };
-        Ok(Outcome { value, events, head, publication })
+        Outcome { value, events, head, publication }
     }
 
     /// Signs the head where the ledger's own key is at hand: whoever opened its compartment is not asked once more.
@@ -307,7 +311,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
         match signer {
             Ok(Some(signer)) => match self.journal.sign_head(&*signer) {
                 Ok(events) => Head::Signed { events },
-                Err(error) => failed(&error, true),
+                Err(error) => failed(&error, J::is_contradiction(&error)),
             },
             Ok(None) => self.journal.head().unwrap_or_else(|error| failed(&error, false)),
             Err(error) => failed(&error, false),
@@ -337,7 +341,7 @@ pub fn rehearse<T, J: Error + 'static, E: Error + 'static>(
 impl Circumstances {
     fn of(intent: &Intent, position: u64, now: Timestamp) -> Self {
         let Intent { actor, correlation_id, signer, .. } = intent;
-        let signed = signer.as_ref().is_some_and(|signer| signer.scope == Scope::EveryEvent);
+        let signed = signer.as_ref().map(|signer| signer.scope);
         Self { position, now, actor: actor.clone(), correlation_id: *correlation_id, signed }
     }
 }
@@ -429,7 +433,7 @@ fn sign<J: Error + 'static, E: Error + 'static>(
     make: impl FnOnce(EventDraft) -> Result<ContentAddressedEvent<KeyEvent>, ActError<J, E>>,
 ) -> Result<Option<Signature>, ActError<J, E>> {
     overlay.fold(&event.event, event.cid)?;
-    if !signer.signs(&event.event.data) {
+    if !signer.scope.signs(&event.event.data) {
         return Ok(None);
     }
     let link = Link::new(event.cid).map_err(|error| ActError::Encoding(error.to_string()))?;
@@ -477,12 +481,15 @@ impl<J: Error + 'static, E: Error + 'static> From<ActError<J, E>> for Committing
 impl<J: Error + 'static, E: Error + 'static> From<CommitError<J>> for Committing<J, E> {
     fn from(error: CommitError<J>) -> Self {
         match error {
-            CommitError::Moved { .. } => Self::Moved,
-            CommitError::ClockJump(jump) => Self::Failed(ActError::ClockJump { jump, asked: false }),
+            // A clock that was set while somebody was waited for: the next attempt sees it, and asks.
+            CommitError::Moved { .. } | CommitError::ClockJump(_) => Self::Moved,
             CommitError::Unfulfilled => {
                 let what = "what the act depends on could not be written, so nothing was recorded; try again";
                 Self::Failed(ActError::Texts(what.into()))
             }
+            CommitError::Refused(refusal) => Self::Failed(ActError::Refused(refusal)),
+            CommitError::Denied(denial) => Self::Failed(ActError::Denied(denial)),
+            CommitError::NeedsApproval(denial) => Self::Failed(ActError::NeedsApproval(denial)),
             CommitError::Journal(error) => Self::Failed(ActError::Journal(error)),
         }
     }

@@ -53,6 +53,9 @@ pub trait Journal {
     /// When the head does not continue what was signed before, or could not be kept.
     fn sign_head(&self, signer: &dyn Signer) -> Result<u64, Self::Error>;
 
+    /// Whether an error of [`Journal::sign_head`] says that what was signed before and what is recorded contradict each other.
+    fn is_contradiction(error: &Self::Error) -> bool;
+
     /// How the newest signed head stands.
     ///
     /// # Errors

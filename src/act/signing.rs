@@ -31,6 +31,13 @@ impl<'s, 'd> Signing<'s, 'd> {
         Ok(Arc::new(Remembering { key: key.key_id, inner, signed: Arc::clone(&self.0.kept.signed) }))
     }
 
+    /// The signer of an act, for the signing step: it does not sign bytes again that it signed in an earlier attempt.
+    #[must_use]
+    pub fn act_signer(&self, signer: &ActSigner) -> ActSigner {
+        let (inner, signed) = (Arc::clone(&signer.signer), Arc::clone(&self.0.kept.signed));
+        ActSigner { signer: Arc::new(Remembering { key: signer.key_id, inner, signed }), ..signer.clone() }
+    }
+
     /// The restricted text of a content identifier; `None` where it is not kept here.
     ///
     /// # Errors
@@ -114,15 +121,17 @@ pub enum Scope {
     LedgerKey,
 }
 
-impl ActSigner {
+impl Scope {
     /// Whether an event is to be signed. Signatures themselves are not.
-    pub(super) fn signs(&self, data: &EventData) -> bool {
-        match self.scope {
-            Scope::EveryEvent => !matches!(data, EventData::EventAttested(_)),
-            Scope::LedgerKey => matches!(data, EventData::LedgerKeyRotated(_)),
+    pub(super) const fn signs(self, data: &EventData) -> bool {
+        match self {
+            Self::EveryEvent => !matches!(data, EventData::EventAttested(_)),
+            Self::LedgerKey => matches!(data, EventData::LedgerKeyRotated(_)),
         }
     }
+}
 
+impl ActSigner {
     /// What a signature over an event says besides the signature.
     #[must_use]
     pub fn unsigned(&self, event: Link) -> EventAttested {

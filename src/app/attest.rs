@@ -144,8 +144,8 @@ pub fn act_key(view: &dyn View, who: &str, now: Timestamp) -> Result<ActKey, Att
 pub fn attest(draft: &mut Draft<'_>, signer: &ActSigner, event: Link) -> Result<(), AttestError> {
     let (signer, at) = (signer.clone(), draft.now());
     let placeholder = Command::Attest { attestation: signer.unsigned(event), at };
-    Ok(draft.sign_commands([placeholder], move |_| {
-        let attestation = signer.attest(event)?;
+    Ok(draft.sign_commands([placeholder], move |signing| {
+        let attestation = signing.act_signer(&signer).attest(event)?;
         let data = vec![attestation.clone().into()];
         Ok(vec![SignedCommand { command: Command::Attest { attestation, at }, data }])
     })?)

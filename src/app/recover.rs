@@ -16,7 +16,7 @@ use super::session::{LedgerActError, Place, Session};
 use crate::act::{ActError, ActSigner, DraftKey, Head, Intent, Pipeline, Scope};
 use crate::custody::{NoPassphrases, Ring};
 use crate::events::{Actor, KeyGenerated, LedgerKeyRotated, Party, Validity};
-use crate::keys::{KeyError, KeyKind, KeySpec, Signer};
+use crate::keys::{KeyError, KeyKind, KeyRing, KeySpec, Signer};
 use crate::ledger::{Command, Facts, NameKey, Refusal, ViewError};
 use crate::log::{SignedCheckpoint, VerifierKey};
 use crate::policy;
@@ -118,6 +118,15 @@ pub struct Recovered {
 /// When events are known to be missing and that was not accepted, or something can't be written. The ledger then stays
 /// restored, and can be tried again.
 pub fn begin(place: Place, beginning: Beginning) -> Result<Recovered, RecoverError> {
+    let mut ring = Ring::at(&place.custody(), NoPassphrases);
+    begin_with(place, &mut ring, beginning)
+}
+
+/// As [`begin`], with the new key in another key ring than the custody of the ledger's folder.
+///
+/// # Errors
+/// See [`begin`].
+pub fn begin_with(place: Place, keys: &mut dyn KeyRing, beginning: Beginning) -> Result<Recovered, RecoverError> {
     let restored = Restored::open(place.options())?;
     let store = restored.follower().store();
     let end = store.end()?;
@@ -141,8 +150,7 @@ pub fn begin(place: Place, beginning: Beginning) -> Result<Recovered, RecoverErr
     };
     let compartment = facts.compartment.clone().ok_or(LogError::NoKey)?;
     let journal = restored.begin();
-    let mut ring = Ring::at(&place.custody(), NoPassphrases);
-    let mut pipeline = Pipeline::new(&journal, policy::built_in()).with_keys(&mut ring);
+    let mut pipeline = Pipeline::new(&journal, policy::built_in()).with_keys(keys);
     let outcome = pipeline.act_after(
         &intent,
         |journal| Ok(journal.last()?),

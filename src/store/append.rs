@@ -318,7 +318,8 @@ impl<'a> Session<'a> {
         let verdict = act.policy.judge(&self.tables(), &stamped.event.event, &evidence);
         match verdict.map_err(Refusal::from)? {
             Verdict::Allow => Ok(()),
-            Verdict::Deny(denial) | Verdict::NeedsApproval(denial) => Err(AppendError::Denied(denial)),
+            Verdict::Deny(denial) => Err(AppendError::Denied(denial)),
+            Verdict::NeedsApproval(denial) => Err(AppendError::NeedsApproval(denial)),
         }
     }
 

@@ -288,6 +288,10 @@ impl Journal for Beginning {
         self.with(|store| Journal::sign_head(store, signer))
     }
 
+    fn is_contradiction(error: &JournalError) -> bool {
+        error.is_contradiction()
+    }
+
     fn head(&self) -> Result<Head, JournalError> {
         self.with(Journal::head)
     }

@@ -270,9 +270,12 @@ pub enum AppendError {
     /// The clock is more than a day away from the last event.
     #[error("{0}; check the clock, and confirm if it is right")]
     ClockJump(ClockJump),
-    /// The policy does not let an event pass.
+    /// The policy denies an event.
     #[error(transparent)]
     Denied(Denial),
+    /// The policy wants an event approved by somebody else.
+    #[error(transparent)]
+    NeedsApproval(Denial),
     /// A ready-made event is earlier than the last one.
     #[error(
         "event {id} is of {occurred_at}, earlier than the last recorded event, of {last}; events are recorded in order"
@@ -328,6 +331,9 @@ impl From<AppendError> for CommitError<JournalError> {
             AppendError::Moved { actual } => Self::Moved { actual },
             AppendError::ClockJump(jump) => Self::ClockJump(jump),
             AppendError::Unfulfilled => Self::Unfulfilled,
+            AppendError::Refused(refusal) => Self::Refused(refusal),
+            AppendError::Denied(denial) => Self::Denied(denial),
+            AppendError::NeedsApproval(denial) => Self::NeedsApproval(denial),
             error => Self::Journal(error.into()),
         }
     }
@@ -349,6 +355,13 @@ pub enum JournalError {
     /// The ledger was not made, or not taken over.
     #[error(transparent)]
     Create(#[from] CreateError),
+}
+
+impl JournalError {
+    /// Whether what was signed before and what is recorded contradict each other.
+    pub(super) const fn is_contradiction(&self) -> bool {
+        matches!(self, Self::Head(CheckpointStoreError::Disagrees { .. } | CheckpointStoreError::SetBack { .. }))
+    }
 }
 
 /// Why something could not be read.

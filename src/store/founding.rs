@@ -103,6 +103,8 @@ impl Journal for Founding {
     fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, JournalError> {
         match &*self.made.borrow() {
             Some(store) => Journal::view(store, look),
+            // It is not this one, or making it failed at the very end: what it holds is not known here.
+            None if self.options.path.exists() => Err(CreateError::Exists(self.options.path.clone()).into()),
             None => Ok(look(&State::new())),
         }
     }
@@ -120,6 +122,10 @@ impl Journal for Founding {
 
     fn sign_head(&self, signer: &dyn Signer) -> Result<u64, JournalError> {
         self.made.borrow().as_ref().map_or(Ok(0), |store| Journal::sign_head(store, signer))
+    }
+
+    fn is_contradiction(error: &JournalError) -> bool {
+        error.is_contradiction()
     }
 
     fn head(&self) -> Result<Head, JournalError> {

@@ -110,6 +110,10 @@ impl Journal for HandingOver {
         self.after.borrow().as_ref().map_or(Ok(0), |store| Journal::sign_head(store, signer))
     }
 
+    fn is_contradiction(error: &JournalError) -> bool {
+        error.is_contradiction()
+    }
+
     fn head(&self) -> Result<Head, JournalError> {
         match &*self.after.borrow() {
             Some(store) => Journal::head(store),

@@ -43,6 +43,10 @@ impl Journal for Store {
         Ok(Store::sign_head(self, signer)?.map_or(0, |signed| signed.size()))
     }
 
+    fn is_contradiction(error: &JournalError) -> bool {
+        error.is_contradiction()
+    }
+
     fn head(&self) -> Result<Head, JournalError> {
         let (signed, events) = (self.latest_checkpoint()?, self.end()?);
         let signed = signed.as_ref().map_or(0, SignedCheckpoint::size);

@@ -117,6 +117,7 @@ fn saved(args: &ApplyArgs, text: &str, global: &Global, ui: Ui) -> Result {
     }
     let acting = Acting::begin(global, args.custody.passphrases(), ui)?;
     let prepared = apply::prepare_saved(acting.session().store(), saved)?;
+    show_plan(&prepared.plan, ui)?;
     carry_out_reviewed(acting, &prepared, ui)
 }
 

@@ -1,0 +1,13 @@
+//! The pipeline of acts, and the use cases that go through it, on real stores with real custody.
+#![cfg(all(feature = "store", feature = "custody"))]
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod support;
+
+mod cannot_leave;
+mod order;
+mod policies;
+mod properties;
+mod retry;
+mod rollback;
+mod two_steps;
