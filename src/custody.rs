@@ -70,7 +70,7 @@ pub use error::{
     ChangeError, CreateError, FileError, OpenError, PassphraseError, RevealError, SealError, SealToError,
     UnknownCompartment, UnlockError, UseError,
 };
-pub use intent::Intent;
+pub use intent::SealingIntent;
 pub use ring::{NoPassphrases, Ring, Unlock};
 pub use sealed::WorkFactor;
 

@@ -182,7 +182,7 @@ impl Store {
         reader.pragma_update(None, "query_only", true).map_err(failed)?;
         let writer = Writer::new(connection, options.path.clone(), Arc::clone(&options.clock));
         let writing = Writing { writer: Mutex::new(writer), group: Group::default(), token: Mutex::new(token) };
-        let reader = Reader { connection: Mutex::new(reader), path: options.path.clone() };
+        let reader = Reader::new(reader, &options, Access::Write);
         let store = Self {
             options,
             identity,
@@ -210,7 +210,7 @@ impl Store {
 
     fn for_reading(options: StoreOptions, connection: Connection, reason: NotTheWriter) -> Result<Self, OpenError> {
         let identity = identity(&connection, &options.path)?;
-        let reader = Reader { connection: Mutex::new(connection), path: options.path.clone() };
+        let reader = Reader::new(connection, &options, Access::Read);
         Ok(Self { options, identity, reader, aside: Mutex::default(), told: Box::new(|_, _| {}), writing: Err(reason) })
     }
 

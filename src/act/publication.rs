@@ -38,7 +38,7 @@ pub enum Publication {
     },
     /// Events wait in the outbox.
     Waiting {
-        /// How many; `None` where the outbox could not be read.
+        /// How many; `None` where nobody looked, or the outbox could not be read.
         events: Option<u64>,
         /// Why.
         obstacle: Obstacle,
@@ -86,7 +86,7 @@ pub struct NoPublisher;
 
 impl Publisher for NoPublisher {
     fn wake(&mut self) -> Publication {
-        Publication::Nothing
+        Publication::Waiting { events: None, obstacle: Obstacle::NotConfigured }
     }
 }
 

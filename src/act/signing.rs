@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::draft::Draft;
 use crate::events::{Bytes, EventAttested, EventData, Link, Party};
 use crate::ids::KeyId;
-use crate::keys::{KeyError, KeyRef, PublicFacts, SignError, Signer};
+use crate::keys::{self, KeyError, KeyRef, PublicFacts, SignError, Signer};
 
 /// The signing step: what a use case left for the end of its act ([`Draft::sign_commands`]) is signed here.
 pub struct Signing<'s, 'd>(&'s mut Draft<'d>);
@@ -28,6 +28,9 @@ impl<'s, 'd> Signing<'s, 'd> {
     /// See [`KeyError`].
     pub fn signer(&mut self, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
         let inner = self.0.keys.signer(key)?;
+        if inner.public().public_key != key.public_key {
+            return Err(KeyError::Elsewhere(key.public_key.clone()));
+        }
         Ok(Arc::new(Remembering { key: key.key_id, inner, signed: Arc::clone(&self.0.kept.signed) }))
     }
 
@@ -70,7 +73,14 @@ pub enum SigningError {
 /// What an act has had signed, by key and hash of the bytes.
 pub(super) type Signed = Arc<Mutex<HashMap<(KeyId, [u8; 32]), Vec<u8>>>>;
 
-/// A signer that does not sign the same bytes twice.
+/// A signature that holds: what a faulty card gives is never recorded.
+fn signed_truly(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    let (public, signature) = (signer.public(), signer.sign(message)?);
+    keys::verify(public, message, &signature).map_err(|_| SignError::False(public.public_key.clone()))?;
+    Ok(signature)
+}
+
+/// A signer that does not sign the same bytes twice, and lets no false signature through.
 struct Remembering {
     key: KeyId,
     inner: Arc<dyn Signer>,
@@ -87,7 +97,7 @@ impl Signer for Remembering {
         if let Some(signature) = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
             return Ok(signature.clone());
         }
-        let signature = self.inner.sign(message)?;
+        let signature = signed_truly(&*self.inner, message)?;
         self.signed.lock().unwrap_or_else(PoisonError::into_inner).insert(place, signature.clone());
         Ok(signature)
     }
@@ -144,7 +154,7 @@ impl ActSigner {
     /// # Errors
     /// When the key does not sign.
     pub fn attest(&self, event: Link) -> Result<EventAttested, SigningError> {
-        let signature = self.signer.sign(&event.cid().to_bytes())?;
+        let signature = signed_truly(&*self.signer, &event.cid().to_bytes())?;
         let too_long = || SigningError::Content("the signature is too long".to_owned());
         Ok(EventAttested { signature: Bytes::new(signature).ok_or_else(too_long)?, ..self.unsigned(event) })
     }

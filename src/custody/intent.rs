@@ -24,16 +24,16 @@ use crate::text::Label;
 /// The longest file that is read: keys of some fleets.
 const LONGEST: u64 = 256 * 1024 * 1024;
 
-/// Keys that secrets are being sealed for. Dropped without [`Intent::done`], it stays for a later process to settle.
+/// Keys that secrets are being sealed for. Dropped without [`SealingIntent::done`], it stays for a later process to settle.
 #[derive(Debug)]
 #[must_use = "it is done when the keys are recorded, or their secrets removed"]
-pub struct Intent {
+pub struct SealingIntent {
     folder: Folder,
     name: String,
     _writing: FolderLock,
 }
 
-impl Intent {
+impl SealingIntent {
     /// Says that the keys are recorded, or that their secrets are removed. What can't be removed now is settled later.
     pub fn done(self) {
         let _ = self.folder.remove_all([self.name]);
@@ -42,7 +42,7 @@ impl Intent {
 
 impl Custody {
     /// Says durably for which keys secrets will be sealed, and recorded afterwards.
-    pub fn intend<'l>(&self, keys: impl IntoIterator<Item = (&'l Label, KeyId)>) -> Result<Intent, FileError> {
+    pub fn intend<'l>(&self, keys: impl IntoIterator<Item = (&'l Label, KeyId)>) -> Result<SealingIntent, FileError> {
         self.tidy();
         let mut text = String::new();
         for (compartment, key) in keys {
@@ -52,7 +52,7 @@ impl Custody {
         let name = unfinished_keys_name(self.folder.path())?;
         self.folder.write(&name, text.as_bytes())?;
         self.folder.sync()?;
-        Ok(Intent { folder: self.folder.again()?, name, _writing: writing })
+        Ok(SealingIntent { folder: self.folder.again()?, name, _writing: writing })
     }
 
     /// Whether acts were cut short, or go on, between sealing and recording in this custody folder. Opens nothing, and takes

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Custody, Intent, SealError, Unlocked};
+use super::{Custody, SealError, SealingIntent, Unlocked};
 use crate::ids::KeyId;
 use crate::keys::pair::{PrivateKey, SoftwareKey};
 use crate::keys::{KeyError, KeyRef, KeyRing, KeySpec, NewKey, Sealing, SecretBytes, Signer};
@@ -170,7 +170,7 @@ struct Secrets<'c> {
     /// The compartments that have theirs.
     sealed: Vec<Label>,
     /// Says durably which keys these are, until it is known what became of them.
-    intent: Option<Intent>,
+    intent: Option<SealingIntent>,
 }
 
 impl Sealing for Secrets<'_> {
@@ -203,6 +203,6 @@ impl Sealing for Secrets<'_> {
     }
 
     fn settled(&mut self) {
-        self.intent.take().into_iter().for_each(Intent::done);
+        self.intent.take().into_iter().for_each(SealingIntent::done);
     }
 }

@@ -258,6 +258,10 @@ impl Signer for SoftwareKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         self.key.sign(message)
     }
+
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for SoftwareKey {

@@ -13,9 +13,9 @@ use crate::text::{Label, PublicKey};
 
 /// A key that signs.
 ///
-/// Signing may be slow or ask a person (a touch, a PIN): it is never called within a write transaction, with one exception:
-/// the ledger's own key where it is stored unencrypted ([`crate::log::HeadSigner`]). A signer is shared between threads; one
-/// that does one thing at a time, as a card does, locks.
+/// Signing may be slow or ask a person (a touch, a PIN): it is never called within a write transaction, except for a signer
+/// that [waits for nothing](Signer::waits) and signs heads as the log grows ([`crate::log::HeadSigner`]). A signer is shared
+/// between threads; one that does one thing at a time, as a card does, locks.
 pub trait Signer: Send + Sync + fmt::Debug {
     /// The public half.
     fn public(&self) -> &PublicFacts;
@@ -26,6 +26,11 @@ pub trait Signer: Send + Sync + fmt::Debug {
     /// # Errors
     /// See [`SignError`].
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
+
+    /// Whether a signature may wait for a person, a device or another process. Only a key in this process's memory says no.
+    fn waits(&self) -> bool {
+        true
+    }
 }
 
 /// Why a key did not sign.
@@ -35,6 +40,11 @@ pub enum SignError {
     /// The key can't sign.
     #[error("an X25519 key agrees on keys and can't sign; choose an Ed25519 or P-256 key")]
     CannotSign,
+    /// What came back is no signature of the key over the bytes.
+    #[error(
+        "what came back is no signature of key {0} over what was to be signed, so nothing was recorded; check what holds the key"
+    )]
+    False(PublicKey),
     /// What holds the key did not sign.
     #[error(transparent)]
     Failed(Box<dyn Error + Send + Sync>),

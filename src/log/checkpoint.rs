@@ -29,6 +29,11 @@ pub enum CheckpointError {
         /// Whose it should be.
         wanted: KeyName,
     },
+    /// The key is held by what may wait for a person or a device, and can't sign each append.
+    #[error(
+        "the ledger's key {0} can't sign every append where it is kept; sign the head with `cim-keys log checkpoint`"
+    )]
+    Waits(String),
     /// The key did not sign it.
     #[error(
         "the checkpoint of {size} events is not signed by {key}; ask for the ledger's key (`cim-keys log public-key`) on another way than the checkpoint came"

@@ -19,10 +19,13 @@ impl HeadSigner {
     /// Puts the halves together.
     ///
     /// # Errors
-    /// When they do not belong together.
+    /// When they do not belong together, or when the signer may wait: heads are signed within the transaction that appends.
     pub fn new(key: VerifierKey, signer: Arc<dyn Signer>) -> Result<Self, CheckpointError> {
         if !key.is_of(&*signer) {
             return Err(CheckpointError::OtherSecret(key.to_string()));
+        }
+        if signer.waits() {
+            return Err(CheckpointError::Waits(key.to_string()));
         }
         Ok(Self { key, signer })
     }

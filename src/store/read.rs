@@ -1,11 +1,15 @@
 //! Reading events: by position, by content identifier or the beginning of one, in order.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::StoreOptions;
 use super::error::{DatabaseError, ReadError};
+use super::schema::{self, Access};
 use crate::events::KeyEvent;
 use crate::ipld_support::{Envelope, decode_block, verify_block};
 
@@ -279,15 +283,51 @@ impl Iterator for Events<'_> {
     }
 }
 
-/// The path of a database, for messages, and a lock around the connection that reads.
+/// Connections that read: a reader that comes while another one reads, in another thread or within the first, gets its own.
 pub(super) struct Reader {
-    pub(super) connection: std::sync::Mutex<Connection>,
+    idle: Mutex<Vec<Connection>>,
+    given_back: Condvar,
     pub(super) path: PathBuf,
+    access: Access,
+    wait: Duration,
 }
 
 impl Reader {
+    /// How many connections are kept for later.
+    const KEPT: usize = 4;
+
+    /// Reads through a connection first, and through more like it.
+    pub(super) fn new(connection: Connection, options: &StoreOptions, access: Access) -> Self {
+        let (path, wait) = (options.path.clone(), options.wait);
+        Self { idle: Mutex::new(vec![connection]), given_back: Condvar::new(), path, access, wait }
+    }
+
     pub(super) fn with<T>(&self, read: impl FnOnce(&Log<'_>) -> T) -> T {
-        let connection = self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        read(&Log { connection: &connection, path: &self.path })
+        let connection = self.take();
+        let result = read(&Log { connection: &connection, path: &self.path });
+        let mut idle = self.idle();
+        if idle.len() < Self::KEPT {
+            idle.push(connection);
+        }
+        self.given_back.notify_one();
+        result
+    }
+
+    /// One that nobody reads through, or another; where no other can be opened, the next that is given back.
+    fn take(&self) -> Connection {
+        let idle = self.idle().pop();
+        if let Some(connection) = idle {
+            return connection;
+        }
+        let another = schema::connect(&self.path, self.access, self.wait).ok();
+        if let Some(connection) = another.filter(|another| another.pragma_update(None, "query_only", true).is_ok()) {
+            return connection;
+        }
+        let idle = self.given_back.wait_while(self.idle(), |idle| idle.is_empty());
+        idle.unwrap_or_else(PoisonError::into_inner).pop().expect("a connection was waited for")
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod cannot_leave;
+mod faulty;
 mod order;
 mod policies;
 mod properties;

@@ -1,6 +1,7 @@
 //! No person and no key is waited for within a write transaction; heads, publishing, and the clock.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -94,6 +95,40 @@ fn others_can_write_while_the_signer_of_an_act_signs() {
 }
 
 #[test]
+fn the_ledger_can_be_read_while_an_act_is_drafted_asked_about_and_signed() {
+    let ledger = Ledger::in_custody();
+    let store = Arc::new(ledger.other());
+    let reads = |store: &Store| {
+        assert!(store.view(|view| view.list(cim_keys::ledger::Kind::Person, None, 9).is_ok()).unwrap());
+        store.events(Listing::newest(1)).unwrap().len()
+    };
+    let asked = Arc::clone(&store);
+    let person = Person::who(move |_| {
+        assert_eq!(reads(&asked), 1);
+        Answer::Yes
+    });
+    let (ring, seen) = Watched::new(ledger.ring());
+    let signing = Arc::clone(&store);
+    seen.before_signing(move |_| assert_eq!(reads(&signing), 1));
+    let own = ledger.own_key.clone();
+    let mut pipeline = Pipeline::new(&*store, cim_keys::policy::built_in()).with_keys(ring).with_front(person);
+    let outcome = pipeline.act(&intent(), |draft| {
+        draft.ask(Question::new("Go on?", "nothing was done"));
+        assert_eq!(reads(&store), 1);
+        // As it is read in another thread.
+        std::thread::scope(|scope| scope.spawn(|| reads(&store)).join().unwrap());
+        let created = person_of(1);
+        let (placeholder, own) = (created.0.clone(), own.clone());
+        draft.sign_commands([placeholder], move |signing| {
+            signing.signer(&own)?.sign(b"something")?;
+            Ok(vec![SignedCommand { command: created.0, data: vec![created.1] }])
+        })
+    });
+    assert_eq!((outcome.unwrap().events.len(), seen.signatures()), (1, 1));
+    ledger.check();
+}
+
+#[test]
 fn the_head_is_signed_when_the_compartment_is_open_and_counted_otherwise() {
     let ledger = Ledger::in_custody();
     let signed = ledger.store.end().unwrap();
@@ -122,7 +157,7 @@ fn the_head_is_signed_when_the_compartment_is_open_and_counted_otherwise() {
 fn the_publisher_is_woken_once_and_only_for_what_was_recorded() {
     let ledger = Ledger::in_custody();
     let other = ledger.other();
-    let says = Publication::Waiting { events: 12, why: Waiting::Problem("no route to host".to_owned()) };
+    let says = Publication::Waiting { events: Some(12), obstacle: Obstacle::Problem("no route to host".to_owned()) };
     let publisher = Counting::new(says.clone());
     let mut pipeline = ledger.pipeline().with_publisher(publisher.clone());
     // Its failure changes nothing about the act, which was drafted twice.
@@ -138,13 +173,13 @@ fn the_publisher_is_woken_once_and_only_for_what_was_recorded() {
     assert_eq!((outcome.events.len(), outcome.publication, publisher.times(), drafts), (2, says, 1, 2));
     // Nothing to record, and what is refused, wake nobody.
     let outcome = pipeline.act(&intent(), |_| Ok::<_, Broken>(7)).unwrap();
-    assert_eq!((outcome.value, outcome.publication, publisher.times()), (7, Publication::NothingRecorded, 1));
+    assert_eq!((outcome.value, outcome.publication, publisher.times()), (7, Publication::Nothing, 1));
     assert!(pipeline.act(&intent(), |_| Err::<(), _>(broken("no"))).is_err());
     assert!(pipeline.act(&intent(), |draft| draft.commands([create_person(4), create_person(2)])).is_err());
     assert_eq!(publisher.times(), 1);
     drop(pipeline);
     let outcome = ledger.pipeline().act(&intent(), |draft| draft.command(create_person(5))).unwrap();
-    assert_eq!(outcome.publication, Publication::NotAsked);
+    assert_eq!(outcome.publication, Publication::Waiting { events: None, obstacle: Obstacle::NotConfigured });
     ledger.check();
 }
 

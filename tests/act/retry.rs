@@ -117,7 +117,7 @@ fn a_question_that_changed_is_asked_again() {
 }
 
 /// A person with a key of their own, whose private half is where the key ring puts it.
-fn enroll(ledger: &Ledger, ring: &mut dyn KeyRing) -> (PersonId, ActSigner) {
+pub fn enroll(ledger: &Ledger, ring: &mut dyn KeyRing) -> (PersonId, ActSigner) {
     let person = person(1);
     let id = person.person_id;
     ledger.act(ring, |draft| {

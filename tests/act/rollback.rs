@@ -12,7 +12,7 @@ use cim_keys_testkit::disk::SmallDisk;
 
 use crate::support::doubles::*;
 use crate::support::watched::*;
-use crate::support::*;
+use crate::support::{generate, *};
 
 /// Texts that can't be kept, or that panic.
 #[derive(Default)]

@@ -20,7 +20,7 @@ const CHILD: &str = "CIM_KEYS_TEST_ACT_IN";
 fn the_first_step_is_durable_before_the_signature_which_is_made_once() {
     let ledger = Ledger::in_custody();
     let (other, (ring, seen)) = (ledger.other(), Watched::new(ledger.ring()));
-    let publisher = Counting::new(Publication::Waiting { events: 3, why: Waiting::NotConfigured });
+    let publisher = Counting::new(Publication::Waiting { events: Some(3), obstacle: Obstacle::NotConfigured });
     let (before, own_key) = (ledger.store.end().unwrap(), ledger.own_key.clone());
     let (mut signed, mut announced, mut concluded) = (0, 0, 0);
     let intent = intent();
@@ -67,7 +67,7 @@ fn the_first_step_is_durable_before_the_signature_which_is_made_once() {
 #[test]
 fn a_failure_in_between_says_what_has_begun() {
     let ledger = Ledger::in_custody();
-    let publisher = Counting::new(Publication::Waiting { events: 1, why: Waiting::NotConfigured });
+    let publisher = Counting::new(Publication::Waiting { events: Some(1), obstacle: Obstacle::NotConfigured });
     let before = ledger.store.end().unwrap();
     let mut pipeline = ledger.pipeline().with_publisher(publisher.clone());
     let announce = |draft: &mut Draft<'_>| draft.command(create_person(100)).map_err(broken);
@@ -121,13 +121,13 @@ fn the_publisher_is_woken_for_a_first_step_that_nothing_follows() {
     assert_eq!(outcome.publication, publisher.says);
     // Where neither step records anything, nobody is woken.
     let outcome = pipeline.act_in_two_steps(&intent(), |_| Ok::<_, Broken>(()), |(), _| Ok(()), |_, (), ()| Ok(()));
-    assert_eq!((outcome.unwrap().publication, publisher.times()), (Publication::NothingRecorded, 1));
+    assert_eq!((outcome.unwrap().publication, publisher.times()), (Publication::Nothing, 1));
 }
 
 #[test]
 fn a_panic_in_the_first_step_leaves_the_publisher_in_place() {
     let ledger = Ledger::in_custody();
-    let publisher = Counting::new(Publication::Waiting { events: 1, why: Waiting::NotConfigured });
+    let publisher = Counting::new(Publication::Waiting { events: Some(1), obstacle: Obstacle::NotConfigured });
     let mut pipeline = ledger.pipeline().with_publisher(publisher.clone());
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         pipeline.act_in_two_steps(

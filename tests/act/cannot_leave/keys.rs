@@ -19,7 +19,7 @@ use cim_keys::time::Timestamp;
 
 use super::apply::NoFiles;
 use crate::support::vault::*;
-use crate::support::*;
+use crate::support::{generate, *};
 
 #[test]
 fn keys_are_made_imported_rotated_and_revoked_and_do_not_leave() {

@@ -322,15 +322,21 @@ fn credentials_and_seeds_cannot_leave() {
     let ledger = authority(&mut vault);
     add_user(&ledger, &mut vault, "ORDERS", "ann", None);
     let restricted = RestrictedBlocks::open(&ledger.place().restricted()).unwrap();
-    let (_, user) = ledger.store.view(|view| lookup::user(view, "ORDERS/ann")).unwrap().unwrap();
-    let refused = ledger.store.view(|view| creds::creds(view, &restricted, &mut vault, &user)).unwrap();
-    let Err(NatsError::Key(error @ KeyError::CannotLeave(_))) = refused else { panic!("credentials left") };
+    let end = ledger.store.end().unwrap();
+    let mut pipeline = ledger.pipeline().with_keys(&mut vault);
+    let refused = pipeline.act(&intent(), |draft| creds::hand_out(draft, &["ORDERS/ann".to_owned()], None)).err();
+    let Some(ActError::Build(NatsError::Key(error @ KeyError::CannotLeave(_)))) = refused else {
+        panic!("credentials left");
+    };
+    drop(pipeline);
+    assert_eq!(ledger.store.end().unwrap(), end);
     assert!(error.to_string().contains("cannot leave"));
-    let mut export = |seeds| ledger.store.view(|view| nsc::export(view, &restricted, &mut vault, seeds)).unwrap();
+    let mut pipeline = ledger.pipeline().with_keys(&mut vault);
+    let mut export = |seeds| pipeline.act(&intent(), |draft| nsc::export(draft, &restricted, seeds));
     let refused = export(nsc::Seeds::Plaintext).err().unwrap();
     assert!(refused.to_string().contains("cannot leave"), "{refused}");
     // Tokens alone leave.
-    let exported = export(nsc::Seeds::Without).unwrap();
+    let exported = export(nsc::Seeds::Without).unwrap().value;
     assert_eq!((exported.accounts, exported.users), (3, 1));
 }
 

@@ -141,6 +141,7 @@ impl Sealing for WatchedSealing<'_> {
             drop(counts);
             // All or none, as the port demands.
             assert_eq!(self.inner.undo(&self.keys), 0);
+            self.inner.settled();
             return Err(KeyError::failed("sealing fails in this test"));
         }
         Ok(())
@@ -149,5 +150,9 @@ impl Sealing for WatchedSealing<'_> {
     fn undo(&mut self, keys: &[KeyId]) -> usize {
         self.seen.0.lock().unwrap().undone.extend(keys);
         self.inner.undo(keys)
+    }
+
+    fn settled(&mut self) {
+        self.inner.settled();
     }
 }
