@@ -12,7 +12,7 @@ use cim_keys::act::{ActError, Draft, Pipeline};
 use cim_keys::app::custody::{check, remove_orphans};
 use cim_keys::app::keys::{self, Destination, ImportedKey, KeyActError, Material, NewKey, Successor};
 use cim_keys::app::session::LedgerActError;
-use cim_keys::custody::{Custody, WorkFactor};
+use cim_keys::custody::{Custody, NoPassphrases, Ring, WorkFactor};
 use cim_keys::events::{EventData, KeyPurpose, NkeyKind, RevocationReason, Validity};
 use cim_keys::ids::KeyId;
 use cim_keys::keys::pair::PrivateKey;
@@ -249,8 +249,7 @@ fn a_failed_append_removes_the_secret_and_a_recorded_key_keeps_it() {
         });
         (made.unwrap(), failed.unwrap_err())
     };
-    let interrupted =
-        |error: &_| matches!(error, ActError::Journal(JournalError::Append(AppendError::Interrupted)));
+    let interrupted = |error: &_| matches!(error, ActError::Journal(JournalError::Append(AppendError::Interrupted)));
     let (key, error) = made(false);
     assert!(interrupted(&error), "{error}");
     assert!(!f.custody.holds(&key.compartment, key.key_id).unwrap());
@@ -289,7 +288,7 @@ fn nothing_is_recorded_when_a_secret_is_not_sealed() {
     assert!(panicked.is_err());
     assert_eq!((f.store.end().unwrap(), f.custody.secrets().unwrap()), (end, 0));
     f.all_is_well();
-    f.act(many).unwrap();
+    assert_eq!(f.act(many).unwrap().events.len(), 201);
     assert_eq!((f.store.end().unwrap(), f.custody.secrets().unwrap()), (end + 201, 201));
     f.all_is_well();
 }
@@ -304,15 +303,15 @@ fn what_is_not_sealed_yet_is_not_recorded_yet() {
         began.send(()).unwrap();
         may_go.lock().unwrap().recv().unwrap();
     };
-    let ring = Faulty::new(f.ring(), Fault::Hangs(Arc::new(wait)));
+    let (fault, folder) = (Fault::Hangs(Arc::new(wait)), f.custody.path());
     std::thread::scope(|scope| {
-        let (store, act) = (&f.store, move || {
-            Pipeline::new(&f.store, policy::built_in())
-                .with_keys(ring)
+        let store = &f.store;
+        let held = scope.spawn(move || {
+            Pipeline::new(store, policy::built_in())
+                .with_keys(Faulty::new(Ring::at(folder, NoPassphrases), fault))
                 .act(&intent(), |draft| keys::generate(draft, new("one", KeyKind::Ed25519)))
                 .map(|outcome| outcome.events.len())
         });
-        let held = scope.spawn(act);
         has_begun.recv().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert_eq!(store.end().unwrap(), end);

@@ -73,9 +73,14 @@ fn a_date_is_vouched_for_by_whoever_was_asked() {
     let update = log::consistency(&ledger.store, None).unwrap();
     let (key, witness_key) = (ledger.requirements().key, witness.store.verifier_key().unwrap().as_witness());
     let now = Timestamp::now();
-    let cosigned =
-        log::cosign(&log::Witness::ledger(&witness.store, Arc::clone(&witness.signer)).unwrap(), &memory, &update, &key, now)
-            .unwrap();
+    let cosigned = log::cosign(
+        &log::Witness::ledger(&witness.store, Arc::clone(&witness.signer)).unwrap(),
+        &memory,
+        &update,
+        &key,
+        now,
+    )
+    .unwrap();
     assert!(std::fs::read_to_string(&memory).unwrap().contains(" 2 "));
     let kept = log::keep_cosigned(&ledger.store, &cosigned).unwrap();
     assert_eq!(kept.signatures().len(), signed.signatures().len() + 1);

@@ -159,7 +159,7 @@ fn a_second_writer_waits_and_is_told() {
         // Reading goes on meanwhile, and sees what is committed.
         assert_eq!(second.end().unwrap(), 2);
         go.send(()).unwrap();
-        held.join().unwrap().unwrap();
+        assert_eq!(held.join().unwrap().unwrap().events.len(), 1);
     });
     // The two take turns, each on what the other recorded.
     for n in 2..10 {

@@ -66,7 +66,9 @@ pub fn refusal(failure: &Failure) -> Option<&Refusal> {
 /// Why the store did not record an act.
 pub fn append_error(failure: &Failure) -> Option<&AppendError> {
     match failure {
-        ActError::Journal(JournalError::Append(error) | JournalError::Create(CreateError::Append(error))) => Some(error),
+        ActError::Journal(JournalError::Append(error) | JournalError::Create(CreateError::Append(error))) => {
+            Some(error)
+        }
         _ => None,
     }
 }
