@@ -118,10 +118,11 @@ fn an_act_is_decided_anew_when_the_ledger_moves() {
     let mut attempts = 0;
     let refused = Pipeline::new(&store, policy::built_in()).act(&intent(), |draft| {
         attempts += 1;
+        let drafted = draft.command(Command::CreatePerson(person(5)));
         if attempts == 1 {
             add_person(&other, 5).unwrap();
         }
-        draft.command(Command::CreatePerson(person(5)))
+        drafted
     });
     assert!(refusal(&refused.unwrap_err()).is_some());
     assert_eq!((attempts, store.end().unwrap()), (2, 5));
