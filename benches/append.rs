@@ -2,23 +2,29 @@
 //!
 //! `cargo xtask bench append [-- EVENTS]`. Each pair of figures is measured in turns, and the median of the rounds is told.
 //! The bare loop writes what the least of a log needs: the block, its position, an index of its content identifier, and an
-//! outbox row, with the same page cache. Its blocks are made beforehand, and so are our commands. An append of ours decides,
-//! encodes, hashes, and keeps tree and entities too. The last rows compare it with itself: each head signed, and not.
+//! outbox row, with the same page cache. Its blocks are made beforehand, and so are our commands. An append of ours is an act
+//! through the pipeline: it is drafted and judged, and within the transaction decided and judged once more; it is encoded and
+//! hashed, and keeps tree and entities too. The grouped ones are decided where they are recorded. The last rows compare it with itself: each head signed, and not.
 #![allow(clippy::unwrap_used)]
+
+#[path = "../tests/acts_support/mod.rs"]
+mod acts_support;
 
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
+use acts_support::{act, act_with, anywhere, found};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::ipld_support::{canonical_bytes, cid_of_block};
+use cim_keys::keys::pair::SoftwareKey;
 use cim_keys::ledger::Command;
 use cim_keys::log::{HeadSigner, VerifierKey};
-use cim_keys::store::{AppendContext, Store, StoreOptions};
-use cim_keys::text::{Label, Name, PublicKey};
+use cim_keys::store::{Store, StoreOptions};
+use cim_keys::text::{Name, PublicKey};
 use cim_keys_testkit::samples;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePublicKey as _;
@@ -65,7 +71,8 @@ fn secret() -> SigningKey {
 
 fn signer(store: &Store) -> HeadSigner {
     let key = &store.identity().public_key;
-    HeadSigner::new(VerifierKey::of_ledger(&store.identity().name, key, key).unwrap(), secret()).unwrap()
+    let key = VerifierKey::of_ledger(&store.identity().name, key, key).unwrap();
+    HeadSigner::new(key, SoftwareKey::new(secret().into())).unwrap()
 }
 
 type Run<'a> = &'a dyn Fn(&Path, usize) -> f64;
@@ -92,10 +99,6 @@ fn pair(name: &str, events: usize, ours: Run<'_>, bare: Run<'_>) {
     println!("{name:<34} {ours:>10.0} {bare:>10.0} {:>7.2}", ours / bare);
 }
 
-fn context() -> AppendContext {
-    AppendContext::new(Actor::System(Label::new("bench").unwrap()))
-}
-
 fn organization_id() -> OrganizationId {
     "01890a5d-ac96-774b-8000-000000000001".parse().unwrap()
 }
@@ -113,7 +116,7 @@ fn create(place: &Path) -> Store {
         description: None,
     };
     let options = StoreOptions::new(place.join("ledger.db"), place.join("tokens"));
-    Store::create(options, context(), ledger, vec![Command::CreateOrganization(organization)]).unwrap()
+    found(options, ledger, vec![Command::CreateOrganization(organization)]).unwrap()
 }
 
 /// Keys with random names and public halves, as they come.
@@ -139,7 +142,7 @@ fn ours(store: &Store, count: usize, size: usize) -> f64 {
         (0..count.div_ceil(size)).map(|_| commands.by_ref().take(size).collect()).collect();
     let start = Instant::now();
     for batch in batches {
-        store.execute(context(), batch).unwrap();
+        act(store, batch).unwrap();
     }
     start.elapsed().as_secs_f64()
 }
@@ -155,7 +158,7 @@ fn ours_concurrent(place: &Path, count: usize) -> f64 {
             let store = &store;
             scope.spawn(move || {
                 for command in part {
-                    store.execute(context(), vec![command]).unwrap();
+                    act_with(store, &anywhere(), vec![command]).unwrap();
                 }
             });
         }

@@ -19,14 +19,14 @@ use cim_keys::files::NewFile;
 use cim_keys::ids::OrganizationId;
 use cim_keys::ledger::Command;
 use cim_keys::text::Name;
-use log_support::{Ledger, context};
+use log_support::{Ledger, act};
 
 fn main() {
     let events: usize = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(100_000);
     let ledger = Ledger::new();
     fill(&ledger, events);
-    log::sign_head(&ledger.store, &ledger.secret).unwrap();
-    let key = log::verifier_key(&ledger.store).unwrap();
+    log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let key = ledger.store.verifier_key().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let car = folder.path().join("ledger.car");
 
@@ -69,7 +69,7 @@ fn fill(ledger: &Ledger, events: usize) {
                 ..sample.clone()
             })
         };
-        ledger.store.execute(context(), (first..events.min(first + 1_000)).map(one).collect()).unwrap();
+        act(&ledger.store, (first..events.min(first + 1_000)).map(one).collect()).unwrap();
     }
 }
 

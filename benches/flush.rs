@@ -14,9 +14,11 @@ use cim_keys::adapters::NatsClientAdapter;
 use cim_keys::adapters::message::{EventMessage, MessageWriter};
 use cim_keys::config::NatsConfig;
 use cim_keys::delivery::outbox::Outbox;
-use cim_keys::events::KeyEvent;
-use cim_keys::ipld_support::ContentAddressedEvent;
+use cim_keys::events::{EventData, KeyEvent};
+use cim_keys::ipld_support::{ContentAddressedEvent, EventBlock};
+use cim_keys::log::VerifierKey;
 use cim_keys::queue::{FileQueue, MAX_APPEND};
+use cim_keys::store::{FollowedEvent, Mirror, StoreOptions};
 use cim_keys::time::Timestamp;
 use cim_keys_testkit::{NatsServer, ServerOptions, samples};
 
@@ -195,7 +197,7 @@ fn config(server: &NatsServer) -> NatsConfig {
 async fn from_the_ledger(server: &NatsServer) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let store = ledger(folder.path(), BACKLOG);
-    let outbox = store.outbox().unwrap();
+    let outbox = store.store().outbox().unwrap();
     let backlog = outbox.end().unwrap();
     tokio::time::sleep(SETTLE).await;
     let adapter = NatsClientAdapter::with_ledger(config(server), Box::new(outbox)).unwrap();
@@ -226,28 +228,29 @@ async fn flush(server: &NatsServer, adapter: NatsClientAdapter, backlog: u64) ->
     per_second(backlog, time)
 }
 
-/// A ledger of so many events, and a few of its own.
-fn ledger(folder: &Path, events: u64) -> cim_keys::store::Store {
-    use cim_keys::events::{Actor, LedgerCreated};
-    use cim_keys::store::{AppendContext, ReadyEvent, Store, StoreOptions};
+/// So many events, and one of its own: a mirror takes events as they are, and publishes as its ledger does.
+fn ledger(folder: &Path, events: u64) -> Mirror {
     // The samples' times are fixed, and nothing may come before what is there.
     let before: Timestamp = "2026-01-01T00:00:00.000000Z".parse().unwrap();
-    let options = StoreOptions::new(folder.join("ledger.db"), folder.join("tokens")).with_clock(move || before);
-    let created = samples::data().into_iter().find_map(|data| match data {
-        cim_keys::events::EventData::LedgerCreated(created) => Some(created),
-        _ => None,
-    });
-    let created: LedgerCreated = created.unwrap();
-    let context = AppendContext::new(Actor::System("bench".parse().unwrap()));
-    let store = Store::create(options, context, created, Vec::new()).unwrap();
-    let mut events = addressed(events).map(|event| ReadyEvent::new(event).unwrap());
+    let created = samples::data().into_iter().find(|data| matches!(data, EventData::LedgerCreated(_))).unwrap();
+    let first = KeyEvent { occurred_at: before, causes: Vec::new(), ..samples::event(0, created.clone()) };
+    let EventData::LedgerCreated(created) = created else { unreachable!("it was looked for") };
+    let key = VerifierKey::of_ledger(&created.name, &created.public_key, &created.public_key).unwrap();
+    let options = StoreOptions::new(folder.join("ledger.db"), folder.join("tokens"));
+    let mirror = Mirror::create(options, followed(ContentAddressedEvent::new(first).unwrap()), &key).unwrap();
+    let mut events = addressed(events).map(followed);
     loop {
         let some: Vec<_> = events.by_ref().take(10_000).collect();
         if some.is_empty() {
-            return store;
+            return mirror;
         }
-        store.record(some, Vec::new()).unwrap();
+        mirror.record(mirror.store().end().unwrap() + 1, some, Vec::new()).unwrap();
     }
+}
+
+fn followed(event: ContentAddressedEvent<KeyEvent>) -> FollowedEvent {
+    let aggregate = event.event.aggregate().unwrap().as_str().parse().unwrap();
+    FollowedEvent { cid: event.cid, aggregate, block: EventBlock::parse(event.block().to_vec()).unwrap() }
 }
 
 /// The flush of a backlog in a process of its own, which then says how much memory it ever had.
@@ -266,7 +269,7 @@ fn memory(events: u64) {
 }
 
 fn make_ledger(folder: &Path, events: u64) {
-    ledger(folder, events).close().unwrap();
+    drop(ledger(folder, events));
 }
 
 fn make_queue(folder: &Path, events: u64) {

@@ -3,15 +3,19 @@
 //! `cargo xtask bench growth [-- EVENTS…]`; 10,000, 100,000 and 1,000,000 when nothing is said.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../tests/acts_support/mod.rs"]
+mod acts_support;
+
 use std::path::Path;
 use std::time::Instant;
 
+use acts_support::{act, found};
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::ledger::{Command, NameKey};
 use cim_keys::log::{check_consistency, check_inclusion, leaf_hash};
-use cim_keys::store::{AppendContext, Listing, Store, StoreOptions, Which};
-use cim_keys::text::{EmailAddress, Label, Name, PublicKey};
+use cim_keys::store::{Listing, Store, StoreOptions, Which};
+use cim_keys::text::{EmailAddress, Name, PublicKey};
 
 fn main() {
     let mut sizes: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
@@ -56,7 +60,7 @@ fn row(size: u64) {
         let key = NameKey::email(&email(size / 10 * (n as u64 + 1) / 2));
         assert_eq!(store.view(|view| view.find(&key, 1).unwrap().len()).unwrap(), 1);
     });
-    let append = median(|n| drop(store.execute(context(), vec![person(size + n as u64)]).unwrap()));
+    let append = median(|n| drop(act(&store, vec![person(size + n as u64)]).unwrap()));
     let root = median(|_| assert!(store.root(None).unwrap().0 > size));
     // Another event, and another older head, each time: what was read for one proof does not help the next.
     let (end, head) = store.root(None).unwrap();
@@ -98,10 +102,6 @@ fn mebibytes(path: &Path) -> f64 {
     std::fs::metadata(path).unwrap().len() as f64 / f64::from(1 << 20)
 }
 
-fn context() -> AppendContext {
-    AppendContext::new(Actor::System(Label::new("bench").unwrap()))
-}
-
 fn organization_id() -> OrganizationId {
     "01890a5d-ac96-774b-8000-000000000001".parse().unwrap()
 }
@@ -134,11 +134,11 @@ fn fill(options: StoreOptions, size: u64) -> Store {
         domain: None,
         description: None,
     };
-    let store = Store::create(options, context(), ledger, vec![Command::CreateOrganization(organization)]).unwrap();
+    let store = found(options, ledger, vec![Command::CreateOrganization(organization)]).unwrap();
     let mut next = 0;
     while next < size - 2 {
         let end = (next + 1_000).min(size - 2);
-        store.execute(context(), (next..end).map(person).collect()).unwrap();
+        act(&store, (next..end).map(person).collect()).unwrap();
         next = end;
     }
     store

@@ -13,20 +13,17 @@ use cim_keys::app::nats::accounts::{self, NewAccount};
 use cim_keys::app::nats::operators::{self, NewOperator};
 use cim_keys::app::nats::signing_keys::{self, NewSigningKey};
 use cim_keys::app::nats::users::{self, NewUser};
-use cim_keys::app::nats::{self, Change, KeyAccess, KeyAccessError, NatsError, Work, creds, lookup};
+use cim_keys::app::nats::{self, NatsDraft, NatsError, creds, lookup};
 use cim_keys::app::session::{Place, Session};
 use cim_keys::config::Config;
-use cim_keys::custody::{Custody, ISSUING, ROOT, Unlocked, WorkFactor};
-use cim_keys::events::{Actor, Party, Set};
+use cim_keys::custody::{ISSUING, NoPassphrases, ROOT, Ring, WorkFactor};
+use cim_keys::events::{Actor, Set};
 use cim_keys::ids::{KeyId, NatsAccountId, NatsOperatorId, NatsUserId};
-use cim_keys::keys::pair::PrivateKey;
-use cim_keys::ledger::KeyFacts;
 use cim_keys::nats::claims::UserPermissions;
 use cim_keys::store::RestrictedBlocks;
 use cim_keys::text::{Label, Name, Note};
-use cim_keys::time::Timestamp;
 use cim_keys_testkit::tools::{NSC, tool};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// How many users `nsc` makes: one costs as much as another.
 const NSC_USERS: usize = 500;
@@ -39,28 +36,30 @@ fn main() {
     let session = make(place.path(), &passphrase);
     let custody = session.custody().unwrap();
     let start = Instant::now();
-    let (issuing, root) = (label(ISSUING), label(ROOT));
-    let mut keys = Open { issuing: custody.unlock(&issuing, passphrase()).unwrap(), root: None };
+    let issuing = custody.unlock(&label(ISSUING), passphrase()).unwrap();
     println!("unlocking a compartment at the least work factor: {:.1} ms", millis(start));
-    keys.root = Some(custody.unlock(&root, passphrase()).unwrap());
+    let root = custody.unlock(&label(ROOT), passphrase()).unwrap();
+    let mut keys = Ring::of(custody, NoPassphrases).with_open(issuing).with_open(root);
 
-    run(&session, &custody, &mut keys, deployment);
+    run(&session, &mut keys, deployment);
     let start = Instant::now();
-    let change = prepare(&session, &mut keys, |work| fleet(work, users));
-    let signed = millis(start);
-    let recording = Instant::now();
-    let events = record(&session, &custody, change);
-    let recorded = millis(recording);
+    let mut drafted = 0.0;
+    let events = run(&session, &mut keys, |draft| {
+        fleet(draft, users)?;
+        drafted = millis(start);
+        Ok(())
+    });
     let total = millis(start);
-    println!("{users} users made and signed: {signed:.0} ms; sealed and recorded ({events} events): {recorded:.0} ms");
+    let recorded = total - drafted;
+    println!("{users} users drafted: {drafted:.0} ms; signed, sealed and recorded ({events} events): {recorded:.0} ms");
     println!("together: {total:.0} ms, {:.3} ms a user", total / f64::from(users));
 
     let revoke = median(|round| {
         let which = format!("ORDERS/d-{:05}", round * 3 + 1);
         let start = Instant::now();
-        run(&session, &custody, &mut keys, |work| {
-            let (account, user) = lookup::user(work.view(), &which)?;
-            users::revoke(work, &account, &user, &Note::new("the bench").unwrap())
+        run(&session, &mut keys, |draft| {
+            let (account, user) = lookup::user(draft.view(), &which)?;
+            users::revoke(draft, &account, &user, &Note::new("the bench").unwrap())
         });
         let restricted = RestrictedBlocks::open(&session.place().restricted()).unwrap();
         let account = session.store().view(|view| lookup::account(view, "ORDERS")).unwrap().unwrap();
@@ -72,15 +71,14 @@ fn main() {
         let start = Instant::now();
         let session =
             Session::open(Place::new(place.path().join("acme"), place.path().join("state")), actor()).unwrap();
-        let restricted = RestrictedBlocks::open(&session.place().restricted()).unwrap();
-        let text = session.store().view(|view| {
-            let (_, user) = lookup::user(view, &format!("ORDERS/d-{:05}", round * 3 + 2))?;
-            Ok::<_, NatsError>(creds::creds(view, &restricted, &mut keys, &user)?.to_text())
-        });
-        assert!(text.unwrap().unwrap().contains("BEGIN USER NKEY SEED"));
+        let which = [format!("ORDERS/d-{:05}", round * 3 + 2)];
+        let mut pipeline = session.pipeline().with_keys(&mut keys);
+        let outcome = pipeline.act(&session.intent(), |draft| creds::hand_out(draft, &which, None)).unwrap();
+        let text = outcome.value[0].content.expose_secret().to_vec();
+        assert!(String::from_utf8(text).unwrap().contains("BEGIN USER NKEY SEED"));
         millis(start)
     });
-    println!("credentials of one of {users}, the ledger opened for it: {handed:.1} ms");
+    println!("credentials of one of {users} handed out, the ledger opened for it: {handed:.1} ms");
     beside_nsc(place.path(), total / f64::from(users), revoke);
 }
 
@@ -112,24 +110,7 @@ fn beside_nsc(place: &Path, ours: f64, our_revocation: f64) {
     );
 }
 
-struct Open<'c> {
-    issuing: Unlocked<'c>,
-    root: Option<Unlocked<'c>>,
-}
-
-impl KeyAccess for Open<'_> {
-    fn private_key(&mut self, key: &KeyFacts) -> Result<PrivateKey, KeyAccessError> {
-        let root = key.compartment.as_ref().is_some_and(|compartment| compartment.as_str() == ROOT);
-        let open = self.root.as_ref().filter(|_| root).unwrap_or(&self.issuing);
-        PrivateKey::reveal(open, key.key_id, &key.public_key).map_err(KeyAccessError::new)
-    }
-
-    fn token_text(&mut self, _token: &cid::Cid) -> Result<Option<String>, KeyAccessError> {
-        Ok(None) // none of these accounts imports anything
-    }
-}
-
-fn deployment(work: &mut Work<'_, '_>) -> Result<(), NatsError> {
+fn deployment(draft: &mut NatsDraft<'_, '_>) -> Result<(), NatsError> {
     let name = |text: &str| Name::new(text).unwrap();
     let account =
         |text: &str, system| NewAccount { id: NatsAccountId::mint(), name: name(text), description: None, system };
@@ -142,56 +123,37 @@ fn deployment(work: &mut Work<'_, '_>) -> Result<(), NatsError> {
         service_urls: Set::default(),
         account_server_url: None,
     };
-    operators::add(work, operator, &|_| {})?;
-    accounts::add(work, account("ORDERS", false), &|_| {})?;
-    let orders = lookup::account(work.view(), "ORDERS")?;
+    operators::add(draft, operator, &|_| {})?;
+    accounts::add(draft, account("ORDERS", false), &|_| {})?;
+    let orders = lookup::account(draft.view(), "ORDERS")?;
     let mut template = UserPermissions::unlimited();
     template.r#pub.allow.push("devices.{{name()}}.>".to_owned());
     let (id, role, description) = (KeyId::mint(), Some(name("device")), String::new());
     signing_keys::add(
-        work,
+        draft,
         &orders,
         NewSigningKey { id, role, template, description, compartment: None, public_key: None },
     )
 }
 
-fn fleet(work: &mut Work<'_, '_>, count: u32) -> Result<(), NatsError> {
-    let orders = lookup::account(work.view(), "ORDERS")?;
+fn fleet(draft: &mut NatsDraft<'_, '_>, count: u32) -> Result<(), NatsError> {
+    let orders = lookup::account(draft.view(), "ORDERS")?;
     for number in 1..=count {
         let (name, signing_key) = (Name::new(&format!("d-{number:05}"))?, Some("device".to_owned()));
         let new = NewUser { name, owner: None, signing_key, expires_at: None };
-        users::add(work, &orders, NatsUserId::mint(), new, &|_| {})?;
+        users::add(draft, &orders, NatsUserId::mint(), new, &|_| {})?;
     }
     Ok(())
 }
 
-fn prepare(
-    session: &Session,
-    keys: &mut Open<'_>,
-    act: impl FnOnce(&mut Work<'_, '_>) -> Result<(), NatsError>,
-) -> Change {
-    let now = u64::try_from(Timestamp::now().unix_micros() / 1_000_000).unwrap();
-    let change = session.store().view(|view| {
-        let mut work = Work::new(view, keys, now, Party::Service(label("nats")));
-        act(&mut work)?;
-        work.finish()
-    });
-    change.unwrap().unwrap()
-}
-
-fn record(session: &Session, custody: &Custody, change: Change) -> usize {
-    let mut restricted = RestrictedBlocks::open(&session.place().restricted()).unwrap();
-    nats::record(session.store(), custody, &mut restricted, session.context(), change).unwrap().len()
-}
-
+/// An act on the NATS domain; says how many events it led to.
 fn run(
     session: &Session,
-    custody: &Custody,
-    keys: &mut Open<'_>,
-    act: impl FnOnce(&mut Work<'_, '_>) -> Result<(), NatsError>,
-) {
-    let change = prepare(session, keys, act);
-    record(session, custody, change);
+    keys: &mut Ring<'_>,
+    mut act: impl FnMut(&mut NatsDraft<'_, '_>) -> Result<(), NatsError>,
+) -> usize {
+    let mut pipeline = session.pipeline().with_keys(keys);
+    pipeline.act(&session.intent(), |draft| nats::edit(draft, &mut act)).unwrap().events.len()
 }
 
 fn make(place: &Path, passphrase: &dyn Fn() -> SecretString) -> Session {

@@ -16,8 +16,10 @@ use cim_keys::app::replay::Replica;
 use cim_keys::app::session::Place;
 use cim_keys::app::stream::{self, Flow, LedgerStream};
 use cim_keys::config::{NatsConfig, Payload};
+use cim_keys::events::EventData;
+use cim_keys::ledger::Command;
 use cim_keys::log::{History, KeyChain, PublishedHistory, VerifierKey};
-use cim_keys::store::{ReadyEvent, Store};
+use cim_keys::store::Store;
 use cim_keys_testkit::{NatsServer, ServerOptions, samples};
 use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
@@ -44,25 +46,29 @@ fn main() {
 /// A ledger of so many events, signed and published.
 fn publish(runtime: &Runtime, config: &NatsConfig, size: u64) -> VerifierKey {
     let ledger = log_support::Ledger::new();
-    let occurred_at = cim_keys::time::Timestamp::now();
-    let without_causes = |event| cim_keys::events::KeyEvent { causes: Vec::new(), occurred_at, ..event };
-    let mut events = samples::numbered(size)
-        .map(without_causes)
-        .map(|event| ReadyEvent::new(cim_keys::ipld_support::ContentAddressedEvent::new(event).unwrap()).unwrap());
+    let organization = samples::data().into_iter().find_map(|data| match data {
+        EventData::OrganizationCreated(created) => Some(Command::CreateOrganization(created)),
+        _ => None,
+    });
+    log_support::act(&ledger.store, vec![organization.unwrap()]).unwrap();
+    let mut people = samples::numbered(size).map(|event| match event.data {
+        EventData::PersonCreated(person) => Command::CreatePerson(person),
+        data => panic!("{data:?} is no person"),
+    });
     loop {
-        let some: Vec<_> = events.by_ref().take(SIGNED_EVERY).collect();
+        let some: Vec<_> = people.by_ref().take(SIGNED_EVERY).collect();
         if some.is_empty() {
             break;
         }
-        ledger.store.record(some, Vec::new()).unwrap();
-        log::sign_head(&ledger.store, &ledger.secret).unwrap();
+        log_support::act(&ledger.store, some).unwrap();
+        log::sign_head(&ledger.store, &*ledger.signer).unwrap();
     }
     runtime.block_on(async {
         let adapter = NatsClientAdapter::with_ledger(config.clone(), Box::new(ledger.store.outbox().unwrap())).unwrap();
         adapter.flush_queue().await.unwrap();
         adapter.shutdown().await.unwrap();
     });
-    log::verifier_key(&ledger.store).unwrap()
+    ledger.store.verifier_key().unwrap()
 }
 
 fn compare(runtime: &Runtime, server: &NatsServer, config: &NatsConfig, key: &VerifierKey, size: u64) {

@@ -3,6 +3,9 @@
 //! `cargo xtask bench verify [-- EVENTS…]`; 100,000 and 1,000,000 when nothing is said. Each size is measured in processes of its own.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../tests/acts_support/mod.rs"]
+mod acts_support;
+
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -10,13 +13,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
+use acts_support::{act, act_with, found, intent};
+use cim_keys::act::{ActSigner, Intent, Scope};
 use cim_keys::app::archive::{self, Held, Since};
 use cim_keys::app::verify;
 use cim_keys::events::*;
 use cim_keys::ids::*;
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
+use cim_keys::keys::pair::{PrivateKey, SoftwareKey};
+use cim_keys::keys::{KeyKind, Signer as _};
 use cim_keys::ledger::Command as Act;
-use cim_keys::store::{ActSigner, AppendContext, Demands, Extent, Listing, Store, StoreOptions};
+use cim_keys::store::{Demands, Extent, Listing, Store, StoreOptions};
 use cim_keys::text::{EmailAddress, Label, Name, PublicKey, Recipient};
 use sha2::{Digest as _, Sha256};
 
@@ -56,7 +62,7 @@ fn row(size: u64) {
 /// A ledger in which whoever acts has signed every act: half of its events are signatures.
 fn signed_row(size: u64) {
     let place = tempfile::tempdir().unwrap();
-    let signer = Arc::new(Signer::new());
+    let signer = Signer::new();
     fill(place.path(), size / 2, Some(&signer));
     let events = Store::open_read_only(options(place.path())).unwrap().end().unwrap();
     println!("{:>9} of them signatures", events / 2 - 1);
@@ -168,29 +174,25 @@ fn options(place: &Path) -> StoreOptions {
     StoreOptions::new(place.join("ledger.db"), place.join("tokens"))
 }
 
-fn context() -> AppendContext {
-    AppendContext::new(Actor::System(Label::new("bench").unwrap()))
-}
-
 /// A person with a key, and what she signs with it.
 #[derive(Debug)]
 struct Signer {
     person_id: PersonId,
     key_id: KeyId,
-    secret: PrivateKey,
+    key: Arc<SoftwareKey>,
 }
 
 impl Signer {
     fn new() -> Self {
-        let secret = PrivateKey::generate(KeyKind::Ed25519).unwrap();
-        Self { person_id: PersonId::mint(), key_id: KeyId::mint(), secret }
+        let key = SoftwareKey::new(PrivateKey::generate(KeyKind::Ed25519).unwrap());
+        Self { person_id: PersonId::mint(), key_id: KeyId::mint(), key }
     }
 
     /// What has to be recorded before she can sign.
     fn enrolled(&self, organization_id: OrganizationId) -> Vec<Act> {
         let (compartment, owner) = (Label::new("ada").unwrap(), Party::Person(self.person_id));
         let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
-        let public = self.secret.public();
+        let public = self.key.public().clone();
         vec![
             Act::CreatePerson(PersonCreated {
                 person_id: self.person_id,
@@ -220,22 +222,16 @@ impl Signer {
             }),
         ]
     }
-}
 
-impl ActSigner for Signer {
-    fn attest(&self, event: Link) -> Result<EventAttested, String> {
-        let signature = self.secret.sign(&event.cid().to_bytes()).map_err(|error| error.to_string())?;
-        Ok(EventAttested {
-            event,
-            signer: Party::Person(self.person_id),
-            key_id: self.key_id,
-            algorithm: KeyAlgorithm::Ed25519,
-            signature: Bytes::new(signature).ok_or("the signature is too long")?,
-        })
+    /// An act that she signs.
+    fn intent(&self) -> Intent {
+        let (party, signer) = (Party::Person(self.person_id), Arc::clone(&self.key) as _);
+        let signer = ActSigner { party, key_id: self.key_id, signer, scope: Scope::EveryEvent };
+        Intent { signer: Some(signer), ..Intent::new(Actor::Person(self.person_id)) }
     }
 }
 
-fn fill(place: &Path, size: u64, signer: Option<&Arc<Signer>>) {
+fn fill(place: &Path, size: u64, signer: Option<&Signer>) {
     let ledger = LedgerCreated {
         ledger_id: LedgerId::mint(),
         name: Name::new("bench").unwrap(),
@@ -255,17 +251,15 @@ fn fill(place: &Path, size: u64, signer: Option<&Arc<Signer>>) {
             title: Some(Name::new("Platform engineer in the second line of support").unwrap()),
         })
     };
-    let store = Store::create(options(place), context(), ledger, vec![Act::CreateOrganization(organization)]).unwrap();
-    let mut context = context();
-    if let Some(signer) = signer {
-        store.execute(context.clone(), signer.enrolled(organization_id)).unwrap();
-        context.actor = Actor::Person(signer.person_id);
-        context.signer = Some(Arc::clone(signer) as Arc<dyn ActSigner>);
-    }
+    let store = found(options(place), ledger, vec![Act::CreateOrganization(organization)]).unwrap();
+    let intent = signer.map_or_else(intent, |signer| {
+        act(&store, signer.enrolled(organization_id)).unwrap();
+        signer.intent()
+    });
     let mut next = 0;
     while next < size - 2 {
         let end = (next + 2_000).min(size - 2);
-        store.execute(context.clone(), (next..end).map(person).collect()).unwrap();
+        act_with(&store, &intent, (next..end).map(person).collect()).unwrap();
         next = end;
     }
     let mut out = BufWriter::with_capacity(1 << 18, File::create(place.join("a.car")).unwrap());

@@ -14,12 +14,15 @@
 //! ```
 //! use cim_keys::log::{Checkpoint, KeyKind, KeyName, SignedCheckpoint, VerifierKey};
 //!
+//! # #[cfg(feature = "custody")] {
 //! # let secret = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+//! # let signer = cim_keys::keys::pair::SoftwareKey::new(secret.clone().into());
 //! let name = KeyName::new("example.com/ledger")?;
 //! let key = VerifierKey::new(name.clone(), KeyKind::Ledger, secret.verifying_key());
-//! let signed = Checkpoint { origin: name, size: 1, root: [0; 32] }.sign(&key, &secret)?;
+//! let signed = Checkpoint { origin: name, size: 1, root: [0; 32] }.sign(&key, &*signer)?;
 //! let received: SignedCheckpoint = signed.to_string().parse()?;
 //! received.verify(&key)?;
+//! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

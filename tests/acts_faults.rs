@@ -3,45 +3,42 @@
 
 mod store_support;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
+use cim_keys::act::{ActError, ActSigner, Intent, Pipeline, Scope};
 use cim_keys::app::attest::{self, Verdict};
 use cim_keys::app::vouch::{self, Vouched};
 use cim_keys::events::*;
 use cim_keys::ids::*;
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
+use cim_keys::keys::pair::{PrivateKey, SoftwareKey};
+use cim_keys::keys::{KeyKind, Signer as _};
 use cim_keys::ledger::{Command, Standing};
+use cim_keys::policy;
 use cim_keys::store::*;
 use cim_keys::text::{Label, Note, Recipient};
 use store_support::*;
 
-/// Signs as a person would, or as somebody who would rather not be found out.
+/// A person with a key, who signs as they would, or as somebody who would rather not be found out.
 #[derive(Debug, Clone)]
 struct Signer {
     person: PersonId,
     key_id: KeyId,
-    secret: Arc<PrivateKey>,
+    key: Arc<SoftwareKey>,
 }
 
 impl Signer {
     fn signature(&self, link: Link) -> Vec<u8> {
-        self.secret.sign(&link.cid().to_bytes()).unwrap()
+        self.key.sign(&link.cid().to_bytes()).unwrap()
+    }
+
+    fn act_signer(&self) -> ActSigner {
+        let (party, signer) = (Party::Person(self.person), Arc::clone(&self.key) as _);
+        ActSigner { party, key_id: self.key_id, signer, scope: Scope::EveryEvent }
     }
 
     fn attested(&self, event: Link) -> EventAttested {
-        EventAttested {
-            event,
-            signer: Party::Person(self.person),
-            key_id: self.key_id,
-            algorithm: self.secret.public().algorithm,
-            signature: Bytes::new(self.signature(event)).unwrap(),
-        }
-    }
-}
-
-impl ActSigner for Signer {
-    fn attest(&self, event: Link) -> Result<EventAttested, String> {
-        Ok(self.attested(event))
+        self.act_signer().attest(event).unwrap()
     }
 }
 
@@ -49,8 +46,8 @@ impl ActSigner for Signer {
 fn enroll(store: &Store, n: u64, kind: KeyKind) -> Signer {
     let person_created = person(n);
     let person = person_created.person_id;
-    let secret = PrivateKey::generate(kind).unwrap();
-    let public = secret.public();
+    let key = SoftwareKey::new(PrivateKey::generate(kind).unwrap());
+    let public = key.public().clone();
     let key_id = KeyId::mint();
     let compartment = Label::new(&format!("own-{n}")).unwrap();
     let recipient = Recipient::new(&format!("age1{}", "q".repeat(58))).unwrap();
@@ -72,27 +69,65 @@ fn enroll(store: &Store, n: u64, kind: KeyKind) -> Signer {
         Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder }),
         Command::GenerateKey(generated),
     ];
-    store.execute(context(), commands).unwrap();
-    Signer { person, key_id, secret: Arc::new(secret) }
+    act(store, commands).unwrap();
+    Signer { person, key_id, key }
 }
 
-fn signed(signer: &Signer) -> AppendContext {
-    AppendContext { signer: Some(Arc::new(signer.clone())), ..AppendContext::new(Actor::Person(signer.person)) }
+fn signed(signer: &Signer) -> Intent {
+    Intent { signer: Some(signer.act_signer()), ..claims(signer) }
+}
+
+/// An act that only claims whose it is.
+fn claims(signer: &Signer) -> Intent {
+    Intent::new(Actor::Person(signer.person))
 }
 
 /// The last act, whoever did it, and the link to it.
-fn act(store: &Store, context: AppendContext, n: u64) -> (u64, Link) {
-    let events = store.execute(context, vec![Command::CreatePerson(person(n))]).unwrap();
+fn acted(store: &Store, intent: &Intent, n: u64) -> (u64, Link) {
+    let events = act_with(store, intent, vec![Command::CreatePerson(person(n))]).unwrap();
     (events[0].position, Link::new(events[0].cid).unwrap())
 }
 
-/// Records events as they are, as an archive that is imported does: nobody decides on them.
-fn plant(store: &Store, actor: &Signer, attested: EventAttested) -> u64 {
-    let last = store.events(Listing::newest(1)).unwrap().remove(0).event().unwrap();
-    let causes = vec![attested.event];
-    let event =
-        KeyEvent { actor: Actor::Person(actor.person), causes, ..ready(attested, last.occurred_at.unix_micros()) };
-    store.record(vec![addressed(event)], Vec::new()).unwrap()[0].position
+/// A copy of a ledger into which events are put that nobody decided on, as an archive that is imported has them. What the
+/// ledger records is brought to it in between.
+struct Copy<'s> {
+    store: &'s Store,
+    mirror: Mirror,
+    /// How many events of the ledger it has.
+    brought: Cell<u64>,
+}
+
+impl<'s> Copy<'s> {
+    fn of(place: &Place, store: &'s Store) -> Self {
+        let mirror = mirror_of(store, place.options_at(&place.dir.path().join("copy.db")));
+        Self { store, mirror, brought: Cell::new(store.end().unwrap()) }
+    }
+
+    fn bring(&self) {
+        let events = followed_from(self.store, self.brought.get() + 1);
+        self.brought.set(self.brought.get() + events.len() as u64);
+        self.mirror.record(self.mirror.store().end().unwrap() + 1, events, Vec::new()).unwrap();
+    }
+
+    /// Puts a signature into it, whatever it is worth; gives its position.
+    fn plant(&self, actor: &Signer, attested: EventAttested) -> u64 {
+        self.bring();
+        let copy = self.mirror.store();
+        let last = copy.events(Listing::newest(1)).unwrap().remove(0).event().unwrap();
+        let causes = vec![attested.event];
+        let at = last.occurred_at.unix_micros();
+        let event = KeyEvent { actor: Actor::Person(actor.person), causes, ..ready(attested, at) };
+        let position = copy.end().unwrap() + 1;
+        self.mirror.record(position, vec![followed(event)], Vec::new()).unwrap();
+        position
+    }
+
+    /// As [`checked`], of the copy, with all that the ledger has.
+    #[track_caller]
+    fn checked(&self) -> Vouched {
+        self.bring();
+        checked(self.mirror.store())
+    }
 }
 
 /// The check that every test ends in: what follows from the log, and who vouches for what.
@@ -112,9 +147,8 @@ fn both_algorithms_sign_and_one_transaction_holds_act_and_signature() {
     let store = place.create();
     for (n, kind) in kinds().into_iter().enumerate() {
         let signer = enroll(&store, n as u64, kind);
-        let events = store
-            .execute(signed(&signer), (0..3).map(|i| Command::CreatePerson(person(100 + 10 * n as u64 + i))).collect())
-            .unwrap();
+        let people = (0..3).map(|i| Command::CreatePerson(person(100 + 10 * n as u64 + i)));
+        let events = act_with(&store, &signed(&signer), people.collect()).unwrap();
         let types: Vec<_> = events.iter().map(|event| event.event.event_type()).collect();
         assert_eq!(types, ["PersonCreated", "EventAttested"].repeat(3));
         for act in events.iter().step_by(2) {
@@ -135,21 +169,24 @@ fn a_signature_by_anothers_key_or_over_another_event_is_never_recorded() {
     let end = store.end().unwrap();
     // In Ada's name with Bob's key: the key is not hers, whatever the bytes are.
     let borrowed = Signer { person: ada.person, ..bob.clone() };
-    let refused = store.execute(signed(&borrowed), vec![Command::CreatePerson(person(9))]).unwrap_err();
+    let refused = act_with(&store, &signed(&borrowed), vec![Command::CreatePerson(person(9))]).unwrap_err();
     assert!(refused.to_string().contains("belongs to somebody else"), "{refused}");
     // A signature that came from elsewhere is checked before it is recorded.
-    let (position, link) = act(&store, context(), 9);
+    let (_, link) = acted(&store, &intent(), 9);
+    let attest_with = |signature: Vec<u8>| {
+        Pipeline::new(&store, policy::built_in())
+            .act(&intent(), |draft| attest::attest_with(draft, link, &ada.key_id.to_string(), &signature))
+    };
     for wrong in [
         bob.signature(link),
         ada.signature(Link::new(store.event(&Which::Position(1)).unwrap().cid).unwrap()),
         vec![0; 64],
     ] {
-        let which = Which::Position(position);
-        let error = attest::attest_with(&store, context(), &which, &ada.key_id.to_string(), wrong).unwrap_err();
-        assert!(matches!(error, attest::AttestError::WrongSignature(_)), "{error}");
+        let error = attest_with(wrong).unwrap_err();
+        assert!(matches!(error, ActError::Build(attest::AttestError::WrongSignature(_))), "{error}");
     }
-    attest::attest_with(&store, context(), &Which::Position(position), &ada.key_id.to_string(), ada.signature(link))
-        .unwrap();
+    assert_eq!(attest_with(ada.signature(link)).unwrap().events.len(), 1);
+    assert_eq!(attest_with(ada.signature(link)).unwrap().events, [], "it is recorded already");
     assert_eq!(store.end().unwrap(), end + 2);
     assert_eq!(checked(&store).signatures, 1);
 }
@@ -159,23 +196,24 @@ fn a_signature_by_anothers_key_or_over_another_event_is_never_recorded() {
 fn thousands_of_signatures_are_judged_in_the_order_of_the_log() {
     let place = Place::new();
     let store = place.create();
+    let copy = Copy::of(&place, &store);
     let (ada, bob) = (enroll(&store, 1, KeyKind::Ed25519), enroll(&store, 2, KeyKind::P256));
     let sign = |signer: &Signer, from: u64, count: u64| {
         let people = (from..from + count).map(|n| Command::CreatePerson(person(n))).collect();
-        store.execute(signed(signer), people).unwrap();
+        act_with(&store, &signed(signer), people).unwrap();
     };
     let forge = |n: u64| {
-        let (_, link) = act(&store, AppendContext::new(Actor::Person(ada.person)), n);
-        plant(&store, &ada, EventAttested { signature: bob.attested(link).signature, ..ada.attested(link) })
+        let (_, link) = acted(&store, &claims(&ada), n);
+        copy.plant(&ada, EventAttested { signature: bob.attested(link).signature, ..ada.attested(link) })
     };
     sign(&ada, 100, 1_200);
     let first = forge(50);
     sign(&bob, 2_000, 200);
-    let (_, late) = act(&store, AppendContext::new(Actor::Person(ada.person)), 51);
+    let (_, late) = acted(&store, &claims(&ada), 51);
     sign(&ada, 3_000, 2_100);
-    plant(&store, &ada, ada.attested(late));
+    copy.plant(&ada, ada.attested(late));
     let second = forge(52);
-    let vouched = checked(&store);
+    let vouched = copy.checked();
     assert_eq!((vouched.signed(), vouched.signatures), (3_501, 3_503));
     let problems: Vec<_> = vouched.problems.iter().map(|problem| problem.position).collect();
     assert_eq!(problems, [Some(first), Some(second)]);
@@ -188,12 +226,13 @@ fn a_forged_signature_in_a_history_is_named() {
     for kind in kinds() {
         let place = Place::new();
         let store = place.create();
+        let copy = Copy::of(&place, &store);
         let (ada, bob) = (enroll(&store, 1, kind), enroll(&store, 2, kind));
-        let (_, link) = act(&store, AppendContext::new(Actor::Person(ada.person)), 9);
+        let (_, link) = acted(&store, &claims(&ada), 9);
         let mut forged = ada.attested(link);
         forged.signature = Bytes::new(bob.signature(link)).unwrap();
-        let position = plant(&store, &ada, forged);
-        let vouched = checked(&store);
+        let position = copy.plant(&ada, forged);
+        let vouched = copy.checked();
         assert_eq!(vouched.signed(), 0);
         assert_eq!(vouched.problems.len(), 1);
         assert_eq!(vouched.problems[0].position, Some(position));
@@ -201,15 +240,15 @@ fn a_forged_signature_in_a_history_is_named() {
         // Every single bit of a good one matters, too.
         let good = ada.signature(link);
         for bit in [0, 77, 255, good.len() * 8 - 1] {
-            let (_, link) = act(&store, AppendContext::new(Actor::Person(ada.person)), 100 + bit as u64);
+            let (_, link) = acted(&store, &claims(&ada), 100 + bit as u64);
             let mut bytes = ada.signature(link);
             let bit = bit.min(bytes.len() * 8 - 1);
             bytes[bit / 8] ^= 1 << (bit % 8);
             let mut flipped = ada.attested(link);
             flipped.signature = Bytes::new(bytes).unwrap();
-            plant(&store, &ada, flipped);
+            copy.plant(&ada, flipped);
         }
-        assert_eq!(checked(&store).problems.len(), 5);
+        assert_eq!(copy.checked().problems.len(), 5);
     }
 }
 
@@ -217,37 +256,38 @@ fn a_forged_signature_in_a_history_is_named() {
 fn what_the_key_could_not_vouch_for_does_not_count() {
     let place = Place::new();
     let store = place.create();
+    let copy = Copy::of(&place, &store);
     let (ada, bob) = (enroll(&store, 1, KeyKind::Ed25519), enroll(&store, 2, KeyKind::Ed25519));
-    let claims = || AppendContext::new(Actor::Person(ada.person));
-    let (_, before) = act(&store, signed(&ada), 10);
-    let (_, late) = act(&store, claims(), 11);
+    let (_, before) = acted(&store, &signed(&ada), 10);
+    let (_, late) = acted(&store, &claims(&ada), 11);
     let revoke = |signer: &Signer, invalid_since| Command::RevokeKey {
         key_id: signer.key_id,
         reason: RevocationReason::Superseded,
         note: None,
         invalid_since,
     };
-    store.execute(context(), vec![revoke(&ada, None)]).unwrap();
-    let position = plant(&store, &ada, ada.attested(late));
+    act(&store, vec![revoke(&ada, None)]).unwrap();
+    let position = copy.plant(&ada, ada.attested(late));
     // What names Ada and is signed with Bob's key: good bytes, another's key.
-    let (_, borrowed) = act(&store, claims(), 12);
-    plant(&store, &ada, EventAttested { signer: Party::Person(ada.person), ..bob.attested(borrowed) });
+    let (_, borrowed) = acted(&store, &claims(&ada), 12);
+    copy.plant(&ada, EventAttested { signer: Party::Person(ada.person), ..bob.attested(borrowed) });
     let verdicts = |link: Link| -> Vec<Verdict> {
-        attest::signatures(&store, link.cid()).unwrap().into_iter().map(|it| it.verdict).collect()
+        copy.bring();
+        attest::signatures(copy.mirror.store(), link.cid()).unwrap().into_iter().map(|it| it.verdict).collect()
     };
     assert_eq!(verdicts(before), [Verdict::Good]);
     assert_eq!(verdicts(late), [Verdict::NoStanding(Standing::Revoked)]);
     assert_eq!(verdicts(borrowed), [Verdict::NoStanding(Standing::OtherOwner)]);
-    let vouched = checked(&store);
+    let vouched = copy.checked();
     assert_eq!((vouched.signed(), vouched.void.len(), vouched.problems.len()), (1, 2, 0));
     assert_eq!(vouched.void[0].position, position);
 
     // A key that is said to have been in wrong hands since before.
-    let (at, disputed) = act(&store, signed(&bob), 13);
+    let (at, disputed) = acted(&store, &signed(&bob), 13);
     let since = store.event(&Which::Position(at)).unwrap().event().unwrap().occurred_at;
-    store.execute(context(), vec![revoke(&bob, Some(since))]).unwrap();
+    act(&store, vec![revoke(&bob, Some(since))]).unwrap();
     assert_eq!(verdicts(disputed), [Verdict::Disputed { since }]);
-    assert_eq!(checked(&store).signed(), 1);
+    assert_eq!(copy.checked().signed(), 1);
 }
 
 #[test]
@@ -259,9 +299,9 @@ fn a_stripped_signature_is_missed() {
         event_types: [Label::new("PersonCreated").unwrap()].into_iter().collect(),
         reason: Note::new("agreed").unwrap(),
     };
-    store.execute(signed(&ada), vec![Command::RequireSignatures(demand)]).unwrap();
-    let (position, _) = act(&store, signed(&ada), 10);
-    let (_, _) = act(&store, signed(&ada), 11);
+    act_with(&store, &signed(&ada), vec![Command::RequireSignatures(demand)]).unwrap();
+    let (position, _) = acted(&store, &signed(&ada), 10);
+    let (_, _) = acted(&store, &signed(&ada), 11);
     assert_eq!(checked(&store).problems, Vec::new());
 
     // Taken out of the file: the gap is named.
@@ -277,14 +317,15 @@ fn a_stripped_signature_is_missed() {
     // The whole history written anew without it, as somebody with every key could: what the ledger demands is missing.
     let anew = Place::new();
     let rewritten = anew.create();
+    let mirror = mirror_of(&rewritten, anew.options_at(&anew.dir.path().join("mirror.db")));
+    let first = rewritten.end().unwrap() + 1;
     let mut events = Vec::new();
-    for recorded in store.iter(rewritten.end().unwrap() + 1).filter(|it| it.as_ref().unwrap().position != position + 1)
-    {
+    for recorded in store.iter(first).filter(|it| it.as_ref().unwrap().position != position + 1) {
         let event = recorded.unwrap().event().unwrap();
-        events.push(addressed(KeyEvent { causes: Vec::new(), ..event }));
+        events.push(followed(KeyEvent { causes: Vec::new(), ..event }));
     }
-    rewritten.record(events, Vec::new()).unwrap();
-    let vouched = vouch::vouched(&rewritten, &mut |_| {}).unwrap();
+    mirror.record(first, events, Vec::new()).unwrap();
+    let vouched = vouch::vouched(mirror.store(), &mut |_| {}).unwrap();
     let named = vouched.problems.iter().any(|it| it.what.contains("a PersonCreated had to be signed"));
     assert!(named, "{:?}", vouched.problems);
 }
@@ -298,7 +339,7 @@ fn the_ledgers_own_key_is_replaced_whatever_is_demanded() {
         event_types: ["KeyGenerated", "KeyRotated"].map(|word| Label::new(word).unwrap()).into_iter().collect(),
         reason: Note::new("agreed").unwrap(),
     };
-    store.execute(signed(&ada), vec![Command::RequireSignatures(demand)]).unwrap();
+    act_with(&store, &signed(&ada), vec![Command::RequireSignatures(demand)]).unwrap();
     let key = |purpose| {
         let public = PrivateKey::generate(KeyKind::Ed25519).unwrap().public();
         KeyGenerated {
@@ -314,10 +355,10 @@ fn the_ledgers_own_key_is_replaced_whatever_is_demanded() {
             location_id: None,
         }
     };
-    let refused = store.execute(context(), vec![Command::GenerateKey(key(KeyPurpose::Signing))]).unwrap_err();
+    let refused = act(&store, vec![Command::GenerateKey(key(KeyPurpose::Signing))]).unwrap_err();
     assert!(refused.to_string().contains("demands that a KeyGenerated is signed"), "{refused}");
     let first = key(KeyPurpose::Ledger);
     let rotate = Command::RotateKey { key_id: first.key_id, successor: key(KeyPurpose::Ledger), retire_at: None };
-    store.execute(context(), vec![Command::GenerateKey(first), rotate]).unwrap();
+    act(&store, vec![Command::GenerateKey(first), rotate]).unwrap();
     assert_eq!(checked(&store).problems, Vec::new());
 }

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use cim_keys::custody::{Custody, WorkFactor};
 use cim_keys::ids::KeyId;
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
+use cim_keys::keys::KeyKind;
+use cim_keys::keys::pair::PrivateKey;
 use cim_keys::text::Label;
 use cim_keys_testkit::terminal::on_a_terminal;
 use cim_keys_testkit::tools::{AGE, PYTHON, tool};
@@ -73,7 +74,7 @@ fn custody_opens_what_age_sealed() {
     assert!(status.success());
     fs::set_permissions(&sealed, fs::Permissions::from_mode(0o600)).unwrap();
     let unlocked = custody.unlock(&root, PASSPHRASE.into()).unwrap();
-    PrivateKey::reveal(&unlocked, key, &private.public().public_key).unwrap();
+    unlocked.private_key(key, &private.public().public_key).unwrap();
 
     // An identity whose passphrase was changed with age alone opens too.
     let identity = path.join("root/identity.age");

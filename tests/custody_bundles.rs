@@ -2,25 +2,26 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 #![cfg(all(feature = "custody", feature = "store"))]
 
+mod custody_support;
 mod store_support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::custody::{SealedError, announce, check, record_kept, record_sealed, settle};
-use cim_keys::app::keys::{self, MadeKey, NewKey};
+use cim_keys::act::{ActError, Draft, Pipeline, Texts};
+use cim_keys::app::custody::{check, settle};
+use cim_keys::app::keys::KeyActError;
 use cim_keys::custody::{Custody, FileError, LONGEST_FILE, RevealError, SealError, SecretBytes, WorkFactor};
-use cim_keys::events::{NkeyKind, Validity};
+use cim_keys::events::{KeyGenerated, NkeyKind};
 use cim_keys::ids::KeyId;
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
-use cim_keys::ledger::Command;
-use cim_keys::store::{AppendError, RestrictedError, Store};
+use cim_keys::keys::KeyKind;
+use cim_keys::keys::pair::PrivateKey;
+use cim_keys::policy;
+use cim_keys::store::RestrictedError;
 use cim_keys::text::Label;
+use custody_support::{Interrupted, PASSPHRASE};
 use secrecy::ExposeSecret as _;
-use store_support::{Place, context, name};
-
-const PASSPHRASE: &str = "a passphrase for tests";
 
 /// What is one more than fits into a bundle.
 const TOO_MANY: usize = 4_097;
@@ -372,85 +373,71 @@ fn on_a_full_disk_no_bundle_is_half_written() {
     all_open(&custody, &alone.into_iter().chain(many).collect());
 }
 
-struct Recorded {
-    place: Place,
-    store: Store,
-    custody: Custody,
-}
+const USER: KeyKind = KeyKind::Nkey(NkeyKind::User);
 
-fn recorded() -> Recorded {
-    let place = Place::new();
-    let store = place.create();
-    let new = ["root", "issuing"].map(|label| (Label::new(label).unwrap(), PASSPHRASE.into()));
-    let custody = Custody::create(&place.dir.path().join("custody"), &new, WorkFactor::LEAST).unwrap();
-    store.execute(context(), announce(&custody).unwrap()).unwrap();
-    Recorded { place, store, custody }
-}
-
-fn make(store: &Store, count: usize) -> (Vec<Command>, Vec<(Label, KeyId, SecretBytes)>) {
-    let new = |n| NewKey {
-        name: name(&format!("key {n}")),
-        kind: KeyKind::Nkey(NkeyKind::User),
-        purpose: None,
-        owner: None,
-        compartment: None,
-        validity: Validity::ALWAYS,
-        location: None,
-    };
-    let made: Vec<_> = (0..count).map(|n| store.view(|view| keys::make(view, new(n))).unwrap().unwrap()).collect();
-    let commands = made.iter().map(|key| Command::GenerateKey(key.facts.clone())).collect();
-    (commands, made.into_iter().map(MadeKey::into_sealable).collect())
+/// As many keys in a bundle, in one act.
+fn make(draft: &mut Draft<'_>, count: usize) -> Result<Vec<KeyGenerated>, KeyActError> {
+    custody_support::generate_many(draft, USER, count)
 }
 
 #[test]
 fn many_keys_are_recorded_together_or_leave_nothing() {
-    let f = recorded();
-    let (commands, secrets) = make(&f.store, 100);
-    let interrupted = |_| Err::<(), _>(AppendError::Interrupted);
-    assert!(record_sealed(&f.store, &f.custody, &secrets, context(), interrupted).is_err());
+    let f = custody_support::Fixture::new();
+    let end = f.store.end().unwrap();
+    let interrupted = Interrupted { store: &f.store, records: false };
+    let failed = Pipeline::new(&interrupted, policy::built_in())
+        .with_keys(f.ring())
+        .act(&store_support::intent(), |draft| make(draft, 100));
+    assert!(matches!(failed, Err(ActError::Journal(_))), "{failed:?}");
+    assert_eq!(f.store.end().unwrap(), end);
     assert!(check(&f.store, &f.custody).unwrap().is_clean());
-    record_sealed(&f.store, &f.custody, &secrets, context(), |context| f.store.execute(context, commands)).unwrap();
-    assert!(check(&f.store, &f.custody).unwrap().is_clean());
+    let outcome = f.act(|draft| make(draft, 100)).unwrap();
+    assert_eq!((outcome.value.len(), outcome.events.len()), (100, 100));
     assert_eq!(f.custody.secrets().unwrap(), 100);
-    store_support::check(&f.store);
+    f.all_is_well();
+}
+
+/// Keeps no token: its file is not to be used as it is.
+struct Loose;
+
+impl Texts for Loose {
+    fn get(&self, _: &cid::Cid) -> Result<Option<String>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(None)
+    }
+
+    fn put(&self, _: &[String]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Err(RestrictedError::Loose { path: "restricted.db".into() }.into())
+    }
 }
 
 #[test]
 fn nothing_is_recorded_when_tokens_are_not_kept() {
-    let f = recorded();
+    let f = custody_support::Fixture::new();
     let end = f.store.end().unwrap();
-    let (commands, secrets) = make(&f.store, 40);
-    let keep = || Err(RestrictedError::Loose { path: "restricted.db".into() });
-    let failed = record_kept(&f.store, Some((&f.custody, &secrets)), keep, context(), |context| {
-        f.store.execute(context, commands)
+    let mut pipeline = Pipeline::new(&f.store, policy::built_in()).with_keys(f.ring()).with_texts(Loose);
+    let failed = pipeline.act(&store_support::intent(), |draft| {
+        draft.keep_text("a token".to_owned());
+        make(draft, 40)
     });
-    assert!(matches!(failed, Err(SealedError::Keep(_))), "{failed:?}");
+    assert!(matches!(failed, Err(ActError::Texts(_))), "{failed:?}");
     assert_eq!(f.store.end().unwrap(), end);
-    assert!(check(&f.store, &f.custody).unwrap().is_clean());
+    drop(pipeline);
+    f.all_is_well();
 }
 
 #[test]
 fn a_process_killed_between_sealing_and_recording_leaves_orphans_and_nothing_worse() {
-    if let Some(dir) = store_support::killed_in() {
+    if let Some(folder) = store_support::killed_in() {
         // The child: makes keys, and dies where it hurts most.
-        let mut place = Place::new();
-        place.dir = tempfile::TempDir::new_in(&dir).unwrap();
-        let store = Store::open_read_only(place.options_at(&dir.join("ledger.db"))).unwrap();
-        let custody = Custody::open(&dir.join("custody")).unwrap();
-        let (_, secrets) = make(&store, 100);
-        let _ = record_sealed(&store, &custody, &secrets, context(), |_| -> Result<(), AppendError> {
-            while !custody.holds(&secrets[99].0, secrets[99].1).unwrap() {
-                std::thread::yield_now();
-            }
-            std::process::abort();
-        });
-        unreachable!();
+        custody_support::die_between_sealing_and_recording(&folder, USER, 100);
     }
-    let f = recorded();
+    let f = custody_support::Fixture::new();
+    let end = f.store.end().unwrap();
     store_support::kill(
         "a_process_killed_between_sealing_and_recording_leaves_orphans_and_nothing_worse",
         f.place.dir.path(),
     );
+    assert_eq!(f.store.end().unwrap(), end);
     let compared = check(&f.store, &f.custody).unwrap();
     assert_eq!((compared.files.orphans.len(), compared.files.missing.len()), (100, 0), "{compared:#?}");
     // What the act meant to do is there, and names them.

@@ -4,11 +4,11 @@
 
 use std::process::{Command, Stdio};
 
-use cim_keys::custody::{Custody, SecretBytes, WorkFactor};
+use cim_keys::custody::{Custody, SecretBytes, UseError, WorkFactor};
 use cim_keys::events::{KeyAlgorithm, NkeyKind};
 use cim_keys::ids::KeyId;
-use cim_keys::keys::check_public_nkey;
-use cim_keys::keys::pair::{KeyKind, ParseError, PrivateKey, UseError, VerifyError, verify};
+use cim_keys::keys::pair::{ParseError, PrivateKey, VerifyError, verify};
+use cim_keys::keys::{KeyKind, SignError, check_public_nkey};
 use cim_keys::text::Label;
 use secrecy::ExposeSecret as _;
 
@@ -37,7 +37,7 @@ fn every_kind_round_trips_and_signs_or_says_that_it_can_not() {
                 let other = PrivateKey::generate(kind).unwrap().public();
                 assert_eq!(verify(&other, b"message", &signature), Err(VerifyError::Signature));
             }
-            Err(error) => assert!(matches!(error, UseError::CannotSign) && public.algorithm == KeyAlgorithm::X25519),
+            Err(error) => assert!(matches!(error, SignError::CannotSign) && public.algorithm == KeyAlgorithm::X25519),
         }
     }
     assert!("rsa".parse::<KeyKind>().unwrap_err().to_string().contains("nkey-user"));
@@ -107,13 +107,13 @@ fn a_key_that_was_exchanged_in_custody_is_not_used() {
     custody.seal(&root, one, &first.secret()).unwrap();
     custody.seal(&root, two, &second.secret()).unwrap();
     let unlocked = custody.unlock(&root, passphrase.into()).unwrap();
-    PrivateKey::reveal(&unlocked, one, &first.public().public_key).unwrap();
+    unlocked.private_key(one, &first.public().public_key).unwrap();
     let keys = dir.path().join("custody/root/keys");
     std::fs::rename(keys.join(format!("{two}.age")), keys.join(format!("{one}.age"))).unwrap();
-    let error = PrivateKey::reveal(&unlocked, one, &first.public().public_key).unwrap_err();
+    let error = unlocked.private_key(one, &first.public().public_key).unwrap_err();
     assert!(matches!(error, UseError::Exchanged { .. }), "{error}");
     custody.seal(&root, two, &bytes("no key")).unwrap();
-    let error = PrivateKey::reveal(&unlocked, two, &second.public().public_key).unwrap_err();
+    let error = unlocked.private_key(two, &second.public().public_key).unwrap_err();
     assert!(matches!(error, UseError::Parse { .. }), "{error}");
 }
 

@@ -1,12 +1,14 @@
 //! Checkpoints, proofs, witnesses and policies: against other people's libraries, and against every way to cheat.
 
-#![cfg(feature = "store")]
+#![cfg(all(feature = "store", feature = "custody"))]
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
+use std::sync::Arc;
 
 use cid::Cid;
 use cim_keys::ipld_support::cid_of_block;
+use cim_keys::keys::pair::SoftwareKey;
 use cim_keys::log::{
     Checkpoint, CheckpointError, KeyKind, KeyName, LogProof, Memory, NodeHash, Note, Policy, PolicyError,
     ProofFileError, SignedCheckpoint, Subject, Update, VerifierKey, WitnessError,
@@ -57,7 +59,7 @@ impl Log {
     }
 
     fn signed(&self, size: u64) -> SignedCheckpoint {
-        self.head(size).sign(&ledger_key(), &secret(1)).unwrap()
+        self.head(size).sign(&ledger_key(), &*signer(1)).unwrap()
     }
 
     fn proof(&self, index: u64, size: u64) -> LogProof {
@@ -85,6 +87,10 @@ fn name(text: &str) -> KeyName {
 
 fn secret(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
+}
+
+fn signer(seed: u8) -> Arc<SoftwareKey> {
+    SoftwareKey::new(secret(seed).into())
 }
 
 fn ledger_key() -> VerifierKey {
@@ -197,7 +203,7 @@ fn proofs_checkpoints_and_cosignatures_verify_in_python() {
     let file = folder.path().join("event.tlog-proof");
     for (index, size) in [(0, 1), (0, 2), (6, 7), (41, 256), (256, 257), (299, 300)] {
         let mut proof = log.proof(index, size);
-        proof.checkpoint.add_signature(&witness_key(2), &secret(2), noon()).unwrap();
+        proof.checkpoint.add_signature(&witness_key(2), &*signer(2), noon()).unwrap();
         std::fs::write(&file, proof.to_string()).unwrap();
         let keys = [ledger_key().to_string(), witness_key(2).to_string()];
         let output = Command::new(&python).arg("-c").arg(STRANGER).arg(&file).args(keys).output().unwrap();
@@ -242,8 +248,8 @@ fn a_changed_checkpoint_is_refused() {
 #[test]
 fn only_the_keys_own_secret_signs() {
     let head = Log::new(3, 3, 0).head(3);
-    assert!(matches!(head.sign(&ledger_key(), &secret(2)), Err(CheckpointError::OtherSecret(_))));
-    assert!(matches!(head.sign(&witness_key(1), &secret(1)), Err(CheckpointError::OtherOrigin { .. })));
+    assert!(matches!(head.sign(&ledger_key(), &*signer(2)), Err(CheckpointError::OtherSecret(_))));
+    assert!(matches!(head.sign(&witness_key(1), &*signer(1)), Err(CheckpointError::OtherOrigin { .. })));
 }
 
 #[test]
@@ -289,7 +295,7 @@ fn a_witness_signs_only_what_continues_what_it_saw() {
     let log = Log::new(300, 300, 0);
     let forked = Log::new(300, 150, 1);
     let mut memory = Memory::default();
-    let mut see = |update: Update| memory.cosign(&update, &ledger_key(), &witness_key(2), &secret(2), noon());
+    let mut see = |update: Update| memory.cosign(&update, &ledger_key(), &witness_key(2), &*signer(2), noon());
 
     let signed = see(log.update(0, 100)).unwrap();
     let verified = signed.signed_by(&witness_key(2)).unwrap();
@@ -313,8 +319,8 @@ fn a_witness_signs_only_what_continues_what_it_saw() {
     // A checkpoint that the log's key did not sign teaches the witness nothing.
     let stranger = Checkpoint { origin: name(ORIGIN), ..log.head(300) };
     let key = VerifierKey::new(name(ORIGIN), KeyKind::Ledger, secret(9).verifying_key());
-    let update = Update { old_size: 300, hashes: vec![], checkpoint: stranger.sign(&key, &secret(9)).unwrap() };
-    let error = memory.cosign(&update, &ledger_key(), &witness_key(2), &secret(2), noon()).unwrap_err();
+    let update = Update { old_size: 300, hashes: vec![], checkpoint: stranger.sign(&key, &*signer(9)).unwrap() };
+    let error = memory.cosign(&update, &ledger_key(), &witness_key(2), &*signer(2), noon()).unwrap_err();
     assert!(matches!(error, WitnessError::Checkpoint(CheckpointError::NotSigned { .. })));
 }
 
@@ -328,10 +334,10 @@ fn a_policy_demands_its_quorum() {
     );
     let policy: Policy = text.parse().unwrap();
     for (seed, key) in [(2, &w2), (4, &w4)] {
-        checkpoint.add_signature(key, &secret(seed), noon()).unwrap();
+        checkpoint.add_signature(key, &*signer(seed), noon()).unwrap();
         assert!(matches!(policy.check(&checkpoint), Err(PolicyError::Quorum { .. })));
     }
-    checkpoint.add_signature(&w3, &secret(3), noon()).unwrap();
+    checkpoint.add_signature(&w3, &*signer(3), noon()).unwrap();
     assert_eq!(policy.check(&checkpoint).unwrap(), [("vault", noon()), ("board", noon()), ("auditor", noon())]);
     let merged = {
         let mut fresh = Log::new(5, 5, 0).signed(5);
@@ -346,7 +352,7 @@ fn a_policy_demands_its_quorum() {
     );
     // A later cosignature of the same witness takes the earlier one's place.
     let before = checkpoint.signatures().len();
-    checkpoint.add_signature(&w3, &secret(3), Timestamp::parse_lenient("2026-03-02").unwrap()).unwrap();
+    checkpoint.add_signature(&w3, &*signer(3), Timestamp::parse_lenient("2026-03-02").unwrap()).unwrap();
     assert_eq!(checkpoint.signatures().len(), before);
     // A false signature of a known key fails the whole, however many others hold.
     let text = checkpoint.to_string();

@@ -5,11 +5,13 @@
 
 mod log_support;
 
+use std::sync::Arc;
+
 use cim_keys::app::log::{self, CheckError, Disclose, LogError, Requirements};
 use cim_keys::delivery::outbox::Outbox as _;
 use cim_keys::store::{AppendError, CheckpointStoreError, Store, Which};
 use cim_keys::time::Timestamp;
-use log_support::{Ledger, context, new_organization, options};
+use log_support::{Ledger, act, append_error, new_organization, options};
 
 #[test]
 fn heads_are_signed_once_and_travel_with_the_outbox() {
@@ -19,8 +21,8 @@ fn heads_are_signed_once_and_travel_with_the_outbox() {
         log::prove(&ledger.store, &Which::Position(1), Disclose::Cid),
         Err(LogError::Unsigned { position: 1, signed: 0 })
     ));
-    let first = log::sign_head(&ledger.store, &ledger.secret).unwrap();
-    assert_eq!(log::sign_head(&ledger.store, &ledger.secret).unwrap(), first);
+    let first = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    assert_eq!(log::sign_head(&ledger.store, &*ledger.signer).unwrap(), first);
     assert_eq!(first.size(), 2);
     first.verify(&ledger.requirements().key).unwrap();
     assert!(ledger.requirements().key.name().as_str().starts_with("acme-keys/"));
@@ -31,7 +33,7 @@ fn heads_are_signed_once_and_travel_with_the_outbox() {
     let outbox = ledger.store.outbox().unwrap();
     assert_eq!(outbox.checkpoint(2).unwrap(), Some(first.to_string()));
     assert_eq!(outbox.checkpoint(3).unwrap(), None);
-    let second = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    let second = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
     assert_eq!(second.size(), 5);
     assert!(ledger.store.verify(&mut |_, _| {}).ok());
 
@@ -42,7 +44,7 @@ fn heads_are_signed_once_and_travel_with_the_outbox() {
     assert!(matches!(log::check(&update.to_string(), &ledger.requirements()), Err(CheckError::FromNeeded)));
     let other = Ledger::new();
     other.grow(1);
-    let foreign = log::sign_head(&other.store, &other.secret).unwrap();
+    let foreign = log::sign_head(&other.store, &*other.signer).unwrap();
     assert!(matches!(log::consistency(&ledger.store, Some(&foreign)), Err(LogError::OtherHistory { size: 3 })));
 }
 
@@ -51,7 +53,7 @@ fn every_event_is_proved_under_every_head() {
     let ledger = Ledger::new();
     for _ in 0..4 {
         ledger.grow(3);
-        let head = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+        let head = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
         for position in 1..=head.size() {
             let proof = log::prove(&ledger.store, &Which::Position(position), Disclose::Event).unwrap();
             let checked = log::check(&proof.to_string(), &ledger.requirements()).unwrap();
@@ -66,14 +68,19 @@ fn every_event_is_proved_under_every_head() {
 #[test]
 fn a_date_is_vouched_for_by_whoever_was_asked() {
     let (ledger, witness) = (Ledger::new(), Ledger::new());
-    let signed = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    let signed = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let memory = witness.folder.path().join("witnessed");
     let update = log::consistency(&ledger.store, None).unwrap();
-    let (key, witness_key) = (ledger.requirements().key, log::verifier_key(&witness.store).unwrap().as_witness());
+    let (key, witness_key) = (ledger.requirements().key, witness.store.verifier_key().unwrap().as_witness());
     let now = Timestamp::now();
-    let cosigned =
-        log::cosign(&log::Witness::ledger(&witness.store, &witness.secret).unwrap(), &memory, &update, &key, now)
-            .unwrap();
+    let cosigned = log::cosign(
+        &log::Witness::ledger(&witness.store, Arc::clone(&witness.signer)).unwrap(),
+        &memory,
+        &update,
+        &key,
+        now,
+    )
+    .unwrap();
     assert!(std::fs::read_to_string(&memory).unwrap().contains(" 2 "));
     let kept = log::keep_cosigned(&ledger.store, &cosigned).unwrap();
     assert_eq!(kept.signatures().len(), signed.signatures().len() + 1);
@@ -87,7 +94,7 @@ fn a_date_is_vouched_for_by_whoever_was_asked() {
     assert!(matches!(log::check(&proof, &with(at(-60_000_000), vec![])), Err(CheckError::Later { .. })));
     // The event says that it is older than the witness ever saw it.
     let between = log::cosign(
-        &log::Witness::ledger(&witness.store, &witness.secret).unwrap(),
+        &log::Witness::ledger(&witness.store, Arc::clone(&witness.signer)).unwrap(),
         &memory,
         &update,
         &key,
@@ -103,7 +110,7 @@ fn a_date_is_vouched_for_by_whoever_was_asked() {
     let closed = log::prove(&ledger.store, &Which::Position(2), Disclose::Cid).unwrap().to_string();
     assert!(matches!(log::check(&closed, &with(at(1), vec![])), Err(CheckError::NotDisclosed)));
     let stranger = Ledger::new();
-    let asked = vec![log::verifier_key(&stranger.store).unwrap().as_witness()];
+    let asked = vec![stranger.store.verifier_key().unwrap().as_witness()];
     assert!(matches!(log::check(&closed, &with(None, asked)), Err(CheckError::Checkpoint(_))));
 }
 
@@ -118,22 +125,23 @@ fn tamper_with_the_tree(folder: &std::path::Path) {
 fn what_was_signed_is_never_signed_differently() {
     let ledger = Ledger::new();
     ledger.grow(2);
-    let head = log::sign_head(&ledger.store, &ledger.secret).unwrap();
+    let head = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let other = Ledger::new();
     other.grow(2);
-    let foreign = log::sign_head(&other.store, &other.secret).unwrap();
+    let foreign = log::sign_head(&other.store, &*other.signer).unwrap();
     assert!(matches!(log::keep_cosigned(&ledger.store, &foreign), Err(LogError::Checkpoint(_))));
     assert!(matches!(ledger.store.keep_checkpoint(&foreign), Err(CheckpointStoreError::Disagrees { size: 4 })));
-    assert!(matches!(log::sign_head(&ledger.store, &other.secret), Ok(same) if same == head));
+    assert!(matches!(log::sign_head(&ledger.store, &*other.signer), Ok(same) if same == head));
     ledger.grow(1);
-    assert!(matches!(log::sign_head(&ledger.store, &other.secret), Err(LogError::Checkpoint(_))));
+    let refused = log::sign_head(&ledger.store, &*other.signer);
+    assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Checkpoint(_)))), "{refused:?}");
 
     // Somebody rewrites the tree below what was signed.
-    let Ledger { folder, store, secret } = ledger;
+    let Ledger { folder, store, signer } = ledger;
     store.close().unwrap();
     tamper_with_the_tree(folder.path());
     let store = Store::open(options(folder.path())).unwrap();
-    let refused = log::sign_head(&store, &secret);
+    let refused = log::sign_head(&store, &*signer);
     assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Disagrees { size: 4 }))), "{refused:?}");
     let report = store.verify(&mut |_, _| {});
     assert!(report.problems.iter().any(|problem| problem.what.contains("node 3 of the tree")), "{report:?}");
@@ -143,15 +151,15 @@ fn what_was_signed_is_never_signed_differently() {
     database.execute("DELETE FROM checkpoint", []).unwrap();
     drop(database);
     let store = Store::open(options(folder.path())).unwrap();
-    let refused = log::sign_head(&store, &secret);
+    let refused = log::sign_head(&store, &*signer);
     assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Disagrees { size: 4 }))), "{refused:?}");
 }
 
 #[test]
 fn with_a_signer_every_commit_signs_its_head() {
     let ledger = Ledger::new();
-    let first = log::sign_head(&ledger.store, &ledger.secret).unwrap();
-    ledger.store.sign_heads(Some(ledger.secret.head_signer(&ledger.store).unwrap())).unwrap();
+    let first = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    ledger.store.sign_heads(Some(ledger.head_signer())).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| ledger.grow(5));
@@ -163,7 +171,7 @@ fn with_a_signer_every_commit_signs_its_head() {
     assert!(heads.len() <= 41);
     heads.iter().for_each(|head| head.verify(&key).unwrap());
     // What is refused signs nothing, and neither does what changes nothing.
-    let taken = ledger.store.execute(context(), vec![]).unwrap();
+    let taken = act(&ledger.store, vec![]).unwrap();
     assert!(taken.is_empty());
     assert_eq!(ledger.store.checkpoints().unwrap(), heads);
     let outbox = ledger.store.outbox().unwrap();
@@ -179,9 +187,9 @@ fn with_a_signer_every_commit_signs_its_head() {
 #[test]
 fn no_head_is_signed_as_the_log_grows_that_does_not_continue_what_was_signed() {
     let ledger = Ledger::new();
-    ledger.store.sign_heads(Some(ledger.secret.head_signer(&ledger.store).unwrap())).unwrap();
+    ledger.store.sign_heads(Some(ledger.head_signer())).unwrap();
     ledger.grow(3);
-    let Ledger { folder, store, secret } = ledger;
+    let Ledger { folder, store, signer } = ledger;
     store.close().unwrap();
     // The history is rewritten, and the checkpoints with it; what was signed is remembered outside of the folder.
     let database = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
@@ -191,13 +199,13 @@ fn no_head_is_signed_as_the_log_grows_that_does_not_continue_what_was_signed() {
 
     let store = Store::open(options(folder.path())).unwrap();
     store.writable().unwrap();
-    store.sign_heads(Some(secret.head_signer(&store).unwrap())).unwrap();
-    let ledger = Ledger { folder, store, secret };
-    let refused = ledger.store.execute(context(), vec![new_organization()]);
-    let Err(AppendError::Unsigned(reason)) = refused else { panic!("{refused:?}") };
-    assert!(matches!(*reason, CheckpointStoreError::Disagrees { size: 5 }), "{reason}");
+    let ledger = Ledger { folder, store, signer };
+    ledger.store.sign_heads(Some(ledger.head_signer())).unwrap();
+    let refused = act(&ledger.store, vec![new_organization()]).unwrap_err();
+    let Some(AppendError::Unsigned(reason)) = append_error(&refused) else { panic!("{refused:?}") };
+    assert!(matches!(**reason, CheckpointStoreError::Disagrees { size: 5 }), "{reason}");
     assert_eq!((ledger.store.end().unwrap(), ledger.store.checkpoints().unwrap()), (5, vec![]));
     // Whoever decides to go on without signing may append.
     ledger.store.sign_heads(None).unwrap();
-    ledger.store.execute(context(), vec![new_organization()]).unwrap();
+    act(&ledger.store, vec![new_organization()]).unwrap();
 }

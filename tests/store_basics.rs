@@ -4,14 +4,16 @@
 
 mod store_support;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use cim_keys::act::{ATTEMPTS, ActError, Draft, Evidence, Intent, Pipeline, Policy, Verdict};
 use cim_keys::events::*;
 use cim_keys::ids::*;
-use cim_keys::ipld_support::ContentAddressedEvent;
-use cim_keys::ledger::{Command, Kind, NameKey};
+use cim_keys::ledger::{Command, Kind, NameKey, Refusal, View, ViewError};
+use cim_keys::policy;
 use cim_keys::store::*;
-use cim_keys::text::Note;
+use cim_keys::text::{Note, PublicKey};
 use store_support::*;
 
 #[test]
@@ -83,15 +85,57 @@ fn a_refusal_leaves_nothing_behind() {
     let place = Place::new();
     let store = place.create();
     let commands = vec![Command::CreatePerson(person(1)), Command::CreatePerson(person(1))];
-    assert!(matches!(store.execute(context(), commands), Err(AppendError::Refused(_))));
+    assert!(refusal(&act(&store, commands).unwrap_err()).is_some());
     assert_eq!(store.end().unwrap(), 2);
     // What is so already leads to no event.
-    assert!(store.append(context(), |_| Ok(Vec::new())).unwrap().is_empty());
+    assert!(act(&store, Vec::new()).unwrap().is_empty());
+    assert_eq!(store.end().unwrap(), 2);
+    act(&store, vec![Command::CreatePerson(person(2))]).unwrap();
+    check(&store);
+}
 
-    let at = AppendContext { expected_position: Some(2), ..context() };
-    store.execute(at.clone(), vec![Command::CreatePerson(person(2))]).unwrap();
-    let moved = store.execute(at, vec![Command::CreatePerson(person(3))]).unwrap_err();
-    assert!(matches!(moved, AppendError::Moved { expected: 2, actual: 3 }), "{moved}");
+#[test]
+fn an_act_is_decided_anew_when_the_ledger_moves() {
+    let place = Place::new();
+    let (store, other) = (place.create(), place.open());
+    let kim = person(1);
+    let (mut attempts, mut seen) = (0, Vec::new());
+    // Another one records while this one is drafted: the draft is made again, on what the other recorded.
+    let outcome = Pipeline::new(&store, policy::built_in()).act(&intent(), |draft| {
+        attempts += 1;
+        seen.push((draft.position(), draft.now()));
+        if attempts == 1 {
+            act(&other, vec![Command::CreatePerson(kim.clone())]).unwrap();
+        }
+        draft.command(Command::CreatePerson(person(2)))
+    });
+    let outcome = outcome.unwrap();
+    assert_eq!((attempts, outcome.events[0].position), (2, 4));
+    assert_eq!(seen.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(seen[0].1, seen[1].1, "the time of an act stays");
+
+    // What the other one recorded forbids it: it is refused on the second attempt, and leaves nothing.
+    let mut attempts = 0;
+    let refused = Pipeline::new(&store, policy::built_in()).act(&intent(), |draft| {
+        attempts += 1;
+        let drafted = draft.command(Command::CreatePerson(person(5)));
+        if attempts == 1 {
+            add_person(&other, 5).unwrap();
+        }
+        drafted
+    });
+    assert!(refusal(&refused.unwrap_err()).is_some());
+    assert_eq!((attempts, store.end().unwrap()), (2, 5));
+
+    // Others that always come in between.
+    let mut next = 100;
+    let contended = Pipeline::new(&store, policy::built_in()).act(&intent(), |draft| {
+        next += 1;
+        add_person(&other, next).unwrap();
+        draft.command(Command::CreatePerson(person(6)))
+    });
+    assert!(matches!(contended, Err(ActError::Contended { attempts: ATTEMPTS })), "{contended:?}");
+    assert_eq!(store.end().unwrap(), 5 + ATTEMPTS as u64);
     check(&store);
 }
 
@@ -102,9 +146,13 @@ fn raw_blocks_are_kept_with_what_links_to_them() {
     let manifest = b"[organization]\nname = \"Acme\"\n".to_vec();
     let cid = cim_keys::ipld_support::cid_of_blob(&manifest);
     let event = ManifestApplied { manifest: Link::new(cid).unwrap(), name: name("acme.toml") };
-    let with_blob = AppendContext { blobs: vec![manifest.clone()], ..context() };
-    store.execute(with_blob.clone(), vec![Command::RecordManifest(event.clone())]).unwrap();
-    store.execute(with_blob, vec![Command::RecordManifest(event)]).unwrap();
+    for _ in 0..2 {
+        let outcome = Pipeline::new(&store, policy::built_in()).act(&intent(), |draft| {
+            draft.keep_blob(manifest.clone());
+            draft.command(Command::RecordManifest(event.clone()))
+        });
+        assert_eq!(outcome.unwrap().events.len(), 1);
+    }
     assert_eq!(store.blob(&cid).unwrap(), Some(manifest));
     check(&store);
 }
@@ -120,15 +168,15 @@ fn time_never_goes_back_and_a_day_is_asked_about() {
     for jump in [-86_400_000_000 * 3_i64 - 3_600_000_000, 86_400_000_000 * 400 + 3_600_000_000] {
         place.clock.store(START + jump, Ordering::SeqCst);
         let error = add_person(&store, 2).unwrap_err();
-        assert!(matches!(error, AppendError::TimeJump { .. }), "{error}");
+        assert!(matches!(error, ActError::ClockJump { asked: false, .. }), "{error}");
         assert!(error.to_string().contains(if jump < 0 { "3 days after it" } else { "400 days before it" }), "{error}");
     }
-    let confirmed = AppendContext { allow_time_jump: true, ..context() };
+    let confirmed = Intent { accept_clock: true, ..intent() };
     place.clock.store(START - 86_400_000_000 * 3, Ordering::SeqCst);
-    let appended = store.execute(confirmed.clone(), vec![Command::CreatePerson(person(3))]).unwrap();
+    let appended = act_with(&store, &confirmed, vec![Command::CreatePerson(person(3))]).unwrap();
     assert_eq!(appended[0].event.occurred_at, last, "also when confirmed, time does not go back");
     place.clock.store(START + 86_400_000_000 * 400, Ordering::SeqCst);
-    let appended = store.execute(confirmed, vec![Command::CreatePerson(person(4))]).unwrap();
+    let appended = act_with(&store, &confirmed, vec![Command::CreatePerson(person(4))]).unwrap();
     assert!(appended[0].event.occurred_at > last);
     check(&store);
 }
@@ -137,27 +185,28 @@ fn time_never_goes_back_and_a_day_is_asked_about() {
 fn ready_made_events_are_recorded_once() {
     let place = Place::new();
     let store = place.create();
+    let mirror = mirror_of(&store, place.options_at(&place.dir.path().join("mirror.db")));
     let event = ready(person(1), START + 5_000_000);
-    let first = store.record(vec![addressed(event.clone())], Vec::new()).unwrap();
-    assert!(first[0].is_new);
-    let again = store.record(vec![addressed(event.clone())], Vec::new()).unwrap();
-    assert_eq!((again[0].position, again[0].cid, again[0].is_new), (3, first[0].cid, false));
+    let record = |first, event| mirror.record(first, vec![followed(event)], Vec::new());
+    assert_eq!(record(3, event.clone()).unwrap(), 1);
+    assert_eq!(record(3, event.clone()).unwrap(), 0, "it is there already");
 
     let mut other = event.clone();
     other.data = person(2).into();
-    let error = store.record(vec![addressed(other)], Vec::new()).unwrap_err();
-    assert!(matches!(error, AppendError::Conflict { position: 3, .. }), "{error}");
+    let error = record(4, other.clone()).unwrap_err();
+    assert!(matches!(error, MirrorError::Append(AppendError::Conflict { position: 3, .. })), "{error}");
+    let error = record(3, other).unwrap_err();
+    assert!(matches!(error, MirrorError::Fork { position: 3, .. }), "{error}");
 
-    let early = ready(person(2), START);
-    let error = store.record(vec![addressed(early)], Vec::new()).unwrap_err();
-    assert!(matches!(error, AppendError::OutOfOrder { .. }), "{error}");
+    let error = record(4, ready(person(2), START)).unwrap_err();
+    assert!(matches!(error, MirrorError::Append(AppendError::OutOfOrder { .. })), "{error}");
 
     let mut orphan = ready(person(2), START + 6_000_000);
     orphan.causes = vec![Link::new(cim_keys::ipld_support::generate_cid("nothing").unwrap()).unwrap()];
-    let error = store.record(vec![addressed(orphan)], Vec::new()).unwrap_err();
-    assert!(matches!(error, AppendError::UnknownCause { .. }), "{error}");
-    assert_eq!(store.end().unwrap(), 3);
-    check(&store);
+    let error = record(4, orphan).unwrap_err();
+    assert!(matches!(error, MirrorError::Append(AppendError::UnknownCause { .. })), "{error}");
+    assert_eq!(mirror.store().end().unwrap(), 3);
+    check(mirror.store());
 }
 
 #[test]
@@ -165,19 +214,36 @@ fn events_of_a_newer_release_are_kept_and_decided_on_never() {
     let place = Place::new();
     let store = place.create();
     let kim = person(1);
-    let created = store.execute(context(), vec![Command::CreatePerson(kim.clone())]).unwrap();
+    let created = act(&store, vec![Command::CreatePerson(kim.clone())]).unwrap();
+    let (ledger_id, public_key) = (store.identity().ledger_id, store.identity().public_key.clone());
+    store.close().unwrap();
     let data = serde_json::from_str(r#"{"badge": "lost"}"#).unwrap();
     let unknown = UnknownEvent { event_type: "PersonBadgeLost".into(), schema: 3, data };
     let mut event = ready(EventData::Unknown(unknown), START + 60_000_000);
     event.causes = vec![Link::new(created[0].cid).unwrap()];
-    let event = ContentAddressedEvent::new(event).unwrap();
-    let event = *ReadyEvent::new(event).unwrap_err();
-    let event = ReadyEvent { event, aggregate: "person".parse().unwrap() };
     place.clock.store(START + 70_000_000, Ordering::SeqCst);
-    let appended = store.record(vec![event], Vec::new()).unwrap();
+
+    // It comes into a ledger that was restored, with what is newer than the backup; a newer release recorded that.
+    let at = ready(person(2), START).occurred_at;
+    mark_restored(&place.database(), &Restoration { backed_up_at: at, restored_at: at, events: 3 }).unwrap();
+    let restored = Restored::open(place.options()).unwrap();
+    let unknown = followed(event);
+    let cid = unknown.cid;
+    restored.follower().record(4, vec![unknown], Vec::new()).unwrap();
+    let journal = restored.begin();
+    let rotated = LedgerKeyRotated {
+        ledger_id,
+        public_key: PublicKey::new("MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").unwrap(),
+        previous_public_key: public_key,
+        reason: Note::new("the machine was lost").unwrap(),
+    };
+    let head = journal.last().unwrap();
+    act_with(&journal, &intent(), vec![Command::RotateLedgerKey { rotated, head }]).unwrap();
+    let store = journal.into_store().unwrap();
+
     let leave = PersonDeactivated { person_id: kim.person_id, reason: Note::new("left").unwrap() };
-    let refused = store.execute(context(), vec![Command::DeactivatePerson(leave)]).unwrap_err().to_string();
-    assert!(refused.contains(&appended[0].cid.to_string()), "{refused}");
+    let refused = act(&store, vec![Command::DeactivatePerson(leave)]).unwrap_err().to_string();
+    assert!(refused.contains(&cid.to_string()), "{refused}");
     assert_eq!(store.event(&Which::Position(4)).unwrap().aggregate, "person");
     check(&store);
     store.rebuild().unwrap();
@@ -226,8 +292,8 @@ fn what_is_refused_half_way_leaves_no_trace_among_others() {
                     let number = thread * 1_000 + n;
                     // The second of them asks for an address that is taken, when the first is written already.
                     let pair = [person(number), person(0)].map(Command::CreatePerson).to_vec();
-                    let refused = store.execute(context(), pair);
-                    assert!(matches!(refused, Err(AppendError::Refused(_))), "{refused:?}");
+                    let refused = act_with(store, &anywhere(), pair).unwrap_err();
+                    assert!(refusal(&refused).is_some(), "{refused:?}");
                     add_person(store, number).unwrap();
                 }
             });
@@ -242,22 +308,49 @@ fn a_panic_in_a_decision_is_no_harm_to_others() {
     let place = Place::new();
     let store = place.create();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _ = store.append(context(), |_| panic!("a bug in a decision"));
+        let bug = |_: &mut Draft<'_>| -> Result<(), Refusal> { panic!("a bug in a decision") };
+        let _ = Pipeline::new(&store, policy::built_in()).act(&intent(), bug);
     }));
     assert!(panicked.is_err());
     add_person(&store, 1).unwrap();
+    // And within the transaction, where the policy judges once more.
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let policy = Arc::new(PanicsAt { judgement: 2, judged: AtomicU64::new(0) });
+        let _ = Pipeline::new(&store, policy)
+            .act(&intent(), |draft| draft.command(Command::CreatePerson(person(2))).map(|_| ()));
+    }));
+    assert!(panicked.is_err());
+    add_person(&store, 2).unwrap();
+    assert_eq!(store.end().unwrap(), 4);
     check(&store);
+}
+
+/// A policy with a bug, which comes out at a judgement.
+struct PanicsAt {
+    judgement: u64,
+    judged: AtomicU64,
+}
+
+impl Policy for PanicsAt {
+    fn judge(&self, _: &dyn View, _: &KeyEvent, _: &Evidence) -> Result<Verdict, ViewError> {
+        assert_ne!(self.judged.fetch_add(1, Ordering::SeqCst) + 1, self.judgement, "a bug in a policy");
+        Ok(Verdict::Allow)
+    }
 }
 
 #[test]
 fn a_ledger_is_made_once_and_only_whole() {
     let place = Place::new();
     let refused = vec![Command::CreatePerson(person(1))];
-    assert!(Store::create(place.options(), context(), ledger_created(), refused).is_err());
+    assert!(found(place.options(), ledger_created(), refused).is_err());
     assert!(!place.database().exists());
     drop(place.create());
-    let again = Store::create(place.options(), context(), ledger_created(), Vec::new());
-    assert!(matches!(again, Err(CreateError::Exists(_))));
+    let again = found(place.options(), ledger_created(), Vec::new()).err().unwrap();
+    assert!(matches!(again, ActError::Journal(JournalError::Create(CreateError::Exists(_)))), "{again}");
+    // The first act begins with the ledger itself.
+    let founding = Founding::new(place.options_at(&place.dir.path().join("other.db")));
+    assert!(act_with(&founding, &intent(), vec![Command::CreateOrganization(acme())]).is_err());
+    assert!(founding.into_store().is_none());
     assert!(matches!(Store::open(place.options_at(&place.dir.path().join("other.db"))), Err(OpenError::Missing(_))));
     let id = place.open().identity().ledger_id;
     assert_ne!(id, LedgerId::from_uuid(uuid::Uuid::nil()));

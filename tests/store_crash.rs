@@ -36,7 +36,7 @@ fn child_that_appends() {
                     let number = first * 1_000_000 + thread * 100_000 + n * 2;
                     let pair = [person(number), person(number + 1)];
                     let commands = pair.map(cim_keys::ledger::Command::CreatePerson).to_vec();
-                    let appended = store.execute(context(), commands).unwrap();
+                    let appended = act_with(store, &anywhere(), commands).unwrap();
                     let line = format!("acked {} {}\n", appended[0].position, appended[1].cid);
                     std::io::stdout().write_all(line.as_bytes()).unwrap();
                 }

@@ -6,10 +6,7 @@ mod store_support;
 
 use std::path::PathBuf;
 
-use cim_keys::events::EventData;
-use cim_keys::ipld_support::EventBlock;
 use cim_keys::ledger::{Command, Entity, Kind};
-use cim_keys::log::VerifierKey;
 use cim_keys::store::*;
 use cim_keys::text::Note;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -29,16 +26,9 @@ impl Mirrored {
     fn new() -> Self {
         let place = Place::new();
         let store = place.create();
-        let EventData::LedgerCreated(created) = store.event(&Which::Position(1)).unwrap().event().unwrap().data else {
-            panic!("the first event is another")
-        };
-        let key = VerifierKey::of_ledger(&created.name, &created.public_key, &created.public_key).unwrap();
         let path = place.dir.path().join("mirror.db");
-        let first = followed(&store, 1).remove(0);
-        let mirror = Mirror::create(place.options_at(&path), first, &key).unwrap();
-        let mirrored = Self { place, store, mirror, path };
-        mirrored.bring();
-        mirrored
+        let mirror = mirror_of(&store, place.options_at(&path));
+        Self { place, store, mirror, path }
     }
 
     /// One whose entities are behind: much came at once.
@@ -54,13 +44,13 @@ impl Mirrored {
     fn grow(&self, count: u64) {
         let from = self.store.end().unwrap();
         let people = (from..from + count).map(|n| Command::CreatePerson(person(n)));
-        self.store.execute(context(), people.collect()).unwrap();
+        act(&self.store, people.collect()).unwrap();
     }
 
     /// Brings the mirror what it lacks, at once.
     fn bring(&self) {
         let next = self.mirror.store().end().unwrap() + 1;
-        self.mirror.record(next, followed(&self.store, next), Vec::new()).unwrap();
+        self.mirror.record(next, followed_from(&self.store, next), Vec::new()).unwrap();
         assert_eq!(self.mirror.store().end().unwrap(), self.store.end().unwrap());
     }
 
@@ -79,15 +69,6 @@ fn behind(path: &std::path::Path) -> Option<u64> {
     let connection = Connection::open(path).unwrap();
     let folded = connection.query_row("SELECT value FROM meta WHERE key = 'folded'", [], |row| row.get::<_, String>(0));
     folded.optional().unwrap().map(|text| text.parse().unwrap())
-}
-
-fn followed(store: &Store, from: u64) -> Vec<FollowedEvent> {
-    let event = |recorded: Recorded| FollowedEvent {
-        cid: recorded.cid,
-        aggregate: recorded.aggregate.parse().unwrap(),
-        block: EventBlock::parse(recorded.block).unwrap(),
-    };
-    store.iter(from).map(|recorded| event(recorded.unwrap())).collect()
 }
 
 fn entities(store: &Store) -> Vec<Entity> {
@@ -149,7 +130,7 @@ fn what_the_ledger_says_of_itself_is_never_behind() {
     // The right to write goes to another place, and that is recorded.
     let Mirrored { place, store, mirror, path } = mirrored;
     store.close().unwrap();
-    let store = Store::hand_over(place.options(), context(), Note::new("the old laptop is gone").unwrap()).unwrap();
+    let store = hand_over(place.options(), Note::new("the old laptop is gone").unwrap()).unwrap();
     let mirrored = Mirrored { place, store, mirror, path };
     mirrored.grow(MANY);
     mirrored.bring();

@@ -22,7 +22,7 @@ impl OutboxUnderTest for Ledger {
         let people = self.people..self.people + count as u64;
         self.people = people.end;
         let commands = people.map(|n| Command::CreatePerson(person(n))).collect();
-        self.store.as_ref().unwrap().execute(context(), commands).unwrap();
+        act(self.store.as_ref().unwrap(), commands).unwrap();
     }
 
     fn outbox(&mut self) -> &mut dyn Outbox {

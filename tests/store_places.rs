@@ -5,13 +5,35 @@
 mod store_support;
 
 use std::fs;
-use std::sync::mpsc::channel;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use cim_keys::act::{Evidence, Pipeline, Policy, Verdict};
+use cim_keys::events::KeyEvent;
+use cim_keys::ledger::{Command, View, ViewError};
 use cim_keys::store::*;
 use cim_keys::text::Note;
 use rusqlite::Connection;
 use store_support::*;
+
+/// A policy that keeps an act within its transaction: the second judgement is taken there.
+struct Holds {
+    judged: AtomicU64,
+    began: Sender<()>,
+    may_go: Mutex<Receiver<()>>,
+}
+
+impl Policy for Holds {
+    fn judge(&self, _: &dyn View, _: &KeyEvent, _: &Evidence) -> Result<Verdict, ViewError> {
+        if self.judged.fetch_add(1, Ordering::SeqCst) == 1 {
+            self.began.send(()).unwrap();
+            self.may_go.lock().unwrap().recv().unwrap();
+        }
+        Ok(Verdict::Allow)
+    }
+}
 
 fn reason() -> Note {
     Note::new("the old laptop is gone").unwrap()
@@ -30,11 +52,12 @@ fn a_copied_folder_reads_until_it_is_handed_over() {
     assert_eq!(copy.writable(), Err(NotTheWriter::Copy));
     assert_eq!(copy.end().unwrap(), 3);
     check(&copy);
-    assert!(matches!(add_person(&copy, 2), Err(AppendError::NotTheWriter(NotTheWriter::Copy))));
+    let refused = add_person(&copy, 2).unwrap_err();
+    assert!(matches!(append_error(&refused), Some(AppendError::NotTheWriter(NotTheWriter::Copy))), "{refused}");
     assert!(matches!(copy.outbox(), Err(OpenError::NotTheWriter(_))));
     drop(copy);
 
-    let copy = Store::hand_over(place.options_at(&copied), context(), reason()).unwrap();
+    let copy = hand_over(place.options_at(&copied), reason()).unwrap();
     assert_eq!(copy.event(&Which::Position(4)).unwrap().event().unwrap().event_type(), "LedgerHandedOver");
     add_person(&copy, 2).unwrap();
     check(&copy);
@@ -83,7 +106,7 @@ fn a_ledger_that_was_set_back_is_noticed() {
     assert_eq!(store.writable(), Err(NotTheWriter::SetBack { recorded: 7 }));
     assert_eq!(store.end().unwrap(), 2);
     drop(store);
-    let store = Store::hand_over(place.options(), context(), reason()).unwrap();
+    let store = hand_over(place.options(), reason()).unwrap();
     add_person(&store, 1).unwrap();
     check(&store);
 }
@@ -124,12 +147,9 @@ fn a_second_writer_waits_and_is_told() {
     let (began, has_begun) = channel::<()>();
     let (go, may_go) = channel::<()>();
     std::thread::scope(|scope| {
+        let policy = Arc::new(Holds { judged: AtomicU64::new(0), began, may_go: Mutex::new(may_go) });
         let held = scope.spawn(|| {
-            first.append(context(), move |view| {
-                began.send(()).unwrap();
-                may_go.recv().unwrap();
-                cim_keys::ledger::decide(view, &cim_keys::ledger::Command::CreatePerson(person(1)))
-            })
+            Pipeline::new(&first, policy).act(&intent(), |draft| draft.command(Command::CreatePerson(person(1))))
         });
         has_begun.recv().unwrap();
         let start = Instant::now();
@@ -139,7 +159,7 @@ fn a_second_writer_waits_and_is_told() {
         // Reading goes on meanwhile, and sees what is committed.
         assert_eq!(second.end().unwrap(), 2);
         go.send(()).unwrap();
-        held.join().unwrap().unwrap();
+        assert_eq!(held.join().unwrap().unwrap().events.len(), 1);
     });
     // The two take turns, each on what the other recorded.
     for n in 2..10 {

@@ -6,8 +6,9 @@
 
 use std::sync::OnceLock;
 
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
 use cim_keys::events::NkeyKind;
+use cim_keys::keys::KeyKind;
+use cim_keys::keys::pair::PrivateKey;
 use cim_keys::nats::claims::{Claims, Registered, User, UserPermissions};
 use cim_keys::nats::creds::Creds;
 use cim_keys::nats::jwt;

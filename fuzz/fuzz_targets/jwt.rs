@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
+use cim_keys::keys::KeyKind;
+use cim_keys::keys::pair::PrivateKey;
 use cim_keys::events::NkeyKind;
-use cim_keys::nats::claims::{Account, Activation, Body, Claims, GenericBody, Operator, User};
+use cim_keys::nats::claims::{Account, Activation, Body, GenericBody, Operator, User};
 use cim_keys::nats::jwt;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

@@ -6,7 +6,7 @@ use data_encoding::BASE32_NOPAD;
 use secrecy::{ExposeSecretMut as _, SecretBox};
 use zeroize::Zeroizing;
 
-use crate::custody::SecretBytes;
+use super::secret::SecretBytes;
 use crate::events::NkeyKind;
 
 /// Public key: prefix byte, 32 bytes, CRC.

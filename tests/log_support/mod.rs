@@ -2,38 +2,43 @@
 
 #![allow(dead_code)] // each test file needs another part of it
 
-use std::path::Path;
+#[path = "../acts_support/mod.rs"]
+mod acts_support;
 
-use cim_keys::app::log::{self, LedgerSecret, Requirements};
-use cim_keys::custody::{Custody, WorkFactor};
+use std::path::Path;
+use std::sync::Arc;
+
+use cim_keys::app::log::{self, Requirements};
+use cim_keys::custody::{Custody, NoPassphrases, Ring, WorkFactor};
 use cim_keys::events::{KeyGenerated, KeyPurpose, LedgerCreated, OrganizationCreated, Party, Validity};
 use cim_keys::ids::{KeyId, LedgerId, OrganizationId};
-use cim_keys::keys::pair::{KeyKind, PrivateKey};
+use cim_keys::keys::pair::PrivateKey;
+use cim_keys::keys::{KeyKind, KeyRing as _, Signer};
 use cim_keys::ledger::Command;
-use cim_keys::store::{AppendContext, Store, StoreOptions};
+use cim_keys::log::HeadSigner;
+use cim_keys::store::{Store, StoreOptions};
 use cim_keys::text::{Label, Name};
 use secrecy::SecretString;
+
+pub(crate) use acts_support::*;
+
+const PASSPHRASE: &str = "a passphrase for nothing but tests";
 
 pub(crate) struct Ledger {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Store,
-    pub(crate) secret: LedgerSecret,
+    pub(crate) signer: Arc<dyn Signer>,
 }
 
 pub(crate) fn options(folder: &Path) -> StoreOptions {
     StoreOptions::new(folder.join("ledger.db"), folder.join("tokens"))
 }
 
-pub(crate) fn context() -> AppendContext {
-    AppendContext::new("service:test".parse().unwrap())
-}
-
 impl Ledger {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let label = Label::new("issuing").unwrap();
-        let passphrase = SecretString::from("a passphrase for nothing but tests");
-        let compartments = [(label.clone(), passphrase.clone())];
+        let compartments = [(label.clone(), SecretString::from(PASSPHRASE))];
         let custody = Custody::create(&folder.path().join("custody"), &compartments, WorkFactor::LEAST).unwrap();
         let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
         let (key_id, public) = (KeyId::mint(), key.public());
@@ -55,27 +60,28 @@ impl Ledger {
             validity: Validity::ALWAYS,
             location_id: None,
         };
-        let more = vec![Command::GenerateKey(generated)];
-        let store = Store::create(options(folder.path()), context(), created, more).unwrap();
+        let store = found(options(folder.path()), created, vec![Command::GenerateKey(generated)]).unwrap();
         let found = log::ledger_key(&store).unwrap();
-        assert_eq!((found.key_id, &found.compartment), (key_id, &label));
-        let secret = found.reveal(&custody.unlock(&label, passphrase).unwrap()).unwrap();
-        Self { folder, store, secret }
+        assert_eq!((found.key_id, found.compartment), (key_id, Some(label)));
+        let signer = signer(&store, custody);
+        Self { folder, store, signer }
     }
 
     /// A copy of a ledger's folder as a ledger of its own, after it was handed over.
     pub(crate) fn reopen(folder: tempfile::TempDir) -> Self {
-        let store = Store::hand_over(options(folder.path()), context(), "a copy".parse().unwrap()).unwrap();
-        let found = log::ledger_key(&store).unwrap();
-        let custody = Custody::open(&folder.path().join("custody")).unwrap();
-        let passphrase = SecretString::from("a passphrase for nothing but tests");
-        let secret = found.reveal(&custody.unlock(&found.compartment, passphrase).unwrap()).unwrap();
-        Self { folder, store, secret }
+        let store = hand_over(options(folder.path()), "a copy".parse().unwrap()).unwrap();
+        let signer = signer(&store, Custody::open(&folder.path().join("custody")).unwrap());
+        Self { folder, store, signer }
+    }
+
+    /// What signs the heads of what is appended from here on.
+    pub(crate) fn head_signer(&self) -> HeadSigner {
+        HeadSigner::new(self.store.verifier_key().unwrap(), Arc::clone(&self.signer)).unwrap()
     }
 
     pub(crate) fn grow(&self, count: usize) {
         for _ in 0..count {
-            self.store.execute(context(), vec![new_organization()]).unwrap();
+            act_with(&self.store, &anywhere(), vec![new_organization()]).unwrap();
         }
     }
 
@@ -85,13 +91,20 @@ impl Ledger {
         let description = Some("ü".repeat(1_990).parse().unwrap());
         let name = Name::new("Large").unwrap();
         let created = OrganizationCreated { organization_id, name, description, ..organization() };
-        self.store.execute(context(), vec![Command::CreateOrganization(created)]).unwrap();
+        act(&self.store, vec![Command::CreateOrganization(created)]).unwrap();
     }
 
     pub(crate) fn requirements(&self) -> Requirements {
-        let key = log::verifier_key(&self.store).unwrap();
+        let key = self.store.verifier_key().unwrap();
         Requirements { key, witnesses: vec![], policy: None, before: None, from: None }
     }
+}
+
+/// The signer of a ledger's own key, out of its custody.
+fn signer(store: &Store, custody: Custody) -> Arc<dyn Signer> {
+    let key = log::ledger_key(store).unwrap();
+    let unlocked = custody.unlock(key.compartment.as_ref().unwrap(), PASSPHRASE.into()).unwrap();
+    Ring::of(custody, NoPassphrases).with_open(unlocked).signer(&key).unwrap()
 }
 
 pub(crate) fn new_organization() -> Command {

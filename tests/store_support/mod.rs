@@ -1,18 +1,24 @@
 //! What the tests of the store share.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+#[path = "../acts_support/mod.rs"]
+mod acts_support;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use cim_keys::events::*;
 use cim_keys::ids::*;
-use cim_keys::ipld_support::ContentAddressedEvent;
+use cim_keys::ipld_support::{ContentAddressedEvent, EventBlock};
 use cim_keys::ledger::Command;
+use cim_keys::log::VerifierKey;
 use cim_keys::store::*;
 use cim_keys::text::{EmailAddress, Label, Name, PublicKey};
 use cim_keys::time::Timestamp;
 use tempfile::TempDir;
+
+pub use acts_support::*;
 
 /// A place for a ledger and for the rights to write.
 pub struct Place {
@@ -54,7 +60,7 @@ impl Place {
 }
 
 pub fn create(options: StoreOptions) -> Store {
-    Store::create(options, context(), ledger_created(), vec![Command::CreateOrganization(acme())]).unwrap()
+    found(options, ledger_created(), vec![Command::CreateOrganization(acme())]).unwrap()
 }
 
 pub fn ledger_created() -> LedgerCreated {
@@ -87,12 +93,9 @@ pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-pub fn context() -> AppendContext {
-    AppendContext::new(Actor::System(Label::new("test").unwrap()))
-}
-
-pub fn add_person(store: &Store, n: u64) -> Result<Vec<AppendedEvent>, AppendError> {
-    store.execute(context(), vec![Command::CreatePerson(person(n))])
+/// Adds a person, wherever that is recorded.
+pub fn add_person(store: &Store, n: u64) -> Result<Vec<AppendedEvent>, Failure> {
+    act_with(store, &anywhere(), vec![Command::CreatePerson(person(n))])
 }
 
 /// A ready-made event after all others.
@@ -107,8 +110,34 @@ pub fn ready(data: impl Into<EventData>, at: i64) -> KeyEvent {
     }
 }
 
-pub fn addressed(event: KeyEvent) -> ReadyEvent {
-    ReadyEvent::new(ContentAddressedEvent::new(event).unwrap()).unwrap()
+/// An event as a mirror takes it; one of a type that is not known here is about a person.
+pub fn followed(event: KeyEvent) -> FollowedEvent {
+    let event = ContentAddressedEvent::new(event).unwrap();
+    let aggregate = event.event.aggregate().map_or("person", |aggregate| aggregate.as_str()).parse().unwrap();
+    FollowedEvent { cid: event.cid, aggregate, block: EventBlock::parse(event.block().to_vec()).unwrap() }
+}
+
+/// What a ledger recorded from a position on, as a mirror takes it.
+pub fn followed_from(store: &Store, from: u64) -> Vec<FollowedEvent> {
+    let event = |recorded: Recorded| FollowedEvent {
+        cid: recorded.cid,
+        aggregate: recorded.aggregate.parse().unwrap(),
+        block: EventBlock::parse(recorded.block).unwrap(),
+    };
+    store.iter(from).map(|recorded| event(recorded.unwrap())).collect()
+}
+
+/// A mirror that has what a ledger recorded. It takes events as they are, whoever decided on them.
+pub fn mirror_of(store: &Store, options: StoreOptions) -> Mirror {
+    let EventData::LedgerCreated(created) = store.event(&Which::Position(1)).unwrap().event().unwrap().data else {
+        panic!("the first event is another")
+    };
+    let key = VerifierKey::of_ledger(&created.name, &created.public_key, &created.public_key).unwrap();
+    let mut events = followed_from(store, 1);
+    let rest = events.split_off(1);
+    let mirror = Mirror::create(options, events.remove(0), &key).unwrap();
+    mirror.record(2, rest, Vec::new()).unwrap();
+    mirror
 }
 
 #[track_caller]

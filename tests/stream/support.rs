@@ -51,13 +51,13 @@ impl World {
     }
 
     pub(crate) fn key(&self) -> VerifierKey {
-        log::verifier_key(&self.ledger.store).unwrap()
+        self.ledger.store.verifier_key().unwrap()
     }
 
     /// Records so many events, signs the head, and publishes everything.
     pub(crate) fn grow_sign_publish(&self, count: usize) -> SignedCheckpoint {
         self.ledger.grow(count);
-        let signed = log::sign_head(&self.ledger.store, &self.ledger.secret).unwrap();
+        let signed = log::sign_head(&self.ledger.store, &*self.ledger.signer).unwrap();
         self.publish();
         signed
     }

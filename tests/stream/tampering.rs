@@ -7,6 +7,7 @@ use async_nats::HeaderMap;
 use cim_keys::adapters::message::{Incoming, MessageReader, StreamMessage};
 use cim_keys::adapters::stream_reader::{Selection, StreamReader};
 use cim_keys::app::stream::{StreamVerified, verify_recorded};
+use cim_keys::keys::pair::SoftwareKey;
 use cim_keys::log::{KeyKind, SignedCheckpoint, VerifierKey};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -46,7 +47,7 @@ impl Recording {
         let key = world.key();
         let secret = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
         let other = VerifierKey::new(key.name().clone(), KeyKind::Ledger, secret.verifying_key());
-        let forged = held.checkpoint().sign(&other, &secret).unwrap().to_string();
+        let forged = held.checkpoint().sign(&other, &*SoftwareKey::new(secret.into())).unwrap().to_string();
         Self { messages, reader: MessageReader::new(&world.config(), &key.source()), key, held, forged }
     }
 

@@ -78,7 +78,7 @@ fn published_by_admin(server: NatsServer) -> World {
     let world = World::on(server);
     world.ledger.grow(20);
     world.ledger.grow_large();
-    cim_keys::app::log::sign_head(&world.ledger.store, &world.ledger.secret).unwrap();
+    cim_keys::app::log::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
     world.publish_with(as_user(&world, "admin:admin"));
     world
 }

@@ -6,7 +6,7 @@ use cim_keys::ipld_support::{canonical_bytes, cid_of_blob, cid_of_block, decode_
 use cim_keys::log::Checkpoint;
 use ipld_core::ipld::Ipld;
 
-use crate::history::{History, invented, rewritten, secret};
+use crate::history::{History, invented, rewritten, secret, signer};
 use crate::random::Random;
 use crate::{Outcome, Told};
 
@@ -176,7 +176,7 @@ fn remade(history: &History, parts: &mut Parts, random: &mut Random) -> &'static
                 cim_keys::log::KeyKind::Ledger,
                 intruder.verifying_key(),
             );
-            let forged = head.sign(&key, &intruder).unwrap().to_string();
+            let forged = head.sign(&key, &*signer(&intruder)).unwrap().to_string();
             parts.contents(|contents| {
                 drop(contents.insert("checkpoints".into(), Ipld::List(vec![Ipld::String(forged)])));
             });

@@ -5,7 +5,7 @@ use cim_keys::log::{Checkpoint, KeyKind, KeyName, SignedCheckpoint, VerifierKey}
 use cim_keys::store::{Demands, Extent, Which};
 use rusqlite::Connection;
 
-use crate::history::{History, content, secret};
+use crate::history::{History, content, secret, signer};
 use crate::random::Random;
 use crate::{Outcome, Told};
 
@@ -145,26 +145,26 @@ fn changed(history: &History, note: &str, random: &mut Random) -> Option<(&'stat
             let intruder = secret("an intruder");
             let head = signed.checkpoint();
             let key = VerifierKey::new(head.origin.clone(), KeyKind::Ledger, intruder.verifying_key());
-            ("re-sign with another key", head.sign(&key, &intruder).unwrap().to_string())
+            ("re-sign with another key", head.sign(&key, &*signer(&intruder)).unwrap().to_string())
         }
         3 => {
             // The ledger's own key, under a head that is not that of the events.
             let second = secret("the second key");
             let root = [random.below(256) as u8; 32];
             let head = Checkpoint { root, ..signed.checkpoint().clone() };
-            ("re-sign another root", head.sign(&history.key, &second).unwrap().to_string())
+            ("re-sign another root", head.sign(&history.key, &*signer(&second)).unwrap().to_string())
         }
         4 => {
             let second = secret("the second key");
             let head = Checkpoint { size: signed.size() + 1, ..signed.checkpoint().clone() };
-            ("re-sign another size", head.sign(&history.key, &second).unwrap().to_string())
+            ("re-sign another size", head.sign(&history.key, &*signer(&second)).unwrap().to_string())
         }
         5 => {
             let intruder = secret("an intruder");
             let name = KeyName::new("vault.example/witness").unwrap();
             let key = VerifierKey::new(name, KeyKind::Witness, intruder.verifying_key());
-            let mut forged = signed.checkpoint().sign(&history.key, &secret("the second key")).unwrap();
-            forged.add_signature(&key, &intruder, "2026-03-01T00:00:00.000000Z".parse().unwrap()).unwrap();
+            let mut forged = signed.checkpoint().sign(&history.key, &*signer(&secret("the second key"))).unwrap();
+            forged.add_signature(&key, &*signer(&intruder), "2026-03-01T00:00:00.000000Z".parse().unwrap()).unwrap();
             ("re-sign in the witness's name", forged.to_string())
         }
         _ => ("flip a bit", flipped(note, random)?),

@@ -1,6 +1,7 @@
 //! The history that is tampered with: events of every type, a rotated key, heads, a witness, raw blocks, and an archive.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use cim_keys::app::archive::{self, Since};
@@ -8,6 +9,7 @@ use cim_keys::app::verify::{self, ArchiveDemands};
 use cim_keys::events::*;
 use cim_keys::ids::{CorrelationId, EventId};
 use cim_keys::ipld_support::{ContentAddressedEvent, EventBlock, cid_of_blob};
+use cim_keys::keys::pair::SoftwareKey;
 use cim_keys::ledger::Entity;
 use cim_keys::log::{Checkpoint, KeyKind, KeyName, Policy, SignedCheckpoint, VerifierKey};
 use cim_keys::store::{Demands, Extent, FollowedEvent, Mirror, Store, StoreOptions};
@@ -51,6 +53,11 @@ pub(crate) fn secret(name: &str) -> SigningKey {
     SigningKey::from_bytes(&Sha256::digest(name).into())
 }
 
+/// What signs with it.
+pub(crate) fn signer(key: &SigningKey) -> Arc<SoftwareKey> {
+    SoftwareKey::new(key.clone().into())
+}
+
 fn public(key: &SigningKey) -> PublicKey {
     const ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
     let der = [&ED25519[..], key.verifying_key().as_bytes()].concat();
@@ -88,9 +95,9 @@ impl History {
         for size in [rotated / 2, rotated - 1, rotated, end - 7, end] {
             let (secret, key) = if size < rotated { (&first, &first_key) } else { (&second, &key) };
             let head = Checkpoint { origin: key.name().clone(), size, root: store.root(Some(size)).unwrap().1 };
-            let mut signed = head.sign(key, secret).unwrap();
+            let mut signed = head.sign(key, &*signer(secret)).unwrap();
             if size == end {
-                signed.add_signature(&witness, &witness_secret, now()).unwrap();
+                signed.add_signature(&witness, &*signer(&witness_secret), now()).unwrap();
             }
             mirror.keep_checkpoints(std::slice::from_ref(&signed)).unwrap();
             newest = Some(signed);

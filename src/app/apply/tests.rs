@@ -161,7 +161,7 @@ fn the_example_applies_and_is_then_in_place() {
     }
     let manifest = read(include_str!("../../../examples/acme.toml"), &Examples).unwrap();
     let name = Name::new("acme").unwrap();
-    let planned = plan(&State::new(), &manifest, None, Options::default(), &name).unwrap();
+    let planned = plan(&State::new(), &manifest, None, Options::default(), &name, &mut Minted::default()).unwrap();
     let made: Vec<_> = planned.acts.iter().flat_map(|act| act.commands().unwrap()).collect();
     assert!(decide_all(&State::new(), &made).is_ok());
     assert_eq!(planned.plan.steps.len(), 1 + 5 + 4 + 5 + 12 + 8 + 2 + 4 + 5);

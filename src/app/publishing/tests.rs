@@ -8,11 +8,14 @@ use std::thread;
 use tempfile::TempDir;
 
 use super::*;
+use crate::act::{Intent, Pipeline};
 use crate::config::Layers;
 use crate::delivery::outbox::{Cursor, Outbox as _, StreamKey};
 use crate::events::{Actor, LedgerCreated};
 use crate::ids::LedgerId;
-use crate::store::{AppendContext, StoreOptions};
+use crate::ledger::Command;
+use crate::policy;
+use crate::store::{Founding, StoreOptions};
 use crate::text::{Label, Name, PublicKey};
 
 /// A ledger with one event.
@@ -24,9 +27,12 @@ fn ledger() -> (TempDir, Store) {
         name: Name::new("acme").unwrap(),
         public_key: PublicKey::new("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap(),
     };
-    let context = AppendContext::new(Actor::System(Label::new("test").unwrap()));
-    let store = Store::create(options, context, created, Vec::new()).unwrap();
-    (folder, store)
+    let founding = Founding::new(options);
+    let intent = Intent::new(Actor::System(Label::new("test").unwrap()));
+    let mut pipeline = Pipeline::new(&founding, policy::built_in());
+    pipeline.act(&intent, |draft| draft.command(Command::CreateLedger(created.clone()))).unwrap();
+    drop(pipeline);
+    (folder, founding.into_store().unwrap())
 }
 
 fn configuration(settings: &[(&str, &str)]) -> Result<Resolved, String> {

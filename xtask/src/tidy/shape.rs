@@ -9,18 +9,62 @@ const LONGEST: usize = 600;
 
 /// What a module must not import, so that data runs one way.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("src/ids", &["events", "ipld_support", "ledger", "store", "queue", "delivery", "adapters", "custody", "app"]),
-    ("src/events", &["ledger", "store", "queue", "delivery", "adapters", "custody", "keys", "app"]),
-    ("src/ipld_support", &["ledger", "store", "queue", "delivery", "adapters", "custody", "keys", "app"]),
-    ("src/ledger", &["store", "queue", "delivery", "adapters", "custody", "keys", "app"]),
-    ("src/delivery", &["ledger", "store", "queue", "adapters", "custody", "keys", "app"]),
-    ("src/queue", &["ledger", "store", "adapters", "custody", "keys", "app"]),
-    ("src/store", &["queue", "adapters", "custody", "keys", "app"]),
-    ("src/verify", &["store", "queue", "delivery", "adapters", "custody", "keys", "app"]),
-    ("src/custody", &["ledger", "store", "queue", "delivery", "adapters", "keys", "app"]),
-    ("src/keys", &["store", "queue", "delivery", "adapters", "app"]),
-    ("src/adapters", &["ledger", "store", "custody", "keys", "app"]),
+    (
+        "src/ids",
+        &[
+            "events",
+            "ipld_support",
+            "ledger",
+            "store",
+            "queue",
+            "delivery",
+            "adapters",
+            "custody",
+            "keys",
+            "log",
+            "act",
+            "policy",
+            "app",
+        ],
+    ),
+    (
+        "src/events",
+        &["ledger", "store", "queue", "delivery", "adapters", "custody", "keys", "log", "act", "policy", "app"],
+    ),
+    (
+        "src/ipld_support",
+        &["ledger", "store", "queue", "delivery", "adapters", "custody", "keys", "log", "act", "policy", "app"],
+    ),
+    ("src/ledger", &["store", "queue", "delivery", "adapters", "custody", "keys", "log", "act", "policy", "app"]),
+    ("src/delivery", &["ledger", "store", "queue", "adapters", "custody", "keys", "log", "act", "policy", "app"]),
+    ("src/queue", &["ledger", "store", "adapters", "custody", "keys", "log", "act", "policy", "app"]),
+    ("src/log", &["ledger", "store", "queue", "adapters", "custody", "act", "policy", "app"]),
+    ("src/act", &["store", "queue", "delivery", "adapters", "custody", "policy", "nats", "app"]),
+    ("src/policy", &["store", "queue", "delivery", "adapters", "custody", "keys", "log", "nats", "app"]),
+    ("src/store", &["queue", "adapters", "custody", "keys::pair", "keys::xkey", "policy", "nats", "app"]),
+    ("src/verify", &["store", "queue", "delivery", "adapters", "custody", "keys", "act", "policy", "app"]),
+    ("src/custody", &["ledger", "store", "queue", "delivery", "adapters", "log", "act", "policy", "app"]),
+    ("src/keys", &["ledger", "store", "queue", "delivery", "adapters", "custody", "log", "act", "policy", "app"]),
+    ("src/adapters", &["ledger", "store", "custody", "keys", "act", "policy", "app"]),
 ];
+
+/// Where acts are recorded: only the pipeline and the stores that it records in give and take [`COMMITS`].
+const RECORDS: [&str; 2] = ["src/act", "src/store"];
+
+/// What the pipeline gives to a journal.
+const COMMITS: &str = "Commit";
+
+/// What is recorded in by whoever has it: a method of it that records goes around the pipeline.
+const JOURNALS: [&str; 5] = ["store", "store()", "session", "journal", "ledger"];
+
+/// Where private keys are: everything else asks a key ring for a signer.
+const KEEPS_KEYS: [&str; 2] = ["src/keys", "src/custody"];
+
+/// The types of private keys.
+const PRIVATE: [&str; 2] = ["PrivateKey", "SoftwareKey"];
+
+/// What made an act by hand before there was a pipeline.
+const BY_HAND: [&str; 2] = ["fn act_in", "struct Work"];
 
 /// What only the programs do: the library reads no environment and prints nothing.
 const PROGRAMS_ONLY: [&str; 7] =
@@ -46,6 +90,66 @@ pub(super) fn check(file: &File, findings: &mut Vec<Finding>) {
         layers(file, findings);
         library_only(file, findings);
     }
+    let product = file.path.starts_with("src/") || file.path.starts_with("crates/cim-keys-cli/src/");
+    if product && file.is_rust() && !file.is_test() {
+        one_pipeline(file, findings);
+    }
+}
+
+/// Every act goes through the pipeline, and nothing outside of what keeps private keys holds one.
+fn one_pipeline(file: &File, findings: &mut Vec<Finding>) {
+    let within = |places: &[&str]| places.iter().any(|place| file.path.starts_with(place));
+    let front = is_front(file);
+    for (number, line) in file.product_lines() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        let mut at = |problem: &dyn std::fmt::Display| findings.push(Finding::at(file, number, problem));
+        if !within(&RECORDS) {
+            // The adapters' own protocol has a commit, and they must not know the pipeline at all.
+            let commits = !file.path.starts_with("src/adapters") && names(line, COMMITS);
+            if commits || line.contains(".execute(") || records(line) {
+                at(&"what is recorded goes through `act::Pipeline`, which alone commits");
+            }
+            if let Some(what) = BY_HAND.iter().find(|what| names(line, what)) {
+                at(&format_args!("`{what}` makes acts by hand; `act::Pipeline` makes them"));
+            }
+            if names(line, "ClockJump") && !front {
+                at(&"the pipeline asks about a jump of the clock, through the one front of the command line");
+            }
+        }
+        let signing_key = line.contains("ed25519_dalek") && names(line, "SigningKey");
+        if !within(&KEEPS_KEYS)
+            && let Some(what) = PRIVATE.iter().find(|what| names(line, what)).or(signing_key.then_some(&"SigningKey"))
+        {
+            at(&format_args!("`{what}` is a private key; ask a `keys::KeyRing` for a signer"));
+        }
+    }
+}
+
+/// Whether a file is where the command line answers the pipeline's questions.
+fn is_front(file: &File) -> bool {
+    file.path.starts_with("crates/cim-keys-cli/src/") && file.product_lines().any(|(_, line)| implements_front(line))
+}
+
+fn implements_front(line: &str) -> bool {
+    line.starts_with("impl") && (line.contains(" Front for ") || line.contains("::Front for "))
+}
+
+/// Whether a line names something as a whole word.
+fn names(line: &str, what: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(what).any(|(at, _)| !line[..at].ends_with(part) && !line[at + what.len()..].starts_with(part))
+}
+
+/// Whether a line calls `record` or `record_…` of what acts are recorded in.
+fn records(line: &str) -> bool {
+    line.match_indices(".record").any(|(at, dot)| {
+        let (before, after) = (&line[..at], &line[at + dot.len()..]);
+        let name = after.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        let called = after[name.len()..].starts_with('(') && (name.is_empty() || name.starts_with('_'));
+        called && JOURNALS.iter().any(|journal| before.ends_with(journal))
+    })
 }
 
 fn layers(file: &File, findings: &mut Vec<Finding>) {
@@ -84,6 +188,15 @@ pub(super) fn check_all(files: &[File], findings: &mut Vec<Finding>) {
     manifests(files, findings);
     links(files, findings);
     named_tests(files, findings);
+    one_front(files, findings);
+}
+
+/// The pipeline's questions are answered in one place.
+fn one_front(files: &[File], findings: &mut Vec<Finding>) {
+    for file in files.iter().filter(|file| file.is_rust() && !file.is_test() && is_front(file)).skip(1) {
+        findings
+            .push(Finding::of(file, "another file answers the pipeline's questions; the command line has one front"));
+    }
 }
 
 /// Each test that the table of faults names is there: `outages::a_slow_server_gets_everything_slowly`.
@@ -180,4 +293,61 @@ fn resolve(folder: &str, target: &str) -> String {
         }
     }
     parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(path: &str, text: &str) -> usize {
+        let mut findings = Vec::new();
+        one_pipeline(&File { path: path.to_owned(), text: text.to_owned() }, &mut findings);
+        findings.len()
+    }
+
+    #[test]
+    fn what_goes_around_the_pipeline_is_found() {
+        let around = [
+            "session.store().execute(context, commands)?;",
+            "store.record(events, blobs)?;",
+            "self.store.record_sealed(x)?;",
+            "session.record(&look)?;",
+            "fn commit(&self, act: Commit) {}",
+            "use crate::act::{Commit, Journal};",
+            "pub(super) fn act_in<T>(",
+            "struct Work<'w> {",
+            "Err(ActError::ClockJump { jump, .. }) => {}",
+        ];
+        for line in around {
+            assert_eq!(findings("src/app/x.rs", line), 1, "{line}");
+            assert_eq!(findings("crates/cim-keys-cli/src/x.rs", line), 1, "{line}");
+            assert_eq!(findings("src/store/x.rs", line) + findings("src/act/x.rs", line), 0, "{line}");
+        }
+        let fine = [
+            "mirror.record(first, events, blobs)?;",
+            "self.record(signed)?;",
+            "store.recorded(x); store.record_count",
+            "pipeline.act_in_two_steps(x)",
+            "Err(CommitError::Moved)",
+            "// Store::execute(",
+        ];
+        for line in fine {
+            assert_eq!(findings("src/app/x.rs", line), 0, "{line}");
+        }
+        assert_eq!(findings("src/adapters/x.rs", "Operation::Commit"), 0);
+        let front = "impl Front for Terminal {\n    ActError::ClockJump\n}\n";
+        assert_eq!(findings("crates/cim-keys-cli/src/front.rs", front), 0);
+        assert_eq!(findings("src/app/x.rs", front), 1);
+    }
+
+    #[test]
+    fn private_keys_outside_of_what_keeps_them_are_found() {
+        for line in ["PrivateKey::parse(x)", "SoftwareKey::new(key)", "use ed25519_dalek::SigningKey;"] {
+            assert_eq!(findings("src/app/x.rs", line), 1, "{line}");
+            assert_eq!(findings("src/keys/x.rs", line) + findings("src/custody/x.rs", line), 0, "{line}");
+        }
+        for line in ["use ed25519_dalek::VerifyingKey;", "Kind::SigningKey", "NewSigningKey", "/// A PrivateKey"] {
+            assert_eq!(findings("src/app/x.rs", line), 0, "{line}");
+        }
+    }
 }

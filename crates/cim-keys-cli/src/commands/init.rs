@@ -10,6 +10,7 @@ use cim_keys::text::{Label, Name};
 use clap::Args;
 use serde_json::json;
 
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -83,7 +84,8 @@ pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
     }
     ui.facts(&facts)?;
     ui.line("")?;
-    ui.line("Next: `cim-keys apply FILE` declares an organisation; `cim-keys organization add NAME` begins by hand.")
+    ui.line("Next: `cim-keys apply FILE` declares an organisation; `cim-keys organization add NAME` begins by hand.")?;
+    Acting::on(session, &args.custody.passphrases, ui)?.publish(true)
 }
 
 /// What a new ledger is for.

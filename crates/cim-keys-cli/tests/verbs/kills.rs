@@ -86,6 +86,10 @@ fn kill(world: &World, recipe: &Recipe, whole: &Whole, points: &KillPoints, poin
             wrong.push(format!("run again, it comes to {now:?} instead of {:?}", whole.acts));
         }
     }
+    if refused {
+        // It may have been refused before it opened the ledger; whatever opens it next tidies up.
+        world.run_on(recipe.ledger, "location add Afterwards");
+    }
     let custody = world.run_on(recipe.ledger, "custody check");
     if custody.code != 0 {
         wrong.push(format!("custody check: exit code {}: {}", custody.code, custody.stderr.trim()));
