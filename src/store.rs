@@ -37,7 +37,7 @@ mod tree;
 mod verify;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cid::Cid;
@@ -72,6 +72,7 @@ use token::Token;
 
 use crate::delivery::outbox::{Source, source_of};
 use crate::ids::LedgerId;
+use crate::keys::KeyRef;
 use crate::log::NodeHash;
 use crate::text::{Name, PublicKey};
 use crate::time::Timestamp;
@@ -127,6 +128,8 @@ pub struct Store {
     reader: Reader,
     aside: Mutex<Aside>,
     told: Box<behind::Told>,
+    /// The ledger's own key, once it was looked up.
+    ledger_key: OnceLock<KeyRef>,
     writing: Result<Writing, NotTheWriter>,
 }
 
@@ -189,6 +192,7 @@ impl Store {
             reader,
             aside: Mutex::default(),
             told: Box::new(|_, _| {}),
+            ledger_key: OnceLock::new(),
             writing: Ok(writing),
         };
         store.touch_token()?;
@@ -211,7 +215,15 @@ impl Store {
     fn for_reading(options: StoreOptions, connection: Connection, reason: NotTheWriter) -> Result<Self, OpenError> {
         let identity = identity(&connection, &options.path)?;
         let reader = Reader::new(connection, &options, Access::Read);
-        Ok(Self { options, identity, reader, aside: Mutex::default(), told: Box::new(|_, _| {}), writing: Err(reason) })
+        Ok(Self {
+            options,
+            identity,
+            reader,
+            aside: Mutex::default(),
+            told: Box::new(|_, _| {}),
+            ledger_key: OnceLock::new(),
+            writing: Err(reason),
+        })
     }
 
     fn right_to_write(

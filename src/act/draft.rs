@@ -143,9 +143,7 @@ impl<'d> Draft<'d> {
         if count == 0 {
             return Ok(0);
         }
-        for draft in &drafts {
-            self.judge(draft.data.clone());
-        }
+        let drafts: Vec<_> = drafts.into_iter().map(|draft| self.ask_policy(draft)).collect();
         self.rehearsal.take(drafts)?;
         self.decisions.push((command, count));
         Ok(count)
@@ -159,10 +157,12 @@ impl<'d> Draft<'d> {
         commands.into_iter().try_for_each(|command| self.command(command).map(|_| ()))
     }
 
-    fn judge(&mut self, data: EventData) {
+    /// Asks the policy about an event, and gives it back.
+    fn ask_policy(&mut self, draft: EventDraft) -> EventDraft {
         if !matches!(self.judged, Ok(None)) {
-            return;
+            return draft;
         }
+        let EventDraft { data, causes } = draft;
         let Circumstances { now, actor, correlation_id, signed, .. } = &self.circumstances;
         let evidence = Evidence { signed: signed.is_some_and(|scope| scope.signs(&data)) };
         let event = KeyEvent {
@@ -178,6 +178,7 @@ impl<'d> Draft<'d> {
             Ok(verdict) => self.judged = Ok(Some(verdict)),
             Err(error) => self.judged = Err(error),
         }
+        EventDraft { data: event.data, causes }
     }
 
     /// Generates a key, which is sealed when the act is recorded. A retry gets the same key.

@@ -50,6 +50,8 @@ pub struct Pipeline<'p, J> {
     journal: &'p J,
     policy: Arc<dyn Policy>,
     keys: Box<dyn KeyRing + 'p>,
+    /// Whether there are any keys: without, nothing has to be looked up that would be signed.
+    has_keys: bool,
     texts: Box<dyn Texts + 'p>,
     front: Box<dyn Front + 'p>,
     publisher: Box<dyn Publisher + 'p>,
@@ -69,13 +71,14 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     #[must_use]
     pub fn new(journal: &'p J, policy: Arc<dyn Policy>) -> Self {
         let (keys, texts) = (Box::new(NoKeys), Box::new(NoTexts));
-        Self { journal, policy, keys, texts, front: Box::new(NoFront), publisher: Box::new(NoPublisher) }
+        let (front, publisher) = (Box::new(NoFront), Box::new(NoPublisher));
+        Self { journal, policy, keys, has_keys: false, texts, front, publisher }
     }
 
     /// Takes keys from a ring.
     #[must_use]
     pub fn with_keys(self, keys: impl KeyRing + 'p) -> Self {
-        Self { keys: Box::new(keys), ..self }
+        Self { keys: Box::new(keys), has_keys: true, ..self }
     }
 
     /// Keeps restricted texts.
@@ -303,7 +306,8 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     /// Signs the head where the ledger's own key is at hand: whoever opened its compartment is not asked once more.
     fn sign_head(&mut self) -> Head {
         let failed = |reason: &dyn Error, contradiction| Head::Failed { reason: reason.to_string(), contradiction };
-        let signer = match self.journal.ledger_key() {
+        let key = if self.has_keys { self.journal.ledger_key() } else { Ok(None) };
+        let signer = match key {
             Ok(Some(key)) => self.keys.signer_at_hand(&key),
             Ok(None) => Ok(None),
             Err(error) => return failed(&error, false),

@@ -55,8 +55,8 @@ impl<'v> Rehearsal<'v> {
     /// When what is recorded can't be read.
     pub fn take(&mut self, drafts: Vec<EventDraft>) -> Result<(), ViewError> {
         let base = self.drafts.len();
-        for mut draft in drafts {
-            for cause in &mut draft.causes {
+        for EventDraft { data, mut causes } in drafts {
+            for cause in &mut causes {
                 *cause = match *cause {
                     Cause::Recorded(cid) => self.stand_ins.get(&cid).map_or(*cause, |&earlier| Cause::Earlier(earlier)),
                     Cause::Earlier(earlier) => Cause::Earlier(base + earlier),
@@ -64,8 +64,9 @@ impl<'v> Rehearsal<'v> {
             }
             let cid = stand_in(self.drafts.len());
             self.stand_ins.insert(cid, self.drafts.len());
-            self.overlay.fold(&unrecorded(&draft.data), cid)?;
-            self.drafts.push(draft);
+            let event = unrecorded(data);
+            self.overlay.fold(&event, cid)?;
+            self.drafts.push(EventDraft { data: event.data, causes });
         }
         Ok(())
     }
@@ -117,10 +118,10 @@ const EPOCH: Timestamp = match Timestamp::from_unix_micros(0) {
     None => panic!("0 is between the years 0000 and 9999"),
 };
 
-fn unrecorded(data: &EventData) -> KeyEvent {
+const fn unrecorded(data: EventData) -> KeyEvent {
     KeyEvent {
         id: EventId::from_uuid(uuid::Uuid::nil()),
-        data: data.clone(),
+        data,
         occurred_at: EPOCH,
         actor: Actor::Person(PersonId::from_uuid(uuid::Uuid::nil())),
         correlation_id: CorrelationId::from_uuid(uuid::Uuid::nil()),

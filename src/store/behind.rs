@@ -147,12 +147,10 @@ impl Store {
     /// Brings the tables of entities up to date, where they are not. False where they can't be written; why does not matter
     /// to whoever reads.
     pub(super) fn catch_up(&self) -> Result<bool, ReadError> {
-        let (is_behind, end) = self
-            .reader
-            .with(|log| Ok::<_, ReadError>((log.try_read(|log| folded(log.connection))?.is_some(), log.end()?)))?;
-        if !is_behind {
+        if self.reader.with(|log| log.try_read(|log| folded(log.connection)))?.is_none() {
             return Ok(true);
         }
+        let end = self.end()?;
         let tell = |done| (self.told)(done, end.max(done));
         let caught_up = match &self.writing {
             Ok(writing) => writing.writer.lock().unwrap_or_else(PoisonError::into_inner).catch_up(&tell).is_ok(),

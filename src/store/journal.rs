@@ -1,12 +1,13 @@
 //! A store as the journal of the pipeline.
 
-use super::{AppendError, CheckpointStoreError, JournalError, Listing, ReadError, Store, Which};
+use super::{AppendError, CheckpointStoreError, JournalError, ReadError, Store, Which};
 use crate::act::{AppendedEvent, Commit, CommitError, Head, Journal, Tip};
 use crate::events::EventData;
 use crate::keys::{KeyRef, Signer};
 use crate::ledger::{Facts, NameKey, View};
 use crate::log::{Checkpoint, InvalidKey, SignedCheckpoint, VerifierKey};
 use crate::text::PublicKey;
+use crate::time::Timestamp;
 
 impl Journal for Store {
     type Error = JournalError;
@@ -29,6 +30,10 @@ impl Journal for Store {
     }
 
     fn ledger_key(&self) -> Result<Option<KeyRef>, JournalError> {
+        // While the ledger is open, its key stays the same, and what is recorded of it.
+        if let Some(key) = self.ledger_key.get() {
+            return Ok(Some(key.clone()));
+        }
         let public_key = self.identity.public_key.clone();
         let found = Store::view(self, |view| view.find(&NameKey::public_key(&public_key), 1))?;
         let found = found.map_err(|error| ReadError::Damaged { position: 0, detail: error.to_string() })?;
@@ -36,7 +41,8 @@ impl Journal for Store {
             Facts::Key(key) => Some(key),
             _ => None,
         });
-        Ok(key.map(|key| KeyRef { key_id: key.key_id, public_key, compartment: key.compartment }))
+        let key = key.map(|key| KeyRef { key_id: key.key_id, public_key, compartment: key.compartment });
+        Ok(key.map(|key| self.ledger_key.get_or_init(|| key).clone()))
     }
 
     fn sign_head(&self, signer: &dyn Signer) -> Result<u64, JournalError> {
@@ -60,12 +66,11 @@ impl Journal for Store {
 impl Store {
     /// The end of the log, whatever the right to write.
     pub(super) fn end_of_log(&self) -> Result<Tip, JournalError> {
-        let newest = self.events(Listing::newest(1))?.pop();
-        let last = newest.as_ref().map(|newest| newest.envelope().map(|envelope| envelope.occurred_at.to_owned()));
-        let damaged = |detail: String| ReadError::Damaged { position: 0, detail };
-        let last =
-            last.transpose()?.map(|text| text.parse().map_err(|error| damaged(format!("{error}")))).transpose()?;
-        Ok(Tip { position: newest.map_or(0, |newest| newest.position), last, now: (self.options.clock)() })
+        let newest = self.reader.with(|log| log.newest())?;
+        let (position, last) = newest.map_or((0, None), |(position, micros)| (position, Some(micros)));
+        let damaged = || ReadError::Damaged { position, detail: "its time is out of range".to_owned() };
+        let last = last.map(|micros| Timestamp::from_unix_micros(micros).ok_or_else(damaged)).transpose()?;
+        Ok(Tip { position, last, now: (self.options.clock)() })
     }
 
     /// Signs the head of what is recorded with the ledger's own key. A head that is signed already is given back as it is; one

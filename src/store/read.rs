@@ -129,6 +129,16 @@ impl Log<'_> {
         })
     }
 
+    /// The last position, and its time in microseconds.
+    pub(super) fn newest(&self) -> Result<Option<(u64, i64)>, ReadError> {
+        self.try_read(|log| {
+            log.connection
+                .prepare_cached("SELECT position, occurred_at FROM log ORDER BY position DESC LIMIT 1")?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+    }
+
     pub(super) fn list(&self, listing: Listing) -> Result<Vec<Recorded>, ReadError> {
         let order = if listing.newest_first { "DESC" } else { "ASC" };
         let sql = format!("{COLUMNS} WHERE position BETWEEN ?1 AND ?2 ORDER BY position {order} LIMIT ?3");

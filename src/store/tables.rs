@@ -25,7 +25,8 @@ pub(super) struct Tables<'a> {
 /// same ones up again and again: whether an identifier is free, and the organisation that everything belongs to.
 #[derive(Default)]
 pub(super) struct Cache {
-    entities: RefCell<HashMap<EntityRef, Option<Entity>>>,
+    /// Boxed: most of what is looked up is not there, and a table that grows moves all that it holds.
+    entities: RefCell<HashMap<EntityRef, Option<Box<Entity>>>>,
     /// The highest identifier of each kind: identifiers are minted in order, so that one above it is new without a look.
     highest: RefCell<HashMap<Kind, Uuid>>,
 }
@@ -41,7 +42,7 @@ impl Cache {
     }
 
     fn get(&self, reference: EntityRef) -> Option<Option<Entity>> {
-        self.entities.borrow().get(&reference).cloned()
+        self.entities.borrow().get(&reference).map(|known| known.as_deref().cloned())
     }
 
     fn set(&self, reference: EntityRef, entity: Option<Entity>) {
@@ -49,7 +50,7 @@ impl Cache {
         if entities.len() >= Self::MOST {
             entities.clear();
         }
-        entities.insert(reference, entity);
+        entities.insert(reference, entity.map(Box::new));
     }
 
     /// Whether an identifier is above all others of its kind, which `read` finds where that is not known yet.

@@ -30,7 +30,8 @@ fn ledger() -> (TempDir, Store) {
     let founding = Founding::new(options);
     let intent = Intent::new(Actor::System(Label::new("test").unwrap()));
     let mut pipeline = Pipeline::new(&founding, policy::built_in());
-    pipeline.act(&intent, |draft| draft.command(Command::CreateLedger(created.clone()))).unwrap();
+    let outcome = pipeline.act(&intent, |draft| draft.command(Command::CreateLedger(created.clone())));
+    assert_eq!(outcome.unwrap().events.len(), 1);
     drop(pipeline);
     (folder, founding.into_store().unwrap())
 }
