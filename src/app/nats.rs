@@ -26,10 +26,11 @@ pub mod server_config;
 #[cfg(feature = "nats-client")]
 pub mod servers;
 pub mod sharing;
+mod signing;
 pub mod signing_keys;
 mod tokens;
 pub mod users;
 
 pub use draft::{Made, NatsDraft, edit};
 pub use error::NatsError;
-pub use tokens::SignedActivation;
+pub use signing::SignedActivation;

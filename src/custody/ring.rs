@@ -197,7 +197,7 @@ impl Sealing for Secrets<'_> {
             let secrets = self.secrets.get(&compartment).map(Vec::as_slice).unwrap_or_default();
             let those: Vec<_> = secrets.iter().map(|(key, _)| *key).filter(|key| keys.contains(key)).collect();
             let removed: Result<usize, SealError> = self.custody.remove_all(&compartment, those.iter().copied());
-            left += secrets.len() - removed.unwrap_or(0);
+            left += those.len() - removed.unwrap_or(0);
         }
         left
     }

@@ -101,7 +101,7 @@ impl Acting {
         let Self { session, ring, ui } = self;
         let configuration = place::config(Some(session.place().folder())).map_err(|error| error.in_one_line());
         let publisher = LedgerPublisher::new(session.store(), configuration);
-        let front = Terminal { ui: *ui };
+        let front = Terminal::new(*ui);
         (session.pipeline().with_keys(ring).with_front(front).with_publisher(publisher), session)
     }
 
@@ -201,13 +201,28 @@ impl<T> Done<T> {
 }
 
 /// The person at the terminal.
-pub(crate) struct Terminal {
-    /// How they are spoken to.
-    pub(crate) ui: Ui,
+pub(crate) struct Terminal<'a> {
+    ui: Ui,
+    show: Box<dyn FnMut() -> Result + 'a>,
 }
 
-impl Front for Terminal {
+impl<'a> Terminal<'a> {
+    /// Asks a person.
+    pub(crate) fn new(ui: Ui) -> Self {
+        Self { ui, show: Box::new(|| Ok(())) }
+    }
+
+    /// Shows something before each question.
+    pub(crate) fn showing(self, show: impl FnMut() -> Result + 'a) -> Self {
+        Self { show: Box::new(show), ..self }
+    }
+}
+
+impl Front for Terminal<'_> {
     fn confirm(&mut self, question: &Question) -> Answer {
+        if (self.show)().is_err() {
+            return Answer::CannotAsk;
+        }
         match self.ui.confirm(&question.text) {
             Ok(true) => Answer::Yes,
             Ok(false) => Answer::No,

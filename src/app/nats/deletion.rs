@@ -6,7 +6,7 @@
 use super::draft::NatsDraft;
 use super::error::NatsError;
 use super::lookup;
-use super::tokens::Purpose;
+use super::signing::Purpose;
 use crate::events::{JwtKind, NatsHolder, NatsParty};
 use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, Kind, TokenFacts, View};
 use crate::nats::claims::{Claims, GenericBody, Registered};

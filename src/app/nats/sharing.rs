@@ -4,7 +4,7 @@ use super::accounts;
 use super::draft::NatsDraft;
 use super::error::NatsError;
 use super::lookup;
-use super::tokens::SignedActivation;
+use super::signing::SignedActivation;
 use crate::events::NatsHolder;
 use crate::ledger::AccountFacts;
 use crate::nats::claims::{Activation, Claims, Export, ExportType, Generic, Import, Registered, WeightedMapping};

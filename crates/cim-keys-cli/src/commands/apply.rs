@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use cim_keys::act::{Answer, ClockJump, Front, Question};
+use cim_keys::act::Question;
 use cim_keys::app::apply::{
     self, Action, ApplyError, Files, Manifest, Minted, Options, Plan, Prepared, Problem, Request, Reviewed, SavedPlan,
 };
@@ -124,7 +124,15 @@ fn saved(args: &ApplyArgs, text: &str, global: &Global, ui: Ui) -> Result {
 fn carry_out(mut acting: Acting, request: &Request, reviewed: Option<&Reviewed>, ui: Ui) -> Result {
     let shown = Rc::new(RefCell::new(Shown::default()));
     let mut minted = Minted::default();
-    let front = PlanFront { shown: Rc::clone(&shown), terminal: Terminal { ui } };
+    let front = Terminal::new(ui).showing({
+        let shown = Rc::clone(&shown);
+        move || {
+            let plan = shown.borrow_mut().plan.take();
+            plan.map_or(Ok(()), |plan| show_plan(&plan, ui))?;
+            shown.borrow_mut().asked = true;
+            Ok(())
+        }
+    });
     let done = acting.act_after(
         front,
         |store| apply::before(store, request),
@@ -156,28 +164,6 @@ fn ending(plan: &Plan) -> Question {
 struct Shown {
     plan: Option<Plan>,
     asked: bool,
-}
-
-/// The person at the terminal, who sees the plan before being asked about it.
-struct PlanFront {
-    shown: Rc<RefCell<Shown>>,
-    terminal: Terminal,
-}
-
-impl Front for PlanFront {
-    fn confirm(&mut self, question: &Question) -> Answer {
-        if let Some(plan) = self.shown.borrow_mut().plan.take()
-            && show_plan(&plan, self.terminal.ui).is_err()
-        {
-            return Answer::CannotAsk;
-        }
-        self.shown.borrow_mut().asked = true;
-        self.terminal.confirm(question)
-    }
-
-    fn confirm_clock(&mut self, jump: &ClockJump) -> Answer {
-        self.terminal.confirm_clock(jump)
-    }
 }
 
 /// Shows a plan, or saves it, without carrying it out.
