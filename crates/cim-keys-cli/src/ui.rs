@@ -57,7 +57,10 @@ impl Ui {
     pub(crate) fn line(self, line: impl Display) -> Result {
         match (self.is_json(), self.aside) {
             (true, _) => Ok(()),
-            (false, true) => Ok(self.note(line)),
+            (false, true) => {
+                self.note(line);
+                Ok(())
+            }
             (false, false) => Ok(writeln!(anstream::stdout().lock(), "{line}")?),
         }
     }

@@ -56,8 +56,8 @@ pub(crate) fn attest(args: &AttestArgs, global: &Global, ui: Ui) -> Result {
     }
     let event = attest::linked(acting.session().store(), &which)?;
     acting.record(|draft| match (&args.key, &bytes, &person) {
-        (Some(key), Some(bytes), _) => attest::attest_with(draft, event.clone(), key, bytes),
-        (_, _, Some((_, signer))) => attest::attest(draft, signer, event.clone()),
+        (Some(key), Some(bytes), _) => attest::attest_with(draft, event, key, bytes),
+        (_, _, Some((_, signer))) => attest::attest(draft, signer, event),
         _ => Ok(()),
     })
 }

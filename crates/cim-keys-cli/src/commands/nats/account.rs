@@ -136,7 +136,7 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
             tell_cut_off(&args.which, global, ui)?;
             super::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
-                    &format!("Refuse every token that was issued to users of {} up to now?", args.which),
+                    format!("Refuse every token that was issued to users of {} up to now?", args.which),
                     "nothing was revoked",
                 ));
                 let facts = lookup::account(nats.view(), &args.which)?;
@@ -148,7 +148,7 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
             tell_cut_off(&args.which, global, ui)?;
             super::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
-                    &format!("Delete the account {} and cut all of its users off?", args.which),
+                    format!("Delete the account {} and cut all of its users off?", args.which),
                     "nothing was deleted",
                 ));
                 let facts = lookup::account(nats.view(), &args.which)?;

@@ -197,7 +197,7 @@ fn delete(args: &DeleteArgs, global: &Global, ui: Ui) -> Result {
     };
     super::act(&args.passphrases, global, ui, |nats| {
         nats.ask(Question::new(
-            &format!("Give up operator {name}{what}? Nothing is signed for it here any more."),
+            format!("Give up operator {name}{what}? Nothing is signed for it here any more."),
             "nothing was deleted",
         ));
         operators::delete(nats, args.with_accounts, &args.reason)

@@ -54,7 +54,7 @@ pub(crate) fn run(command: RevocationCommand, global: &Global, ui: Ui) -> Result
             let what = args.keys.join(", ");
             super::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
-                    &format!("Let tokens of {what} in again that were revoked?"),
+                    format!("Let tokens of {what} in again that were revoked?"),
                     "nothing was cleared",
                 ));
                 let account = lookup::account(nats.view(), &args.account)?;

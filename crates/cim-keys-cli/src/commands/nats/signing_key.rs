@@ -154,7 +154,7 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
             super::tell_cut_off(&users.iter().map(|user| user.user.name.to_string()).collect::<Vec<_>>(), ui);
             super::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
-                    &format!("Take the signing key {} out of use? Its users are cut off.", args.which),
+                    format!("Take the signing key {} out of use? Its users are cut off.", args.which),
                     "nothing was retired",
                 ));
                 let account = lookup::account(nats.view(), &args.account)?;

@@ -148,7 +148,7 @@ pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
             super::look(global, |view| lookup::user(view, &args.which))?;
             super::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
-                    &format!("Cut the user {} off? It can't be taken back.", args.which),
+                    format!("Cut the user {} off? It can't be taken back.", args.which),
                     "nothing was revoked",
                 ));
                 let (account, user) = lookup::user(nats.view(), &args.which)?;
