@@ -4,25 +4,25 @@
 //! public facts back. [`crate::custody`] implements the ports for keys in sealed files; a token or a card implements the same.
 
 mod kind;
-#[cfg(feature = "custody")]
 mod nkey;
 #[cfg(feature = "custody")]
 pub mod pair;
 #[cfg(feature = "custody")]
 mod placeholder;
 mod port;
+mod public;
 mod secret;
 #[cfg(feature = "custody")]
 pub mod xkey;
 
 pub use kind::{KeyKind, PublicFacts};
-#[cfg(feature = "custody")]
 pub use nkey::{InvalidNkey, check_public as check_public_nkey};
 #[cfg(feature = "custody")]
-pub use pair::{ParseError, VerifyError, generate, normalize, public_facts, verify};
+pub use pair::{ParseError, generate, normalize};
 #[cfg(feature = "custody")]
 pub use placeholder::Placeholders;
 pub use port::{
     GenerateError, KeyError, KeyRef, KeyRing, KeySpec, NewKey, NoKeys, Opener, Sealing, SignError, Signer, UnsealError,
 };
+pub use public::{VerifyError, public_facts, verify};
 pub use secret::{LONGEST_SECRET, SecretBytes};

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use cim_keys::custody::{Custody, SecretBytes, UseError, WorkFactor};
 use cim_keys::events::{KeyAlgorithm, NkeyKind};
 use cim_keys::ids::KeyId;
-use cim_keys::keys::pair::{ParseError, PrivateKey, VerifyError, verify};
+use cim_keys::keys::pair::{ParseError, PrivateKey};
 use cim_keys::keys::{KeyKind, SignError, check_public_nkey};
+use cim_keys::keys::{VerifyError, verify};
 use cim_keys::text::Label;
 use secrecy::ExposeSecret as _;
 
@@ -161,7 +162,7 @@ proptest::proptest! {
     fn any_bytes_are_read_or_refused(given in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
         let _ = PrivateKey::parse(&SecretBytes::new(Box::new(given.clone())));
         let text = String::from_utf8_lossy(&given).into_owned();
-        let _ = cim_keys::keys::pair::public_facts(&text);
+        let _ = cim_keys::keys::public_facts(&text);
         let _ = check_public_nkey(&text);
     }
 

@@ -3,9 +3,12 @@
 //! The `nkeys` crate is not used for secrets, because it leaves plain copies of a seed behind; tests compare with it.
 
 use data_encoding::BASE32_NOPAD;
+#[cfg(feature = "custody")]
 use secrecy::{ExposeSecretMut as _, SecretBox};
+#[cfg(feature = "custody")]
 use zeroize::Zeroizing;
 
+#[cfg(feature = "custody")]
 use super::secret::SecretBytes;
 use crate::events::NkeyKind;
 
@@ -13,6 +16,7 @@ use crate::events::NkeyKind;
 const PUBLIC_LENGTH: usize = 56;
 /// Seed: two prefix bytes, 32 bytes, CRC.
 pub(super) const SEED_LENGTH: usize = 58;
+#[cfg(feature = "custody")]
 const SEED_PREFIX: u8 = 18 << 3;
 
 /// Why a text is no nkey.
@@ -49,6 +53,7 @@ fn kind(prefix_byte: u8) -> Result<NkeyKind, InvalidNkey> {
 }
 
 /// The text of a public key.
+#[cfg(feature = "custody")]
 pub(super) fn encode_public(of: NkeyKind, key: &[u8; 32]) -> String {
     let mut raw = [0; 35];
     raw[0] = prefix(of);
@@ -59,6 +64,7 @@ pub(super) fn encode_public(of: NkeyKind, key: &[u8; 32]) -> String {
 }
 
 /// The text of a seed.
+#[cfg(feature = "custody")]
 pub(super) fn encode_seed(of: NkeyKind, seed: &[u8; 32]) -> SecretBytes {
     let mut raw = Zeroizing::new([0; 36]);
     raw[0] = SEED_PREFIX | (prefix(of) >> 5);
@@ -87,6 +93,7 @@ pub fn check_public(text: &str) -> Result<(NkeyKind, [u8; 32]), InvalidNkey> {
 }
 
 /// Reads a seed. A seed has exactly one text, and no other is accepted.
+#[cfg(feature = "custody")]
 pub(super) fn decode_seed(text: &[u8]) -> Result<(NkeyKind, Zeroizing<[u8; 32]>), InvalidNkey> {
     let mut raw = Zeroizing::new([0; 36]);
     decode(text, SEED_LENGTH, raw.as_mut_slice())?;
@@ -119,7 +126,7 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "custody"))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;

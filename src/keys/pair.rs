@@ -5,25 +5,21 @@
 //! feed.
 //!
 //! ```
-//! use cim_keys::keys::{KeyKind, pair::{self, PrivateKey}};
+//! use cim_keys::keys::{self, KeyKind, pair::PrivateKey};
 //!
 //! let key = PrivateKey::generate("nkey-user".parse::<KeyKind>()?)?;
 //! let public = key.public();
 //! assert!(public.public_key.as_str().starts_with('U'));
 //! let signature = key.sign(b"a nonce")?;
-//! assert!(pair::verify(&public, b"a nonce", &signature).is_ok());
+//! assert!(keys::verify(&public, b"a nonce", &signature).is_ok());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{
-    DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey, EncodePublicKey, KeypairBytes,
-};
+use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey, KeypairBytes};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox};
@@ -32,8 +28,9 @@ use zeroize::Zeroizing;
 use super::kind::{KeyKind, PublicFacts};
 use super::nkey;
 use super::port::{GenerateError, SignError, Signer};
+use super::public::spki;
 use super::secret::{LONGEST_SECRET, SecretBytes};
-use crate::events::{KeyAlgorithm, KeyEncoding, NkeyKind};
+use crate::events::NkeyKind;
 use crate::text::PublicKey;
 
 /// Why a text is not taken for a private key. Never carries any of the text.
@@ -65,18 +62,6 @@ pub enum ParseError {
     /// There is more than one key in it.
     #[error("there is more than one private key in it; import them one by one")]
     Several,
-}
-
-/// Why a signature does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// The public key can't be read, or can't sign at all.
-    #[error("the public key is none that can sign")]
-    Key,
-    /// The signature is not this key's over these bytes.
-    #[error("the signature is not this key's over these bytes")]
-    Signature,
 }
 
 /// A private key in memory, zeroized when dropped.
@@ -276,58 +261,6 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// Reads a public key: an nkey, or an Ed25519 or P-256 SubjectPublicKeyInfo in PEM or in base64 of DER.
-///
-/// # Errors
-/// See [`VerifyError`].
-pub fn public_facts(text: &str) -> Result<PublicFacts, VerifyError> {
-    let text = text.trim();
-    if let Ok((kind, _)) = nkey::check_public(text) {
-        let kind = KeyKind::Nkey(kind);
-        let public_key = PublicKey::new(text).map_err(|_| VerifyError::Key)?;
-        return Ok(PublicFacts { algorithm: kind.algorithm(), encoding: kind.encoding(), public_key });
-    }
-    let base64: String = text.lines().filter(|line| !line.starts_with("-----")).flat_map(str::chars).collect();
-    let der = STANDARD.decode(base64).map_err(|_| VerifyError::Key)?;
-    // Written anew, so that a key has one text however it was given.
-    let (kind, written) = if let Ok(key) = ed25519_dalek::VerifyingKey::from_public_key_der(&der) {
-        (KeyKind::Ed25519, spki(&key))
-    } else {
-        let key = p256::PublicKey::from_public_key_der(&der).map_err(|_| VerifyError::Key)?;
-        (KeyKind::P256, spki(&key))
-    };
-    let public_key = PublicKey::new(&written).map_err(|_| VerifyError::Key)?;
-    Ok(PublicFacts { algorithm: kind.algorithm(), encoding: kind.encoding(), public_key })
-}
-
-/// Checks a signature that a [`Signer`] made. Ed25519 is checked strictly: no weak key, no second signature that
-/// also fits.
-///
-/// # Errors
-/// See [`VerifyError`].
-pub fn verify(by: &PublicFacts, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
-    let text = by.public_key.as_str();
-    let der = || STANDARD.decode(text).map_err(|_| VerifyError::Key);
-    let ed25519 = match (by.algorithm, by.encoding) {
-        (KeyAlgorithm::Ed25519, KeyEncoding::Spki) => {
-            ed25519_dalek::VerifyingKey::from_public_key_der(&der()?).map_err(|_| VerifyError::Key)?
-        }
-        (KeyAlgorithm::Ed25519, KeyEncoding::Nkey) => match nkey::check_public(text) {
-            Ok((NkeyKind::Curve, _)) | Err(_) => return Err(VerifyError::Key),
-            Ok((_, bytes)) => ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| VerifyError::Key)?,
-        },
-        (KeyAlgorithm::EcdsaP256, KeyEncoding::Spki) => {
-            let key = p256::ecdsa::VerifyingKey::from_public_key_der(&der()?).map_err(|_| VerifyError::Key)?;
-            let signature = p256::ecdsa::DerSignature::try_from(signature).map_err(|_| VerifyError::Signature)?;
-            return p256::ecdsa::signature::Verifier::verify(&key, message, &signature)
-                .map_err(|_| VerifyError::Signature);
-        }
-        _ => return Err(VerifyError::Key),
-    };
-    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| VerifyError::Signature)?;
-    ed25519.verify_strict(message, &signature).map_err(|_| VerifyError::Signature)
-}
-
 fn parse_pkcs8(pem: &str) -> Result<PrivateKey, ParseError> {
     if let Ok(key) = ed25519_dalek::SigningKey::from_pkcs8_pem(pem) {
         return Ok(PrivateKey(Inner::Ed25519(key)));
@@ -356,10 +289,6 @@ fn parse_nkey(text: &str) -> Result<PrivateKey, ParseError> {
     }
     let (kind, seed) = nkey::decode_seed(line.as_bytes())?;
     Ok(PrivateKey(Inner::nkey(kind, &seed)))
-}
-
-fn spki(key: &impl EncodePublicKey) -> String {
-    STANDARD.encode(key.to_public_key_der().expect("a fixed algorithm and a key of fixed length encode").as_bytes())
 }
 
 fn pem(key: &impl EncodePrivateKey) -> SecretBytes {
