@@ -1,9 +1,9 @@
 //! The offline-first key ledger: content-addressed events about people, roles, policies and keys, kept on disk and
 //! published to NATS JetStream exactly once.
 //!
-//! Data runs one way: a [`ledger`] command is decided upon and becomes [`events`]; `ipld_support` gives each its canonical
-//! bytes and content identifier; `store` (SQLite) or `queue` (a JSON-lines file) keeps it; [`delivery`] says how it reaches a
-//! stream, and `adapters` takes it there. `log` signs and proves what is recorded, `verify` checks it, and `archive` carries it.
+//! Data runs one way: an act (`act::Pipeline`) drafts [`ledger`] commands, which are decided upon and become [`events`]; a
+//! `policy` judges them, and keys sign; `ipld_support` gives each its canonical bytes and content identifier; `store` (SQLite)
+//! or `queue` (a JSON-lines file) keeps it; [`delivery`] says how it reaches a stream, and `adapters` takes it there. `log` signs and proves what is recorded, `verify` checks it, and `archive` carries it.
 //! Private keys are made by `keys` and live in `custody`, and nowhere else; `nats` knows the claims and tokens that they sign.
 //!
 //! Where to begin: `app` for whole use cases, as the command line has them; `adapters::NatsClientAdapter` for publishing from a

@@ -120,7 +120,8 @@ impl<'d> Draft<'d> {
         self.circumstances.position
     }
 
-    /// The time of the act. It stays the same when the act is tried again.
+    /// When the act began. It stays the same when the act is tried again; events bear the time at which they are stamped, which
+    /// is never before that of the last event.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.circumstances.now
@@ -133,7 +134,7 @@ impl<'d> Draft<'d> {
     }
 
     /// Gives a command: decides on it, has the policy judge what it leads to, and lets everything after it see that. Says how
-    /// many events it leads to; none when all is so already.
+    /// many events it leads to; none when the ledger is up to date already.
     ///
     /// # Errors
     /// The reason why it may not follow. The draft is then as it was.

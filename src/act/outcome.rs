@@ -176,10 +176,8 @@ impl<J: Error + 'static, E: Error + 'static> fmt::Display for ActError<J, E> {
             Self::Encoding(what) => write!(f, "the event can't be encoded: {what}"),
             Self::View(error) => error.fmt(f),
             Self::Contended { attempts } => {
-                write!(
-                    f,
-                    "the ledger moved each time before the act could be recorded ({attempts} attempts); try again"
-                )
+                let attempts = if *attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
+                write!(f, "another writer recorded something first ({attempts}), so nothing was recorded; try again")
             }
             Self::Journal(error) => fmt::Display::fmt(error, f),
             Self::Left { source, left } => {

@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::custody::{CheckError, not_in_custody};
 use super::medium::Hashing;
 use super::session::{Place, Session};
 use crate::custody::{self, Custody, FileError};
 use crate::files::{NewFile, create_private_file, remove_abandoned, sync_folder};
+use crate::ids::KeyId;
 use crate::store::{
     AppendError, CopyError, LastBackup, OpenError, ReadError, Restoration, RestrictedBlocks, RestrictedError, Store,
     mark_restored,
@@ -59,6 +61,9 @@ pub enum BackupError {
     /// A file of custody could not be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Custody and the ledger could not be compared.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -103,6 +108,8 @@ pub struct BackedUp {
     pub events: u64,
     /// How many sealed secrets are in it.
     pub secrets: u64,
+    /// Keys of this ledger's compartments whose secrets are not in it: they cannot leave where they are kept, or they are lost.
+    pub left_out: Vec<KeyId>,
     /// How many bytes it has.
     pub bytes: u64,
     /// When it was made.
@@ -141,11 +148,16 @@ pub fn backup(session: &Session, to: &Path, progress: &mut dyn FnMut(u64, u64)) 
             tar.file(name, &path)?;
         }
     }
+    let custody = if place.custody().exists() { Some(Custody::open(&place.custody())?) } else { None };
     let mut secrets = 0;
-    if place.custody().exists() {
-        secrets = Custody::open(&place.custody())?
-            .each_file(|(path, bytes)| tar.bytes(&format!("custody/{path}"), &bytes))?;
+    if let Some(custody) = &custody {
+        secrets = custody.each_file(|(path, bytes)| tar.bytes(&format!("custody/{path}"), &bytes))?;
     }
+    // A copy that is only read never had the secrets.
+    let left_out = match store.writable() {
+        Ok(()) => not_in_custody(store, custody.as_ref())?,
+        Err(_) => Vec::new(),
+    };
     let identity = store.identity();
     let manifest = Manifest {
         format: FORMAT.into(),
@@ -165,7 +177,7 @@ pub fn backup(session: &Session, to: &Path, progress: &mut dyn FnMut(u64, u64)) 
     if remembered {
         store.remember_backup(&LastBackup { at, events, place: file.display().to_string() })?;
     }
-    Ok(BackedUp { file, events, secrets, bytes, at, remembered })
+    Ok(BackedUp { file, events, secrets, left_out, bytes, at, remembered })
 }
 
 /// The file to write: in a folder it is named after the ledger and the time.

@@ -122,6 +122,19 @@ pub fn check(store: &Store, custody: &Custody) -> Result<Comparison, CheckError>
     Ok(comparison)
 }
 
+/// The keys of compartments whose secrets are not in custody: they cannot leave where they are kept, or they are lost.
+///
+/// # Errors
+/// When the ledger or custody can't be read.
+pub fn not_in_custody(store: &Store, custody: Option<&Custody>) -> Result<Vec<KeyId>, CheckError> {
+    let (keys, _) = store.view(expected)??;
+    let missing = match custody {
+        Some(custody) => custody.check(keys)?.missing,
+        None => keys,
+    };
+    Ok(missing.into_iter().map(|(_, key)| key).collect())
+}
+
 type Expected = (Vec<(Label, KeyId)>, BTreeMap<Label, BTreeSet<String>>);
 
 fn expected(view: &dyn View) -> Result<Expected, ViewError> {

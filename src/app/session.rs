@@ -144,7 +144,9 @@ impl Session {
         Ok(Self::from_store(place, store, actor))
     }
 
-    pub(super) fn from_store(place: Place, store: Store, actor: Actor) -> Self {
+    /// A session on a ledger that is open.
+    #[must_use]
+    pub fn from_store(place: Place, store: Store, actor: Actor) -> Self {
         let texts = RestrictedTexts::at(place.restricted());
         Self { place, store, texts, actor, signer: None, correlation: None, accept_clock: false }
     }

@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask test|tools|tidy|features|bench|simulate|tamper|fuzz`.
+//! The repository's own commands: `cargo xtask test|nightly|tools|tidy|features|bench|simulate|tamper|fuzz`.
 
 use std::process::ExitCode;
 
@@ -30,6 +30,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the tests, and what they take by seed in full: a kill at every write, long simulations and fuzzing; hours
+    Nightly,
     /// Fetch what the tests need, and print the environment that names it
     Tools,
     /// Check the rules of this repository
@@ -79,6 +81,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Task::Test { arguments } => test::test(&arguments),
+        Task::Nightly => test::nightly(),
         Task::Tools => tools::fetch().map(|tools| tools.print()),
         Task::Tidy => tidy::tidy(),
         Task::Features { clippy } => features::features(clippy),

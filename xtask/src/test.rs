@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::shell::{cargo, root, run};
-use crate::tools;
+use crate::{fuzz, tools};
 
 /// The variable that names the folder of other people's test vectors.
 const VECTORS: &str = "CIM_KEYS_VECTORS";
@@ -20,6 +20,18 @@ pub(crate) fn test(arguments: &[String]) -> Result {
     let done = run(command.args(arguments));
     tools.remind();
     done
+}
+
+/// What runs by seed in the tests, in full: the tests once, a kill at every write of every verb, and long simulations.
+pub(crate) fn nightly() -> Result {
+    test(&[])?;
+    let tools = tools::fetch()?;
+    let mut command = cargo(&["test", "--package", "cim-keys-cli", "--test", "verbs"]);
+    tools.name_in(&mut command);
+    run(command.env("CIM_KEYS_KILL_ALL", "1").args(["--", "--nocapture", "kills"]))?;
+    simulate(500_000, 0)?;
+    tamper(100_000, 0)?;
+    fuzz::fuzz(300, None)
 }
 
 /// `cargo bench` of one bench, or of all.

@@ -193,7 +193,7 @@ fn a_medium_that_is_carried_out_to_by_a_process_that_is_killed_is_whole_or_said_
             fs::remove_dir_all(&usb).unwrap();
             fs::create_dir(&usb).unwrap();
         } else {
-            ledger.place.run(&["unit", "add", &format!("Unit {round}")]).json();
+            ledger.place.run(&["unit", "add", &format!("Unit {round}"), "--organization", "Organization 1"]).json();
             ledger.place.run(&["log", "checkpoint", "--sign", &ledger.issuing]).json();
         }
         if !kills.kill(&mut command()) {

@@ -11,8 +11,7 @@ use super::issuer::{self, IssueError, Issued, Issuing, Wanted};
 use crate::act::ActError;
 use crate::app::log::{self, LogError};
 use crate::app::session::{LedgerActError, Session};
-use crate::custody::{NoPassphrases, Ring, Unlocked};
-use crate::keys::{KeyError, KeyRing as _};
+use crate::keys::{KeyError, KeyRing};
 use crate::log::HeadSigner;
 use crate::text::Label;
 use crate::time::Timestamp;
@@ -159,11 +158,11 @@ fn failure(error: &LedgerActError<IssueError>) -> Failure {
     }
 }
 
-/// An issuer with one compartment open.
+/// An issuer whose keys of one compartment are at hand.
 pub struct Agent {
     session: Session,
     compartment: Label,
-    ring: Ring<'static>,
+    keys: Box<dyn KeyRing>,
     max_ttl_secs: u64,
     started_at: Timestamp,
     ends_at: Timestamp,
@@ -171,28 +170,30 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Takes a session and the one compartment. Where that holds the ledger's own key, every append signs its head.
+    /// Takes a session and the keys of one compartment. Where the ledger's own key is among them and in memory, every append
+    /// signs its head.
     ///
     /// # Errors
     /// When the ledger is no issuer's ([`issuer::keys`]), or its heads can't be signed.
     pub fn new(
         session: Session,
-        unlocked: Unlocked,
+        compartment: Label,
+        keys: impl KeyRing + 'static,
         max_ttl_secs: u64,
         ends_at: Timestamp,
     ) -> Result<Self, StartError> {
-        let compartment = unlocked.compartment().clone();
         roles(&session, &compartment)?;
-        let mut ring = Ring::at(&session.place().custody(), NoPassphrases).with_open(unlocked);
+        let mut keys: Box<dyn KeyRing> = Box::new(keys);
         let store = session.store();
         if let Ok(key) = log::ledger_key(store)
-            && let Some(signer) = ring.signer_at_hand(&key)?
+            && let Some(signer) = keys.signer_at_hand(&key)?
+            && !signer.waits()
         {
             let key = store.verifier_key().map_err(LogError::from)?;
             let signer = HeadSigner::new(key, signer).map_err(LogError::from)?;
             store.sign_heads(Some(signer)).map_err(LogError::from)?;
         }
-        Ok(Self { session, compartment, ring, max_ttl_secs, started_at: Timestamp::now(), ends_at, issued: 0 })
+        Ok(Self { session, compartment, keys, max_ttl_secs, started_at: Timestamp::now(), ends_at, issued: 0 })
     }
 
     /// When it ends by itself.
@@ -227,8 +228,8 @@ impl Agent {
     /// # Errors
     /// See [`IssueError`].
     pub fn issue(&mut self, wanted: &Wanted) -> Result<Token, LedgerActError<IssueError>> {
-        let Self { session, compartment, ring, max_ttl_secs, .. } = self;
-        let mut pipeline = session.pipeline().with_keys(ring);
+        let Self { session, compartment, keys, max_ttl_secs, .. } = self;
+        let mut pipeline = session.pipeline().with_keys(&mut **keys);
         let outcome = pipeline.act(&session.intent(), |draft| {
             let mut nats = NatsDraft::on(draft)?;
             let issued = issuer::issue(&mut nats, compartment, *max_ttl_secs, wanted)?;

@@ -196,6 +196,7 @@ fn a_backup_holds_no_key() {
     // It is made of what the folder holds: the events, and no secret.
     let made = outcome.unwrap();
     assert_eq!((made.events, made.secrets), (ledger.store.end().unwrap(), 0));
+    assert_eq!(made.left_out.len(), 2, "the ledger's own key and the other one cannot leave: {:?}", made.left_out);
 }
 
 #[test]

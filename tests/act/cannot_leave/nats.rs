@@ -2,6 +2,7 @@
 
 use cim_keys::act::*;
 use cim_keys::app::nats::*;
+use cim_keys::app::session::Session;
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::keys::KeyError;
@@ -387,4 +388,30 @@ fn an_issuer_signs_users_for_a_while() {
     // The text is handed out, and kept nowhere.
     assert_eq!(tokens(&issuer, std::slice::from_ref(&text))["user"], 1);
     assert!(issuer.texts.get(&cim_keys::ipld_support::cid_of_blob(text.as_bytes())).unwrap().is_none());
+}
+
+#[test]
+fn an_agent_serves_a_key_that_cannot_leave() {
+    let mut vault = Vault::new();
+    let (ledger, issuer) = (authority(&mut vault), Ledger::in_ring(&mut vault));
+    let facts = ledger.store.view(|view| lookup::account(view, "ORDERS")).unwrap().unwrap().account;
+    let operator = ledger.store.view(lookup::operator).unwrap().unwrap().operator;
+    let new = issuer::NewIssuer {
+        operator: issuer::Elsewhere { name: operator.name, public_key: operator.public_key },
+        account: issuer::Elsewhere { name: facts.name, public_key: facts.public_key },
+        role: name("device"),
+        compartment: None,
+    };
+    let key = nats(&issuer, &mut vault, |draft| issuer::add(draft, &new));
+    let session = Session::from_store(issuer.place(), issuer.other(), intent().actor);
+    let until = cim_keys::time::Timestamp::from_unix_micros(i64::from(u32::MAX) * 1_000_000).unwrap();
+    let mut agent = agent::Agent::new(session, label("issuing"), vault.clone(), 3_600, until).unwrap();
+    let user = nkeys::KeyPair::new_user().public_key();
+    let line = format!("{{\"do\":\"issue\",\"public_key\":\"{user}\",\"ttl_secs\":600}}");
+    let answer = agent.answer(line.as_bytes());
+    let agent::Answer::Issued(token) = answer else { panic!("{answer:?}") };
+    let claims: Claims<User> = jwt::decode(&token.token).unwrap();
+    assert_eq!((claims.registered.iss, claims.registered.sub), (key.to_string(), user));
+    drop(agent);
+    issuer.check();
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use cim_keys::app::nats::agent::{self, Agent, Answer, Request, StartError};
 use cim_keys::app::nats::issuer::{self, IssueError};
+use cim_keys::custody::{NoPassphrases, Ring};
 use cim_keys::events::Actor;
 use cim_keys::text::{Label, visible};
 use cim_keys::time::Timestamp;
@@ -104,7 +105,9 @@ fn start(args: &StartArgs, global: &Global, ui: Ui) -> Result {
     let ends_at = ends_at
         .and_then(Timestamp::from_unix_micros)
         .ok_or_else(|| CliError::usage("an agent does not live beyond the year 9999").hint("give a shorter --ttl"))?;
-    let mut agent = Agent::new(session, unlocked, args.max_ttl, ends_at).map_err(start_told)?;
+    let keys = Ring::of(custody, NoPassphrases).with_open(unlocked);
+    let compartment = args.compartment.clone();
+    let mut agent = Agent::new(session, compartment, keys, args.max_ttl, ends_at).map_err(start_told)?;
 
     let end = serve::serve(&mut agent, place, |agent, path| ready(agent, path, args.detached, ui))?;
     let issued = agent.issued();

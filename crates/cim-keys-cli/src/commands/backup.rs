@@ -41,7 +41,8 @@ pub(crate) fn run(args: &BackupArgs, global: &Global, ui: Ui) -> Result {
     bar.finish_and_clear();
     let done = done.map_err(|error| backup_told(&args.to, &error))?;
     ui.object(&json!({
-        "file": done.file.to_string_lossy(), "events": done.events, "secrets": done.secrets, "bytes": done.bytes,
+        "file": done.file.to_string_lossy(), "events": done.events, "secrets": done.secrets, "left_out": done.left_out,
+        "bytes": done.bytes,
         "at": done.at, "remembered": done.remembered,
     }))?;
     ui.done(format_args!(
@@ -51,6 +52,13 @@ pub(crate) fn run(args: &BackupArgs, global: &Global, ui: Ui) -> Result {
         done.file.display(),
         done.bytes
     ))?;
+    match done.left_out.len() {
+        0 => {}
+        1 => ui.warn("1 private key is not in it: it cannot leave where it is kept, or it is lost; see `cim-keys custody check`"),
+        n => ui.warn(format_args!(
+            "{n} private keys are not in it: they cannot leave where they are kept, or they are lost; see `cim-keys custody check`"
+        )),
+    }
     ui.line("It opens with the passphrases of now. Keep it as you keep the ledger, and not beside the envelopes.")
 }
 

@@ -158,6 +158,7 @@ impl From<NatsError> for CliError {
             },
             NatsError::Lookup(error) => error.into(),
             NatsError::Key(error) => error.into(),
+            NatsError::SealTo(error) => error.into(),
             _ => Self::failed(text),
         }
     }

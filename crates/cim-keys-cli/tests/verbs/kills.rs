@@ -86,9 +86,9 @@ fn kill(world: &World, recipe: &Recipe, whole: &Whole, points: &KillPoints, poin
             wrong.push(format!("run again, it comes to {now:?} instead of {:?}", whole.acts));
         }
     }
-    if refused {
-        // It may have been refused before it opened the ledger; whatever opens it next tidies up.
-        world.run_on(recipe.ledger, "location add Afterwards");
+    if done_before {
+        // It may have found that before it opened the ledger for writing; whatever does that next tidies up.
+        world.run_on(recipe.ledger, "unit add Afterwards");
     }
     let custody = world.run_on(recipe.ledger, "custody check");
     if custody.code != 0 {
@@ -96,7 +96,8 @@ fn kill(world: &World, recipe: &Recipe, whole: &Whole, points: &KillPoints, poin
     }
     let stray: Vec<_> = ours(world, recipe).into_iter().filter(|name| !whole.names.contains(name)).collect();
     if !stray.is_empty() {
-        wrong.push(format!("files are left over: {stray:?}"));
+        let code = again.code;
+        wrong.push(format!("files are left over: {stray:?}; run again it ended with {code}: {}", again.stderr.trim()));
     }
     wrong
 }

@@ -328,9 +328,10 @@ fn usual(name: &str) -> String {
     for part in name.split_inclusive(['.', '-', '_', '+']) {
         let end = part.len() - usize::from(part.ends_with(['.', '-', '_', '+']));
         let (text, separator) = part.split_at(end);
-        let made = text.len() >= 8 && text.bytes().any(|byte| byte.is_ascii_digit());
+        let hexadecimal = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let made = text.len() >= 8 && (hexadecimal || text.bytes().any(|byte| byte.is_ascii_digit()));
         // The five parts of a UUID are one, however short.
-        let short = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) && usual.ends_with("*-");
+        let short = text.len() == 4 && hexadecimal && usual.ends_with("*-");
         match (made, short) {
             (false, false) => usual.push_str(text),
             (true, _) if usual.ends_with("*-") => {}
