@@ -303,8 +303,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// How many connections are kept for later.
-    const KEPT: usize = 4;
+    /// How many connections are kept for later: as many as threads may well read at once.
+    const KEPT: usize = 64;
 
     /// Reads through a connection first, and through more like it.
     pub(super) fn new(connection: Connection, options: &StoreOptions, access: Access) -> Self {
