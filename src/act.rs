@@ -35,4 +35,4 @@ pub use pipeline::{ATTEMPTS, Intent, Pipeline, rehearse};
 pub use port::{Answer, Denial, Evidence, Front, Journal, NoFront, NoTexts, Policy, Question, Texts, Tip, Verdict};
 pub use prerequisite::{Fulfilment, Prerequisite};
 pub use publication::{NoPublisher, Obstacle, Publication, Publisher, RunningSync};
-pub use signing::{ActSigner, Later, Scope, Signing, SigningError};
+pub use signing::{ActSigner, Later, Scope, Signers, Signing, SigningError};

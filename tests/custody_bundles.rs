@@ -384,7 +384,7 @@ fn make(draft: &mut Draft<'_>, count: usize) -> Result<Vec<KeyGenerated>, KeyAct
 fn many_keys_are_recorded_together_or_leave_nothing() {
     let f = custody_support::Fixture::new();
     let end = f.store.end().unwrap();
-    let interrupted = Interrupted { store: &f.store, records: false };
+    let interrupted = Interrupted::new(&f.store, false);
     let failed = Pipeline::new(&interrupted, policy::built_in())
         .with_keys(f.ring())
         .act(&store_support::intent(), |draft| make(draft, 100));

@@ -12,7 +12,7 @@ use cim_keys::act::{ActError, Draft, Pipeline};
 use cim_keys::app::custody::{check, remove_orphans};
 use cim_keys::app::keys::{self, Destination, ImportedKey, KeyActError, Material, NewKey, Successor};
 use cim_keys::app::session::LedgerActError;
-use cim_keys::custody::{Custody, NoPassphrases, Ring, WorkFactor};
+use cim_keys::custody::{Custody, NoPassphrases, Ring, SealError, WorkFactor};
 use cim_keys::events::{EventData, KeyPurpose, NkeyKind, RevocationReason, Validity};
 use cim_keys::ids::KeyId;
 use cim_keys::keys::pair::PrivateKey;
@@ -243,25 +243,38 @@ fn a_process_killed_between_sealing_and_recording_leaves_an_orphan_and_nothing_w
 #[test]
 fn a_failed_append_removes_the_secret_and_a_recorded_key_keeps_it() {
     let f = Fixture::new();
-    let made = |records| {
-        let (journal, mut made) = (Interrupted { store: &f.store, records }, None);
+    let made = |name: &str, journal: Interrupted<'_>| {
+        let mut made = None;
         let failed = Pipeline::new(&journal, policy::built_in()).with_keys(f.ring()).act(&intent(), |draft| {
-            made = Some(keys::generate(draft, new("one", KeyKind::Ed25519))?);
+            made = Some(keys::generate(draft, new(name, KeyKind::Ed25519))?);
             Ok::<_, KeyActError>(())
         });
         (made.unwrap(), failed.unwrap_err())
     };
     let interrupted = |error: &_| matches!(error, ActError::Journal(JournalError::Append(AppendError::Interrupted)));
-    let (key, error) = made(false);
+    let (key, error) = made("one", Interrupted::new(&f.store, false));
     assert!(interrupted(&error), "{error}");
     assert!(!f.custody.holds(&key.compartment, key.key_id).unwrap());
     f.all_is_well();
 
     // Recording says that it failed although it did not: the ledger is asked, and the secret stays.
-    let (key, error) = made(true);
+    let (key, error) = made("one", Interrupted::new(&f.store, true));
     assert!(interrupted(&error), "{error}");
     assert!(f.custody.holds(&key.compartment, key.key_id).unwrap());
     f.all_is_well();
+
+    // The ledger can't be asked: the secret stays, and a later process that can ask settles it.
+    for records in [false, true] {
+        let (key, error) = made("two", Interrupted::new(&f.store, records).unreadable());
+        assert!(matches!(&error, ActError::Left { source, left: 1 } if interrupted(source)), "{error}");
+        assert!(f.custody.holds(&key.compartment, key.key_id).unwrap());
+        assert!(Custody::has_intents(f.custody.path()));
+        let recorded = |key: KeyId| f.store.view(|view| view.get(key.into())).unwrap().unwrap().is_some();
+        let settled = f.custody.settle(|key| Ok::<_, SealError>(recorded(key))).unwrap();
+        assert_eq!(settled, usize::from(!records));
+        assert_eq!(f.custody.holds(&key.compartment, key.key_id).unwrap(), records);
+        f.all_is_well();
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::ledger::*;
 use cim_keys::text::{EmailAddress, Label, Permission, PublicKey, Recipient};
+use cim_keys::time::Timestamp;
 use world::{World, name, note};
 
 mod world;
@@ -236,6 +237,61 @@ fn keys_live_and_end_once() {
         Command::RotateKey { key_id: second.key_id, successor: key(owner, "x", 'G'), retire_at: None },
         "is revoked",
     );
+}
+
+#[test]
+fn the_former_key_of_the_ledger_vouches_for_its_successor_and_signs_nothing_else() {
+    let mut world = World::default();
+    let ledger = Party::Service(Label::new("ledger").unwrap());
+    let of_ledger = |text, public| KeyGenerated { purpose: KeyPurpose::Ledger, ..key(ledger.clone(), text, public) };
+    let (first, second, bystander) = (of_ledger("heads", 'A'), of_ledger("heads", 'B'), of_ledger("other", 'C'));
+    let ledger_id = LedgerId::mint();
+    let public_key = first.public_key.clone();
+    world.ok(Command::CreateLedger(LedgerCreated { ledger_id, name: name("acme"), public_key }));
+    let created = *world.cids.last().unwrap();
+    world.ok(Command::GenerateKey(first.clone()));
+    world.ok(Command::GenerateKey(bystander.clone()));
+    let signed = |key: &KeyGenerated, event| EventAttested {
+        event: Link::new(event).unwrap(),
+        signer: ledger.clone(),
+        key_id: key.key_id,
+        algorithm: KeyAlgorithm::Ed25519,
+        signature: Bytes::new(vec![7; 64]).unwrap(),
+    };
+    let attest = |attestation| Command::Attest { attestation, at: Timestamp::from_unix_micros(9_000_000).unwrap() };
+    // While it is the ledger's key, it vouches for nothing.
+    for key in [&first, &bystander] {
+        world.refused(Command::VouchForLedgerKey(signed(key, created)), "the ledger's key is another one");
+    }
+    let rotate = |successor: &KeyGenerated| Command::RotateKey {
+        key_id: first.key_id,
+        successor: successor.clone(),
+        retire_at: None,
+    };
+    world.ok(rotate(&second));
+    world.refused(Command::VouchForLedgerKey(signed(&first, created)), "the ledger's key is another one");
+    let rotated = LedgerKeyRotated {
+        ledger_id,
+        public_key: second.public_key.clone(),
+        previous_public_key: first.public_key.clone(),
+        reason: note("the machine was lost"),
+    };
+    world.ok(Command::RotateLedgerKey { rotated, head: None });
+    let rotation = *world.cids.last().unwrap();
+    // No person speaks through a key of the ledger, and only the former key vouches, and only for this.
+    let events = world.cids.clone();
+    for key in [&first, &second, &bystander] {
+        for event in &events {
+            world.refused(attest(signed(key, *event)), "no act is signed with");
+            if (key.key_id, event) != (first.key_id, &rotation) {
+                let refused = world.run(Command::VouchForLedgerKey(signed(key, *event)));
+                assert!(matches!(refused, Err(Refusal::OtherLedgerKey)), "{refused:?}");
+            }
+        }
+    }
+    assert_eq!(world.run(Command::VouchForLedgerKey(signed(&first, rotation))).unwrap(), ["EventAttested"]);
+    assert_eq!(world.run(Command::VouchForLedgerKey(signed(&first, rotation))).unwrap(), [""; 0]);
+    world.refused(attest(signed(&first, rotation)), "no act is signed with");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use cid::Cid;
 use super::outcome::ClockJump;
 use super::port::{Denial, Policy};
 use super::prerequisite::Prerequisite;
-use crate::events::{Actor, EventAttested, KeyEvent, Link};
+use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId};
 use crate::ipld_support::ContentAddressedEvent;
 use crate::ledger::{Cause, Command, EventDraft, Refusal};
@@ -60,7 +60,8 @@ pub(crate) struct Stamped {
 /// A signature over an event, which is an event itself.
 #[derive(Debug)]
 pub(crate) struct Signature {
-    pub(crate) attestation: EventAttested,
+    /// What led to it, which is decided once more when it is recorded.
+    pub(crate) command: Command,
     pub(crate) event: ContentAddressedEvent<KeyEvent>,
 }
 

@@ -2,7 +2,7 @@
 
 use cid::Cid;
 
-use super::port::{Denial, Evidence, Policy, Question, Texts, Verdict};
+use super::port::{Evidence, Policy, Question, Texts, Verdict};
 use super::signing::{Scope, Signed, Signing, SigningError};
 use crate::events::{Actor, EventData, KeyEvent};
 use crate::ids::{CorrelationId, EventId, KeyId};
@@ -311,17 +311,8 @@ impl<'d> Draft<'d> {
         std::mem::replace(&mut self.judged, Ok(None))
     }
 
-    /// The base and the events of all decisions, each with its command.
+    /// The commands, each with the number of its events, and the events of all of them.
     pub(super) fn into_decided(self) -> (Vec<(Command, usize)>, Vec<EventDraft>) {
         (self.decisions, self.rehearsal.into_drafts())
-    }
-}
-
-/// The verdict of a policy as an error of the act, if it is no yes.
-pub(super) fn denied(verdict: Option<Verdict>) -> Option<(Denial, bool)> {
-    match verdict {
-        None | Some(Verdict::Allow) => None,
-        Some(Verdict::Deny(denial)) => Some((denial, false)),
-        Some(Verdict::NeedsApproval(denial)) => Some((denial, true)),
     }
 }

@@ -4,17 +4,17 @@ use std::error::Error;
 use std::sync::Arc;
 
 use super::commit::{AppendedEvent, Commit, CommitError, Decision, Signature, Stamped, stamp};
-use super::draft::{Circumstances, Draft, Kept, denied};
+use super::draft::{Circumstances, Draft, Kept};
 use super::outcome::{ActError, ClockJump, Head, Outcome};
-use super::port::{Answer, Front, Journal, NoFront, NoTexts, Policy, Texts, Tip};
+use super::port::{Answer, Front, Journal, NoFront, NoTexts, Policy, Texts, Tip, Verdict};
 use super::prerequisite::Prerequisite;
 use super::publication::{NoPublisher, Publication, Publisher};
-use super::signing::{ActSigner, SigningError};
+use super::signing::{ActSigner, Signed, Signers, SigningError};
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, KeyId};
 use crate::ipld_support::ContentAddressedEvent;
 use crate::keys::{KeyRing, NoKeys};
-use crate::ledger::{Cause, Command, EventDraft, Overlay, View, decide};
+use crate::ledger::{Cause, Command, EventDraft, Overlay, View, ViewError, decide};
 use crate::time::Timestamp;
 
 /// How often an act is drafted when others write in between.
@@ -50,8 +50,6 @@ pub struct Pipeline<'p, J> {
     journal: &'p J,
     policy: Arc<dyn Policy>,
     keys: Box<dyn KeyRing + 'p>,
-    /// Whether there are any keys: without, nothing has to be looked up that would be signed.
-    has_keys: bool,
     texts: Box<dyn Texts + 'p>,
     front: Box<dyn Front + 'p>,
     publisher: Box<dyn Publisher + 'p>,
@@ -60,6 +58,8 @@ pub struct Pipeline<'p, J> {
 /// An act that was drafted, judged, confirmed and signed.
 struct Planned<T> {
     value: T,
+    /// The position that it is to be recorded at; absent for an act that is decided where it is recorded.
+    at: Option<u64>,
     decisions: Vec<Decision>,
     secrets: Vec<KeyId>,
     texts: Vec<String>,
@@ -67,18 +67,18 @@ struct Planned<T> {
 }
 
 impl<'p, J: Journal> Pipeline<'p, J> {
-    /// A pipeline that records, and does nothing besides: without keys, texts, anybody in front, or publishing.
+    /// A pipeline that records, and does nothing besides: without keys, texts, questions, or publishing.
     #[must_use]
     pub fn new(journal: &'p J, policy: Arc<dyn Policy>) -> Self {
         let (keys, texts) = (Box::new(NoKeys), Box::new(NoTexts));
         let (front, publisher) = (Box::new(NoFront), Box::new(NoPublisher));
-        Self { journal, policy, keys, has_keys: false, texts, front, publisher }
+        Self { journal, policy, keys, texts, front, publisher }
     }
 
     /// Takes keys from a ring.
     #[must_use]
     pub fn with_keys(self, keys: impl KeyRing + 'p) -> Self {
-        Self { keys: Box::new(keys), has_keys: true, ..self }
+        Self { keys: Box::new(keys), ..self }
     }
 
     /// Keeps restricted texts.
@@ -87,7 +87,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
         Self { texts: Box::new(texts), ..self }
     }
 
-    /// Asks whoever sits in front.
+    /// Asks questions of the person in front.
     #[must_use]
     pub fn with_front(self, front: impl Front + 'p) -> Self {
         Self { front: Box::new(front), ..self }
@@ -143,7 +143,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
             kept.rewind();
             let read = read(self.journal).map_err(ActError::Build)?;
             let planned = self.plan(intent, tip, now, &mut accepted, &mut kept, |draft| build(draft, read))?;
-            match self.commit(intent, tip.position, accepted, planned) {
+            match self.commit(intent, accepted, planned) {
                 Ok(recorded) => return Ok(recorded),
                 Err(Committing::Moved) => {}
                 Err(Committing::Failed(error)) => return Err(error),
@@ -153,7 +153,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     }
 
     /// Does an act in two steps: what is announced is durable before `sign` is called, which is called once, and what it gives
-    /// is recorded after it, however often the ledger moves.
+    /// is recorded after it, however often the ledger moves. A false signature fails it, as in the signing step of any act.
     ///
     /// # Errors
     /// See [`ActError`]; [`ActError::Unfinished`] when the first step is recorded and the second is not.
@@ -161,13 +161,14 @@ impl<'p, J: Journal> Pipeline<'p, J> {
         &mut self,
         intent: &Intent,
         mut announce: impl FnMut(&mut Draft<'_>) -> Result<T, E>,
-        sign: impl FnOnce(&T, &mut dyn KeyRing) -> Result<S, E>,
+        sign: impl FnOnce(&T, &mut Signers<'_>) -> Result<S, E>,
         mut conclude: impl FnMut(&mut Draft<'_>, &T, &S) -> Result<U, E>,
     ) -> Result<Outcome<U>, ActError<J::Error, E>> {
         let (announced, mut begun) = self.recorded(intent, |_| Ok(()), |draft, ()| announce(draft))?;
         // A process that ends while `sign` waits leaves a signed head. The publisher is woken once, at the end.
         self.sign_head();
-        let concluded = match sign(&announced, &mut *self.keys) {
+        let signed = Signed::default();
+        let concluded = match sign(&announced, &mut Signers::new(&mut *self.keys, &signed)) {
             Ok(signed) => self.recorded(intent, |_| Ok(()), |draft, ()| conclude(draft, &announced, &signed)),
             Err(error) => Err(ActError::Build(error)),
         };
@@ -181,7 +182,7 @@ impl<'p, J: Journal> Pipeline<'p, J> {
         }
     }
 
-    /// Drafts, asks the policy, asks whoever sits in front, signs, and stamps.
+    /// Drafts, asks the policy, asks the person in front, signs, and stamps.
     fn plan<T, E: Error + 'static>(
         &mut self,
         intent: &Intent,
@@ -207,11 +208,13 @@ impl<'p, J: Journal> Pipeline<'p, J> {
             let blobs = std::mem::take(&mut draft.blobs);
             let floats = intent.anywhere && intent.signer.is_none() && secrets.is_empty() && texts.is_empty();
             let (commands, drafts) = draft.into_decided();
-            let decisions = match floats {
-                true => commands.into_iter().map(|(command, _)| Decision { command, events: Vec::new() }).collect(),
-                false => stamped(view, intent, tip, commands, drafts)?,
+            let (at, decisions) = if floats {
+                let undecided = |(command, _)| Decision { command, events: Vec::new() };
+                (None, commands.into_iter().map(undecided).collect())
+            } else {
+                (Some(tip.position), stamped(view, intent, tip, commands, drafts)?)
             };
-            Ok(Planned { value, decisions, secrets, texts, blobs })
+            Ok(Planned { value, at, decisions, secrets, texts, blobs })
         });
         planned.map_err(ActError::Journal)?
     }
@@ -220,17 +223,15 @@ impl<'p, J: Journal> Pipeline<'p, J> {
     fn commit<T, E: Error + 'static>(
         &mut self,
         intent: &Intent,
-        position: u64,
         accept_clock: bool,
         planned: Planned<T>,
     ) -> Result<(T, Vec<AppendedEvent>), Committing<J::Error, E>> {
-        let Planned { value, decisions, secrets, texts, blobs } = planned;
+        let Planned { value, at, decisions, secrets, texts, blobs } = planned;
         if decisions.is_empty() {
             return Ok((value, Vec::new()));
         }
-        let floats = decisions.iter().all(|decision| decision.events.is_empty());
         let mut act = Commit {
-            at: (!floats).then_some(position),
+            at,
             decisions,
             actor: intent.actor.clone(),
             correlation_id: intent.correlation_id,
@@ -275,7 +276,9 @@ impl<'p, J: Journal> Pipeline<'p, J> {
             }
             Err(error) => {
                 let left = sealing.as_mut().map_or(0, |sealing| {
-                    let left = sealing.undo(&unrecorded(journal, &secrets));
+                    // Where it can't be told what is recorded, every secret stays, and so does what is known of the sealing.
+                    let Some(absent) = unrecorded(journal, &secrets) else { return secrets.len() };
+                    let left = sealing.undo(&absent);
                     if left == 0 {
                         sealing.settled();
                     }
@@ -303,11 +306,10 @@ impl<'p, J: Journal> Pipeline<'p, J> {
         Outcome { value, events, head, publication }
     }
 
-    /// Signs the head where the ledger's own key is at hand: whoever opened its compartment is not asked once more.
+    /// Signs the head where the ledger's own key is at hand: no passphrase is asked for it once more.
     fn sign_head(&mut self) -> Head {
         let failed = |reason: &dyn Error, contradiction| Head::Failed { reason: reason.to_string(), contradiction };
-        let key = if self.has_keys { self.journal.ledger_key() } else { Ok(None) };
-        let signer = match key {
+        let signer = match self.journal.ledger_key() {
             Ok(Some(key)) => self.keys.signer_at_hand(&key),
             Ok(None) => Ok(None),
             Err(error) => return failed(&error, false),
@@ -352,10 +354,10 @@ impl Circumstances {
 
 /// What the policy said of all that was drafted.
 fn judged<J: Error + 'static, E: Error + 'static>(draft: &mut Draft<'_>) -> Result<(), ActError<J, E>> {
-    match denied(draft.take_judged()?) {
-        None => Ok(()),
-        Some((denial, false)) => Err(ActError::Denied(denial)),
-        Some((denial, true)) => Err(ActError::NeedsApproval(denial)),
+    match draft.take_judged()? {
+        None | Some(Verdict::Allow) => Ok(()),
+        Some(Verdict::Deny(denial)) => Err(ActError::Denied(denial)),
+        Some(Verdict::NeedsApproval(denial)) => Err(ActError::NeedsApproval(denial)),
     }
 }
 
@@ -441,8 +443,8 @@ fn sign<J: Error + 'static, E: Error + 'static>(
         return Ok(None);
     }
     let link = Link::new(event.cid).map_err(|error| ActError::Encoding(error.to_string()))?;
-    let attestation = signer.attest(link).map_err(ActError::Sign)?;
-    let drafts = decide(overlay, &Command::Attest { attestation: attestation.clone(), at })?;
+    let command = signer.scope.command(signer.attest(link).map_err(ActError::Sign)?, at);
+    let drafts = decide(overlay, &command)?;
     let Some(draft) = drafts.into_iter().next() else { return Ok(None) };
     let recorded = draft.causes.iter().all(|cause| matches!(cause, Cause::Recorded(_)));
     if !recorded {
@@ -451,16 +453,21 @@ fn sign<J: Error + 'static, E: Error + 'static>(
     }
     let signature = make(draft)?;
     overlay.fold(&signature.event, signature.cid)?;
-    Ok(Some(Signature { attestation, event: signature }))
+    Ok(Some(Signature { command, event: signature }))
 }
 
-/// The keys that are known not to be recorded; none where that can't be told.
-fn unrecorded<J: Journal>(journal: &J, keys: &[KeyId]) -> Vec<KeyId> {
-    let absent = |view: &dyn View| {
-        let absent = |key: &KeyId| matches!(view.get((*key).into()), Ok(None));
-        keys.iter().copied().filter(absent).collect()
+/// The keys that are not recorded; `None` where that can't be told.
+fn unrecorded<J: Journal>(journal: &J, keys: &[KeyId]) -> Option<Vec<KeyId>> {
+    let absent = |view: &dyn View| -> Result<Vec<KeyId>, ViewError> {
+        let mut absent = Vec::new();
+        for key in keys {
+            if view.get((*key).into())?.is_none() {
+                absent.push(*key);
+            }
+        }
+        Ok(absent)
     };
-    journal.view(absent).unwrap_or_default()
+    journal.view(absent).ok()?.ok()
 }
 
 /// What was in the way beside the transaction.

@@ -11,7 +11,9 @@ use sha2::{Digest as _, Sha256};
 use super::draft::Draft;
 use crate::events::{Bytes, EventAttested, EventData, Link, Party};
 use crate::ids::KeyId;
-use crate::keys::{self, KeyError, KeyRef, PublicFacts, SignError, Signer};
+use crate::keys::{self, KeyError, KeyRef, KeyRing, PublicFacts, SignError, Signer};
+use crate::ledger::Command;
+use crate::time::Timestamp;
 
 /// The signing step: what a use case left for the end of its act ([`Draft::sign_commands`]) is signed here.
 pub struct Signing<'s, 'd>(&'s mut Draft<'d>);
@@ -21,24 +23,19 @@ impl<'s, 'd> Signing<'s, 'd> {
         Self(draft)
     }
 
-    /// The signer of a key. May ask for a passphrase, a PIN or a touch. Bytes that this act had the key sign in an earlier
-    /// attempt are not signed again.
+    /// The signer of a key; see [`Signers::signer`].
     ///
     /// # Errors
     /// See [`KeyError`].
     pub fn signer(&mut self, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
-        let inner = self.0.keys.signer(key)?;
-        if inner.public().public_key != key.public_key {
-            return Err(KeyError::Elsewhere(key.public_key.clone()));
-        }
-        Ok(Arc::new(Remembering { key: key.key_id, inner, signed: Arc::clone(&self.0.kept.signed) }))
+        Signers::new(&mut *self.0.keys, &self.0.kept.signed).signer(key)
     }
 
     /// The signer of an act, for the signing step: it does not sign bytes again that it signed in an earlier attempt.
     #[must_use]
     pub fn act_signer(&self, signer: &ActSigner) -> ActSigner {
-        let (inner, signed) = (Arc::clone(&signer.signer), Arc::clone(&self.0.kept.signed));
-        ActSigner { signer: Arc::new(Remembering { key: signer.key_id, inner, signed }), ..signer.clone() }
+        let signed = Remembering::new(signer.key_id, Arc::clone(&signer.signer), &self.0.kept.signed);
+        ActSigner { signer: Arc::new(signed), ..signer.clone() }
     }
 
     /// The restricted text of a content identifier; `None` where it is not kept here.
@@ -52,6 +49,31 @@ impl<'s, 'd> Signing<'s, 'd> {
     /// Keeps a text in the restricted blocks.
     pub fn keep_text(&mut self, text: String) {
         self.0.keep_text(text);
+    }
+}
+
+/// The signers of the keys of an act.
+pub struct Signers<'s> {
+    keys: &'s mut dyn KeyRing,
+    signed: &'s Signed,
+}
+
+impl<'s> Signers<'s> {
+    pub(super) const fn new(keys: &'s mut dyn KeyRing, signed: &'s Signed) -> Self {
+        Self { keys, signed }
+    }
+
+    /// The signer of a key. May ask for a passphrase, a PIN or a touch. Bytes that this act had the key sign before are not
+    /// signed again, and a signature that does not hold is an error.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn signer(&mut self, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
+        let inner = self.keys.signer(key)?;
+        if inner.public().public_key != key.public_key {
+            return Err(KeyError::Elsewhere(key.public_key.clone()));
+        }
+        Ok(Arc::new(Remembering::new(key.key_id, inner, self.signed)))
     }
 }
 
@@ -85,6 +107,12 @@ struct Remembering {
     key: KeyId,
     inner: Arc<dyn Signer>,
     signed: Signed,
+}
+
+impl Remembering {
+    fn new(key: KeyId, inner: Arc<dyn Signer>, signed: &Signed) -> Self {
+        Self { key, inner, signed: Arc::clone(signed) }
+    }
 }
 
 impl Signer for Remembering {
@@ -137,6 +165,14 @@ impl Scope {
         match self {
             Self::EveryEvent => !matches!(data, EventData::EventAttested(_)),
             Self::LedgerKey => matches!(data, EventData::LedgerKeyRotated(_)),
+        }
+    }
+
+    /// What records a signature that was made at a time.
+    pub(super) const fn command(self, attestation: EventAttested, at: Timestamp) -> Command {
+        match self {
+            Self::EveryEvent => Command::Attest { attestation, at },
+            Self::LedgerKey => Command::VouchForLedgerKey(attestation),
         }
     }
 }

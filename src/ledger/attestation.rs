@@ -202,9 +202,6 @@ pub(super) fn attest(view: &dyn View, attested: &EventAttested, at: Timestamp) -
     if matches!(before, Some(Entity { facts: Facts::Attestation(facts), .. }) if facts.standing.is_good()) {
         return Ok(Vec::new());
     }
-    if vouches_for_its_successor(view, attested)? {
-        return Ok(vec![draft(attested.clone(), [*attested.event.cid()])]);
-    }
     match assess(view, attested, at)? {
         Standing::Good => {}
         standing => {
@@ -217,14 +214,28 @@ pub(super) fn attest(view: &dyn View, attested: &EventAttested, at: Timestamp) -
     Ok(vec![draft(attested.clone(), [*attested.event.cid(), key.last])])
 }
 
-/// Whether it is the ledger's former key that signs the event that gives the ledger a new one. It speaks for nobody: those who
-/// trust the former key follow.
-fn vouches_for_its_successor(view: &dyn View, attested: &EventAttested) -> Result<bool, ViewError> {
-    let key = view.get(attested.key_id.into())?.map(|key| key.facts);
-    let Some(Facts::Key(KeyFacts { purpose: KeyPurpose::Ledger, .. })) = key else { return Ok(false) };
-    let concerned = view.concerned_by(attested.event.cid())?;
-    let ledger = concerned.iter().find(|it| it.kind == Kind::Ledger).map(|ledger| view.get(*ledger)).transpose()?;
-    Ok(ledger.flatten().is_some_and(|ledger| ledger.last == *attested.event.cid()))
+/// Decides on the signature of a ledger's former key over the event that gives the ledger a new one. It speaks in no person's
+/// name: those who trust the former key follow.
+pub(super) fn vouch_for_ledger_key(view: &dyn View, attested: &EventAttested) -> Result<Vec<EventDraft>, Refusal> {
+    let event = attested.event.cid();
+    if view.get(EntityRef::attestation(event, attested.key_id))?.is_some() {
+        return Ok(Vec::new());
+    }
+    let concerned = view.concerned_by(event)?;
+    let Some(ledger) = concerned.into_iter().find(|it| it.kind == Kind::Ledger) else {
+        return Err(Refusal::OtherLedgerKey);
+    };
+    let ledger = known(view, ledger)?;
+    let Facts::Key(former) = known(view, attested.key_id.into())?.facts else { return Err(Refusal::OtherLedgerKey) };
+    let successor = former.successor_id.map(|successor| known(view, successor.into())).transpose()?;
+    let follows = match (&ledger.facts, successor.map(|it| it.facts)) {
+        (Facts::Ledger(ledger), Some(Facts::Key(successor))) => ledger.public_key == successor.public_key,
+        _ => false,
+    };
+    match former.purpose == KeyPurpose::Ledger && follows && ledger.last == *event {
+        true => Ok(vec![draft(attested.clone(), [*event])]),
+        false => Err(Refusal::OtherLedgerKey),
+    }
 }
 
 /// Decides on what is to be signed from now on.

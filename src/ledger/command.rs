@@ -140,6 +140,8 @@ pub enum Command {
         /// When it is recorded.
         at: Timestamp,
     },
+    /// Records the signature of the ledger's former key over the event that gives the ledger a new one.
+    VouchForLedgerKey(EventAttested),
     /// Demands signatures for types of events, or for none any more.
     RequireSignatures(SignaturesRequired),
 

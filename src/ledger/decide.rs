@@ -127,6 +127,9 @@ pub fn decide(view: &dyn View, command: &Command) -> Result<Vec<EventDraft>, Ref
             return Ok(vec![draft(data, causes)]);
         }
         Command::Attest { attestation, at } => return super::attestation::attest(view, attestation, *at),
+        Command::VouchForLedgerKey(attestation) => {
+            return super::attestation::vouch_for_ledger_key(view, attestation);
+        }
         Command::RequireSignatures(event) => return super::attestation::require(view, event),
         Command::RemoveRecipient(event) => {
             let reference = EntityRef::recipient(&event.compartment, &event.recipient);

@@ -21,7 +21,7 @@ use crate::act::{AppendedEvent, ClockJump, Commit, Decision, Evidence, Signature
 use crate::events::KeyEvent;
 use crate::ids::EventId;
 use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
-use crate::ledger::{Cause, Command, EventDraft, Refusal, decide};
+use crate::ledger::{Cause, EventDraft, Refusal, decide};
 use crate::log::{Edge, NodeHash, leaf_hash, with_cid_bytes};
 use crate::time::Timestamp;
 
@@ -88,7 +88,8 @@ impl Writer {
         self.connection
     }
 
-    /// Does several pieces of work in one transaction: one that is refused leaves no trace, and the others stand. Every answer holds once this returns: what is Ok is durable.
+    /// Does several pieces of work in one transaction: one that is refused leaves no trace, and the others stand. Every answer
+    /// holds once this returns: what is Ok is durable.
     pub(super) fn run(&mut self, work: Vec<Work>) -> Vec<Result<Vec<AppendedEvent>, AppendError>> {
         let count = work.len();
         match self.transact(work) {
@@ -208,14 +209,6 @@ enum Trace {
     Ours,
 }
 
-/// What holds for all of an act.
-struct Circumstances<'a> {
-    actor: &'a crate::events::Actor,
-    correlation_id: crate::ids::CorrelationId,
-    accept_clock: bool,
-    policy: &'a dyn crate::act::Policy,
-}
-
 /// What the log keeps of an event.
 struct Row<'a> {
     cid: &'a Cid,
@@ -242,15 +235,14 @@ impl<'a> Session<'a> {
     /// Records an act. Each decision is taken once more, on what is recorded now and on what the ones before it recorded; it
     /// must come out as it did when the act was drafted, or the act is to be drafted again. Each event is judged on the state
     /// before the decision that led to it.
-    pub(super) fn commit(&mut self, act: Commit) -> Result<Vec<AppendedEvent>, AppendError> {
+    pub(super) fn commit(&mut self, mut act: Commit) -> Result<Vec<AppendedEvent>, AppendError> {
         self.expect(act.at)?;
         self.catch_up(u64::MAX)?;
         let is_signed = |it: &Decision| it.events.iter().any(|event| event.signature.is_some());
         if act.decisions.len() > 1 || act.prerequisite.is_some() || act.decisions.iter().any(is_signed) {
             self.savepoint()?;
         }
-        let Commit { decisions, blobs, prerequisite, actor, correlation_id, accept_clock, policy, .. } = act;
-        let act = Circumstances { actor: &actor, correlation_id, accept_clock, policy: &*policy };
+        let decisions = std::mem::take(&mut act.decisions);
         let mut appended = Vec::with_capacity(decisions.len());
         for Decision { command, events } in decisions {
             let drafts = decide(&self.tables(), &command)?;
@@ -263,13 +255,13 @@ impl<'a> Session<'a> {
             }
             if let (true, Some(first)) = (appended.is_empty(), events.first()) {
                 self.check_time(&act, first.event.event.occurred_at)?;
-                self.write_blobs(&blobs)?;
+                self.write_blobs(&act.blobs)?;
             }
             for stamped in events {
                 self.write_stamped(stamped, &mut appended)?;
             }
         }
-        match &prerequisite {
+        match &act.prerequisite {
             Some(prerequisite) if !prerequisite.wait() => Err(AppendError::Unfulfilled),
             _ => Ok(appended),
         }
@@ -278,7 +270,7 @@ impl<'a> Session<'a> {
     /// Makes events of what was decided here.
     fn stamped(
         &self,
-        act: &Circumstances<'_>,
+        act: &Commit,
         drafts: Vec<EventDraft>,
         appended: &[AppendedEvent],
     ) -> Result<Vec<Stamped>, AppendError> {
@@ -290,7 +282,7 @@ impl<'a> Session<'a> {
         let mut made: Vec<Stamped> = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let earlier = |index: usize| made.get(index).map(|earlier| earlier.event.cid);
-            let event = stamp(draft, occurred_at, act.actor, act.correlation_id, earlier);
+            let event = stamp(draft, occurred_at, &act.actor, act.correlation_id, earlier);
             made.push(Stamped { event: event.map_err(AppendError::Encoding)?, signature: None });
         }
         Ok(made)
@@ -313,7 +305,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn judge(&self, act: &Circumstances<'_>, stamped: &Stamped) -> Result<(), AppendError> {
+    fn judge(&self, act: &Commit, stamped: &Stamped) -> Result<(), AppendError> {
         let evidence = Evidence { signed: stamped.signature.is_some() };
         let verdict = act.policy.judge(&self.tables(), &stamped.event.event, &evidence);
         match verdict.map_err(Refusal::from)? {
@@ -325,10 +317,9 @@ impl<'a> Session<'a> {
 
     /// Records an event, and the actor's signature behind it.
     fn write_stamped(&mut self, stamped: Stamped, appended: &mut Vec<AppendedEvent>) -> Result<(), AppendError> {
-        let at = stamped.event.event.occurred_at;
         appended.push(self.write_known(stamped.event)?);
-        if let Some(Signature { attestation, event }) = stamped.signature {
-            let drafts = decide(&self.tables(), &Command::Attest { attestation, at })?;
+        if let Some(Signature { command, event }) = stamped.signature {
+            let drafts = decide(&self.tables(), &command)?;
             let made = self.unchanged(vec![Stamped { event, signature: None }], drafts)?;
             for signature in made {
                 appended.push(self.write_known(signature.event)?);
@@ -342,8 +333,8 @@ impl<'a> Session<'a> {
         self.write(event, aggregate)
     }
 
-    /// Time never goes back, and does not jump by more than a day unless somebody confirmed that.
-    fn check_time(&self, act: &Circumstances<'_>, occurred_at: Timestamp) -> Result<(), AppendError> {
+    /// Time never goes back, and does not jump by more than a day unless that was confirmed.
+    fn check_time(&self, act: &Commit, occurred_at: Timestamp) -> Result<(), AppendError> {
         let Some(last) = self.tip.time else { return Ok(()) };
         if occurred_at < last {
             return Err(AppendError::Moved { actual: self.end() });

@@ -112,7 +112,7 @@ fn operator() -> operators::NewOperator {
     }
 }
 
-/// Has a faulty ring sign tokens, an attestation, and the events of an act.
+/// Has a faulty ring sign tokens, what stands between two steps, an attestation, and the events of an act.
 #[track_caller]
 fn records_nothing(ledger: &Ledger, ring: &mut FaultyRing, signer: &ActSigner, says: &str) {
     let end = ledger.store.end().unwrap();
@@ -122,6 +122,15 @@ fn records_nothing(ledger: &Ledger, ring: &mut FaultyRing, signer: &ActSigner, s
     let tokens = tokens.unwrap_err();
     assert!(matches!(tokens, ActError::Sign(_) | ActError::Key(_)), "{what}: {tokens:?}");
     assert!(tokens.to_string().contains(says), "{what}: {tokens}");
+    let key_id = signer.key_id;
+    let key = KeyRef { key_id, public_key: signer.signer.public().public_key.clone(), compartment: None };
+    let second: Result<Outcome<()>, _> = pipeline.act_in_two_steps(
+        &intent(),
+        |_| Ok(()),
+        |(), signers| signers.signer(&key).map_err(broken)?.sign(b"a certificate").map_err(broken),
+        |_, (), _| panic!("{what}: a false signature is not handed on"),
+    );
+    assert!(second.unwrap_err().to_string().contains(says), "{what}");
     drop(pipeline);
     if let Some(fault) = ring.fault {
         let signer = ActSigner { signer: Arc::new(Faulty(Arc::clone(&signer.signer), fault)), ..signer.clone() };

@@ -54,9 +54,9 @@ fn others_can_write_while_a_person_or_a_key_is_waited_for() {
     let outcome = pipeline.act_in_two_steps(
         &intent(),
         |draft| draft.command(create_person(2)).map_err(broken),
-        |_, keys| {
+        |_, signers| {
             others_can_write(&database);
-            keys.signer(&own).map_err(broken)?.sign(b"a certificate").map_err(broken)
+            signers.signer(&own).map_err(broken)?.sign(b"a certificate").map_err(broken)
         },
         |draft, _, _| draft.command(create_person(3)).map_err(broken),
     );

@@ -34,7 +34,7 @@ fn the_first_step_is_durable_before_the_signature_which_is_made_once() {
             }
             draft.command(create_person(100)).map_err(broken)
         },
-        |_, keys| {
+        |_, signers| {
             signed += 1;
             let reader = Store::open_read_only(ledger.options()).unwrap();
             let last = reader.events(Listing::newest(1)).unwrap().remove(0);
@@ -42,7 +42,7 @@ fn the_first_step_is_durable_before_the_signature_which_is_made_once() {
             assert_eq!(last.event().unwrap().correlation_id, intent.correlation_id);
             assert_eq!(publisher.times(), 0);
             record(&other, vec![create_person(2)]);
-            keys.signer(&own_key).map_err(broken)?.sign(b"a certificate").map_err(broken)
+            signers.signer(&own_key).map_err(broken)?.sign(b"a certificate").map_err(broken)
         },
         |draft, _, signature| {
             concluded += 1;

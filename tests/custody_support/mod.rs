@@ -1,6 +1,7 @@
 //! A ledger with custody, and what goes wrong while secrets are sealed beside the transaction that records their keys.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -202,8 +203,21 @@ impl Sealing for FaultySealing<'_> {
 
 /// A journal that says that an act was interrupted: it was not recorded, or it was.
 pub struct Interrupted<'s> {
-    pub store: &'s Store,
-    pub records: bool,
+    store: &'s Store,
+    records: bool,
+    /// Whether the ledger can be read afterwards.
+    readable: bool,
+    interrupted: Cell<bool>,
+}
+
+impl<'s> Interrupted<'s> {
+    pub const fn new(store: &'s Store, records: bool) -> Self {
+        Self { store, records, readable: true, interrupted: Cell::new(false) }
+    }
+
+    pub fn unreadable(self) -> Self {
+        Self { readable: false, ..self }
+    }
 }
 
 impl Journal for Interrupted<'_> {
@@ -218,6 +232,9 @@ impl Journal for Interrupted<'_> {
     }
 
     fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, JournalError> {
+        if self.interrupted.get() && !self.readable {
+            return Err(AppendError::Interrupted.into());
+        }
         Journal::view(self.store, look)
     }
 
@@ -225,6 +242,7 @@ impl Journal for Interrupted<'_> {
         if self.records {
             self.store.commit(act)?;
         }
+        self.interrupted.set(true);
         Err(AppendError::Interrupted.into())
     }
 
