@@ -23,6 +23,7 @@ pub use pair::{ParseError, generate, normalize};
 pub use placeholder::Placeholders;
 pub use port::{
     GenerateError, KeyError, KeyRef, KeyRing, KeySpec, NewKey, NoKeys, Opener, Sealing, SignError, Signer, UnsealError,
+    signer_of,
 };
 pub use public::{VerifyError, public_facts, verify};
 pub use secret::{LONGEST_SECRET, SecretBytes};

@@ -12,6 +12,7 @@
 //!
 //! The tables are described byte by byte in `docs/design.md`.
 
+mod acquire;
 mod append;
 mod backup;
 mod behind;
@@ -44,16 +45,17 @@ use cid::Cid;
 use rusqlite::Connection;
 
 pub use crate::act::AppendedEvent;
+pub use acquire::{Acquire, Acquiring};
 pub use append::Clock;
 pub use backup::LastBackup;
-pub use epoch::{Beginning, Restoration, Restored, Rotation, mark_restored};
+pub use epoch::{Restoration, Restored, Rotation, mark_restored};
 pub use error::{
     AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, JournalError, NotTheWriter, OpenError,
     ReadError,
 };
 pub use follow::{FollowedEvent, Follower, MirrorError};
-pub use founding::Founding;
-pub use handover::HandingOver;
+pub use founding::{Absent, Founding};
+pub use handover::{Elsewhere, HandingOver};
 pub use mirror::Mirror;
 pub use outbox::LedgerOutbox;
 pub use read::{Events, Listing, Recorded, Which};

@@ -350,7 +350,7 @@ fn a_ledger_is_made_once_and_only_whole() {
     // The first act begins with the ledger itself.
     let founding = Founding::new(place.options_at(&place.dir.path().join("other.db")));
     assert!(act_with(&founding, &intent(), vec![Command::CreateOrganization(acme())]).is_err());
-    assert!(founding.into_store().is_none());
+    assert!(founding.into_store().is_err());
     assert!(matches!(Store::open(place.options_at(&place.dir.path().join("other.db"))), Err(OpenError::Missing(_))));
     let id = place.open().identity().ledger_id;
     assert_ne!(id, LedgerId::from_uuid(uuid::Uuid::nil()));

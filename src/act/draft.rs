@@ -233,7 +233,7 @@ impl<'d> Draft<'d> {
         self.keys.export(key)
     }
 
-    /// The restricted text of a content identifier: one of this act, or one that is kept.
+    /// The restricted text of a content identifier; `None` where it is not kept here.
     ///
     /// # Errors
     /// When what keeps them fails.

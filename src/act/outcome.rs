@@ -93,9 +93,9 @@ pub enum ActError<J: Error + 'static, E: Error + 'static> {
     NeedsApproval(Denial),
     /// The answer was no.
     Declined(Question),
-    /// There was nobody who could answer.
+    /// No one could answer: there is no terminal.
     CannotAsk(Question),
-    /// The clock is more than a day away from the last event, and nobody confirmed that it is right.
+    /// The clock is more than a day away from the last event, and its time was not confirmed.
     ClockJump {
         /// The jump.
         jump: ClockJump,

@@ -108,3 +108,11 @@ pub struct RunningSync {
     /// The server that it is connected to, without credentials; `None` while it has no connection.
     pub server: Option<String>,
 }
+
+impl RunningSync {
+    /// The process, as messages have it behind a noun: " (process 17)". Empty where it could not be read.
+    #[must_use]
+    pub fn in_brackets(&self) -> String {
+        self.process.map(|process| format!(" (process {process})")).unwrap_or_default()
+    }
+}

@@ -69,10 +69,7 @@ impl<'s> Signers<'s> {
     /// # Errors
     /// See [`KeyError`].
     pub fn signer(&mut self, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
-        let inner = self.keys.signer(key)?;
-        if inner.public().public_key != key.public_key {
-            return Err(KeyError::Elsewhere(key.public_key.clone()));
-        }
+        let inner = keys::signer_of(self.keys, key)?;
         Ok(Arc::new(Remembering::new(key.key_id, inner, self.signed)))
     }
 }

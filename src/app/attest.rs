@@ -13,7 +13,7 @@ use crate::events::{
     Actor, Bytes, CustodyRecipientAdded, EventAttested, EventData, KeyGenerated, KeyPurpose, Link, Party, Validity,
 };
 use crate::ids::{KeyId, PersonId};
-use crate::keys::{KeyError, KeyKind, KeyRing, PublicFacts, verify};
+use crate::keys::{KeyError, KeyKind, KeyRing, PublicFacts, signer_of, verify};
 use crate::ledger::{
     AttestationFacts, Command, Entity, EntityRef, Facts, KeyFacts, Kind, NameKey, Refusal, Standing, View, ViewError,
     standing,
@@ -98,7 +98,7 @@ impl ActKey {
     /// # Errors
     /// See [`KeyError`].
     pub fn signer(&self, keys: &mut dyn KeyRing) -> Result<ActSigner, KeyError> {
-        let signer = keys.signer(&reference(&self.key))?;
+        let signer = signer_of(keys, &reference(&self.key))?;
         let (party, key_id) = (Party::Person(self.person), self.key.key_id);
         Ok(ActSigner { party, key_id, signer, scope: Scope::EveryEvent })
     }

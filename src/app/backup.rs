@@ -2,7 +2,7 @@
 //!
 //! A backup is an ordinary tar file, mode 0600: `ledger.db`, `restricted.db`, `config.toml`, `witnessed`, the sealed files of
 //! `custody/`, and at its end `manifest.json` with the hash of each. Custody stays sealed in it; the ledger's own key where it
-//! lies open (`ledger.key`) is left out, since custody has it sealed. It is written beside its place, synced and renamed,
+//! is stored unencrypted (`ledger.key`) is left out, since custody has it sealed. It is written beside its place, synced and renamed,
 //! so that it is there whole or not at all; and one that was cut short on its way has no manifest.
 
 use std::collections::BTreeMap;

@@ -70,16 +70,6 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Compartments that are there and not recorded: making one was cut short.
-    ///
-    /// # Errors
-    /// When the ledger can't be read.
-    pub fn unknown(store: &Store, custody: &Custody) -> Result<Vec<Label>, CheckError> {
-        let (_, recipients) = store.view(expected)??;
-        let there = custody.compartments().map(|(compartment, _)| compartment);
-        Ok(there.filter(|compartment| !recipients.contains_key(*compartment)).cloned().collect())
-    }
-
     /// Whether there is nothing to report.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -120,6 +110,16 @@ pub fn check(store: &Store, custody: &Custody) -> Result<Comparison, CheckError>
     let unknown = there.keys().filter(|compartment| !recipients.contains_key(**compartment));
     comparison.files.strays.extend(unknown.map(|compartment| custody.path().join(compartment.as_str())));
     Ok(comparison)
+}
+
+/// Compartments that are in custody and not recorded: making one was cut short.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn unrecorded_compartments(store: &Store, custody: &Custody) -> Result<Vec<Label>, CheckError> {
+    let (_, recipients) = store.view(expected)??;
+    let there = custody.compartments().map(|(compartment, _)| compartment);
+    Ok(there.filter(|compartment| !recipients.contains_key(*compartment)).cloned().collect())
 }
 
 /// The keys of compartments whose secrets are not in custody: they cannot leave where they are kept, or they are lost.

@@ -2,7 +2,7 @@
 
 use super::online_key::{self, OnlineKeyError};
 use super::session::{LedgerActError, Place, Session};
-use crate::act::{ActError, Intent, Outcome, Pipeline};
+use crate::act::{ActError, Intent, Pipeline};
 use crate::events::LedgerHandedOver;
 use crate::ledger::{Command, Refusal};
 use crate::policy;
@@ -28,16 +28,16 @@ pub enum HandoverError {
 ///
 /// # Errors
 /// See [`HandoverError`].
-pub fn take_over(place: Place, intent: &Intent, reason: &Note) -> Result<(Session, Outcome<()>), HandoverError> {
+pub fn take_over(place: Place, intent: &Intent, reason: &Note) -> Result<Session, HandoverError> {
     let journal = HandingOver::open(place.options())?;
     let ledger_id = journal.ledger_id();
-    let outcome = Pipeline::new(&journal, policy::built_in()).act(intent, |draft| {
+    let _ = Pipeline::new(&journal, policy::built_in()).act(intent, |draft| {
         let event = LedgerHandedOver { ledger_id, reason: reason.clone() };
         draft.command(Command::HandOverLedger(event)).map(|_| ())
     })?;
-    let store = journal.into_store().ok_or_else(|| ActError::<_, Refusal>::Contended { attempts: 1 })?;
+    let store = journal.into_store().map_err(ActError::Journal)?;
     if let Some(signer) = online_key::signer(&place, &store)? {
         super::log::sign_head(&store, &*signer).map_err(OnlineKeyError::from)?;
     }
-    Ok((Session::from_store(place, store, intent.actor.clone()), outcome))
+    Ok(Session::from_store(place, store, intent.actor.clone()))
 }

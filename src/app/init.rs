@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::custody::announce;
-use super::log::LogError;
+use super::log::{self, LogError};
 use super::online_key;
 use super::session::{LedgerActError, Place, Session};
 use crate::act::{ActError, Draft, Head, Intent, Pipeline};
@@ -20,7 +20,6 @@ use crate::files::{create_private_folder, folder_of, sync_folder, write_durably}
 use crate::ids::LedgerId;
 use crate::keys::{KeyError, KeyKind, KeyRef, KeyRing as _, KeySpec, Signer};
 use crate::ledger::{Command, Refusal};
-use crate::log::HeadSigner;
 use crate::policy;
 use crate::store::{CreateError, Founding, Store};
 use crate::text::{InvalidText, Label, Name, Note};
@@ -36,7 +35,7 @@ pub struct NewLedger {
     pub actor: Actor,
     /// The compartments of custody, each with its passphrase. `issuing` is among them: it takes the ledger's key.
     pub compartments: Vec<(Label, SecretString)>,
-    /// Whether the ledger's key lies open too, so that heads are signed with nobody at hand ([`super::online_key`]).
+    /// Whether the ledger's key is stored unencrypted too, so that heads are signed without a passphrase ([`super::online_key`]).
     pub online_key: bool,
     /// How dear a guess at a passphrase is.
     pub work: WorkFactor,
@@ -108,9 +107,6 @@ pub enum InitError {
     /// The first act did not take place.
     #[error(transparent)]
     Act(Box<LedgerActError<InitError>>),
-    /// The act was done, and there is no ledger.
-    #[error("the ledger was made, and is not there; try again")]
-    Vanished,
 }
 
 impl From<LedgerActError<InitError>> for InitError {
@@ -173,9 +169,7 @@ pub fn init_shown(place: Place, new: NewLedger, show: impl FnOnce() -> io::Resul
     });
     match made {
         Ok((store, signer)) => {
-            let key = store.verifier_key().map_err(LogError::from)?;
-            let signer = HeadSigner::new(key, signer).map_err(LogError::from)?;
-            store.sign_heads(Some(signer)).map_err(LogError::from)?;
+            log::sign_every_head(&store, signer)?;
             Ok(Session::from_store(place, store, new.actor))
         }
         Err(error) => {
@@ -297,7 +291,7 @@ fn make(place: &Place, ledger_id: LedgerId, new: &NewLedger) -> Result<(Store, A
         return Err(InitError::Head(reason));
     }
     let signer = ring.signer(&outcome.value)?;
-    let store = founding.into_store().ok_or(InitError::Vanished)?;
+    let store = founding.into_store().map_err(ActError::Journal)?;
     Ok((store, signer))
 }
 

@@ -209,17 +209,15 @@ fn made(
 /// # Errors
 /// As [`generate`], and when what is given is no key.
 pub fn import(draft: &mut Draft<'_>, new: &ImportedKey) -> Result<KeyImported, KeyActError> {
-    let known = |text: &str| kind_of(&public_facts(text)?).ok_or(VerifyError::Key);
-    let (kind, public) = match &new.material {
+    let public = match &new.material {
         Material::Private(secret) => {
             let (public, _) = crate::keys::normalize(secret).map_err(|error| KeyError::Invalid(Box::new(error)))?;
-            (kind_of(&public).ok_or(KeyActError::Public(VerifyError::Key))?, public)
+            public
         }
-        // The kinds that can be imported are those that can be made.
-        Material::Public(text) => {
-            (known(text).map_err(KeyActError::Public)?, public_facts(text).map_err(KeyActError::Public)?)
-        }
+        Material::Public(text) => public_facts(text).map_err(KeyActError::Public)?,
     };
+    // The kinds that can be imported are those that can be made.
+    let kind = kind_of(&public).ok_or(KeyActError::Public(VerifyError::Key))?;
     let purpose = new.purpose.unwrap_or(default_purpose(kind));
     if !fits(kind, purpose) {
         return Err(KeyActError::Unfit { purpose, kind });

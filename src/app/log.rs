@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::events::KeyAlgorithm;
 use crate::files::write_durably;
 use crate::keys::{KeyRef, Signer};
-use crate::ledger::{Facts, KeyFacts, NameKey, ViewError};
+use crate::ledger::{KeyFacts, ViewError};
 use crate::log::{
-    CheckpointError, DamagedMemory, InvalidKey, KeyChain, LogProof, Memory, SignedCheckpoint, Subject,
+    CheckpointError, DamagedMemory, HeadSigner, InvalidKey, KeyChain, LogProof, Memory, SignedCheckpoint, Subject,
     UnknownLedgerKey, Update, VerifierKey, WitnessError,
 };
 use crate::store::{CheckpointStoreError, ReadError, Recorded, Store, Which};
@@ -117,14 +117,16 @@ pub fn key_chain(store: &Store, from: VerifierKey) -> Result<KeyChain, LogError>
 /// # Errors
 /// [`LogError::NoKey`] for a ledger whose key is not among its keys; otherwise when it can't be read.
 pub fn ledger_key(store: &Store) -> Result<KeyRef, LogError> {
-    let public_key = store.identity().public_key.clone();
-    let found = store.view(|view| view.find(&NameKey::public_key(&public_key), 1))??;
-    match found.into_iter().next().map(|entity| entity.facts) {
-        Some(Facts::Key(KeyFacts { key_id, compartment: Some(compartment), .. })) => {
-            Ok(KeyRef { key_id, public_key, compartment: Some(compartment) })
-        }
-        _ => Err(LogError::NoKey),
-    }
+    store.own_key()?.filter(|key| key.compartment.is_some()).ok_or(LogError::NoKey)
+}
+
+/// Signs the head of every append from here on.
+///
+/// # Errors
+/// When it is not the ledger's own key that signs, or the ledger is open for reading only.
+pub fn sign_every_head(store: &Store, signer: Arc<dyn Signer>) -> Result<(), LogError> {
+    store.sign_heads(Some(HeadSigner::new(store.verifier_key()?, signer)?))?;
+    Ok(())
 }
 
 /// What is signed, and what is not.

@@ -1,22 +1,22 @@
-//! The ledger's own key where it lies open: `ledger.key` in the ledger's folder, for relays, agents and embedded use.
+//! The ledger's own key where it is stored unencrypted: `ledger.key` in the ledger's folder, for relays, agents and embedded
+//! use.
 //!
-//! A ledger that was made like this signs the head of every append ([`sign_heads`]), with nobody at hand. The file holds the private half as custody would
-//! hold it sealed (PKCS#8 in PEM), with mode 0600; a looser mode is refused. The key is sealed in custody too, so that a
-//! backup needs no open copy, and that it lies open is recorded ([`crate::events::KeyExported`]). Whoever removes the file
-//! is asked for the passphrase from then on, as for any other ledger.
+//! A ledger that was made like this signs the head of every append ([`sign_heads`]), and no person has to be there. The file
+//! holds the private half as custody seals it (PKCS#8 in PEM), with mode 0600; a looser mode is refused. The key is sealed in
+//! custody too, so that a backup needs no unencrypted copy, and the unencrypted one is recorded
+//! ([`crate::events::KeyExported`]). Once the file is removed, the passphrase is asked for, as for any other ledger.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::log::LogError;
+use super::log::{LogError, sign_every_head};
 use super::session::Place;
 use crate::custody::lone::LoneError;
 use crate::custody::{FileError, SecretBytes, lone};
 use crate::keys::Signer;
-use crate::log::HeadSigner;
 use crate::store::Store;
 
-/// Why the key that lies open was not used.
+/// Why the unencrypted key was not used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnlineKeyError {
@@ -37,15 +37,15 @@ pub enum OnlineKeyError {
     Log(#[from] LogError),
 }
 
-/// Has every append signed from here on, where the key lies open.
+/// Signs the head of every append from here on, where the key is stored unencrypted.
 ///
 /// # Errors
 /// As [`signer`], and when the ledger is open for reading only.
 pub fn sign_heads(place: &Place, store: &Store) -> Result<(), OnlineKeyError> {
-    let Some(signer) = signer(place, store)? else { return Ok(()) };
-    let key = store.verifier_key().map_err(LogError::from)?;
-    let signer = HeadSigner::new(key, signer).map_err(LogError::from)?;
-    Ok(store.sign_heads(Some(signer)).map_err(LogError::from)?)
+    match signer(place, store)? {
+        Some(signer) => Ok(sign_every_head(store, signer)?),
+        None => Ok(()),
+    }
 }
 
 /// The signer of the key, checked to be the ledger's; `None` where the key is in custody only.
@@ -72,7 +72,7 @@ pub(super) fn set_aside(place: &Place) -> std::io::Result<Option<PathBuf>> {
     }
 }
 
-/// Lays the key open. There must be no such file yet.
+/// Stores the key unencrypted. There must be no such file yet.
 pub(super) fn create(place: &Place, secret: &SecretBytes) -> Result<(), FileError> {
     lone::create(&place.online_key(), secret)
 }

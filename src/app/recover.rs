@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use std::sync::Arc;
 
-use super::log::{LogError, ledger_key};
+use super::log::LogError;
 use super::online_key;
 use super::session::{LedgerActError, Place, Session};
 use crate::act::{ActError, ActSigner, DraftKey, Head, Intent, Pipeline, Scope};
@@ -64,7 +64,7 @@ pub enum RecoverError {
     /// The tables of entities could not be read.
     #[error(transparent)]
     View(#[from] ViewError),
-    /// The ledger goes on, and the old key that lies open could not be set aside.
+    /// The ledger goes on, and the old key, which is stored unencrypted, could not be set aside.
     #[error(
         "the ledger goes on under its new key, and the file with the old one could not be set aside: {0}; remove it"
     )]
@@ -107,7 +107,7 @@ pub struct Recovered {
     pub previous: VerifierKey,
     /// The first head that the new key signed.
     pub head: SignedCheckpoint,
-    /// Where the file with the old key lies now, if that lay open in the folder.
+    /// Where the file with the old key lies now, if that was stored unencrypted in the folder.
     pub set_aside: Option<PathBuf>,
 }
 
@@ -134,10 +134,9 @@ pub fn begin_with(place: Place, keys: &mut dyn KeyRing, beginning: Beginning) ->
         return Err(RecoverError::Loss { known, end });
     }
     let previous = store.verifier_key()?;
-    let old = ledger_key(store)?;
     let old_public = store.identity().public_key.clone();
     let recorded = store.view(|view| view.find(&NameKey::public_key(&old_public), 1))??.pop();
-    let Some(Facts::Key(facts)) = recorded.map(|entity| entity.facts) else { return Err(LogError::NoKey.into()) };
+    let Some(Facts::Key(old)) = recorded.map(|entity| entity.facts) else { return Err(LogError::NoKey.into()) };
     let ledger_id = store.identity().ledger_id;
     let mut intent = Intent::new(beginning.actor.clone());
     intent.accept_clock = beginning.accept_clock;
@@ -148,7 +147,7 @@ pub fn begin_with(place: Place, keys: &mut dyn KeyRing, beginning: Beginning) ->
         }
         None => None,
     };
-    let compartment = facts.compartment.clone().ok_or(LogError::NoKey)?;
+    let compartment = old.compartment.clone().ok_or(LogError::NoKey)?;
     let journal = restored.begin();
     let mut pipeline = Pipeline::new(&journal, policy::built_in()).with_keys(keys);
     let outcome = pipeline.act_after(
@@ -159,12 +158,12 @@ pub fn begin_with(place: Place, keys: &mut dyn KeyRing, beginning: Beginning) ->
             let DraftKey { key_id, public, compartment } = draft.generate(&spec)?;
             let successor = KeyGenerated {
                 key_id,
-                name: facts.name.clone(),
+                name: old.name.clone(),
                 algorithm: public.algorithm,
                 encoding: public.encoding,
                 public_key: public.public_key.clone(),
-                purpose: facts.purpose,
-                owner: facts.owner.clone(),
+                purpose: old.purpose,
+                owner: old.owner.clone(),
                 compartment,
                 validity: Validity::ALWAYS,
                 location_id: None,
@@ -184,7 +183,7 @@ pub fn begin_with(place: Place, keys: &mut dyn KeyRing, beginning: Beginning) ->
     if let Head::Failed { reason, .. } = outcome.head {
         return Err(RecoverError::Head(reason));
     }
-    let store = journal.into_store().ok_or(LogError::NoKey)?;
+    let store = journal.into_store()?;
     let head = store.latest_checkpoint()?.ok_or(LogError::Empty)?;
     let key = store.verifier_key()?;
     let set_aside = online_key::set_aside(&place)?;

@@ -55,7 +55,7 @@ impl Place {
         self.folder.join("custody")
     }
 
-    /// The ledger's own key, where it lies open ([`crate::app::online_key`]).
+    /// The ledger's own key, where it is stored unencrypted ([`crate::app::online_key`]).
     #[must_use]
     pub fn online_key(&self) -> PathBuf {
         self.folder.join("ledger.key")
@@ -93,7 +93,7 @@ pub enum SessionError {
     /// The store could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The ledger's key lies open, and is not to be used as it is.
+    /// The ledger's key is stored unencrypted, and is not to be used as it is.
     #[error(transparent)]
     OnlineKey(#[from] OnlineKeyError),
 }
@@ -121,11 +121,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a ledger for writing where this machine may, and for reading otherwise. Where the ledger's own key lies open,
+    /// Opens a ledger for writing where this machine may, and for reading otherwise. Where the ledger's own key is stored
+    /// unencrypted,
     /// the head of every append is signed ([`online_key`]).
     ///
     /// # Errors
-    /// As [`Store::open`], and when a key that lies open is not to be used.
+    /// As [`Store::open`], and when an unencrypted key is not to be used.
     pub fn open(place: Place, actor: Actor) -> Result<Self, SessionError> {
         let store = Store::open(place.options())?;
         if store.writable().is_ok() {

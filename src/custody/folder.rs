@@ -18,10 +18,8 @@ use rustix::io::Errno;
 
 use super::error::FileError;
 use crate::files::lock::{FolderLock, alone, writing};
+pub(super) use crate::files::staging::UNFINISHED;
 use crate::parallel::in_parts;
-
-/// What the names of files that are not finished begin with.
-pub(super) const UNFINISHED: &str = ".unfinished-";
 
 /// What the names of files begin with that say for which keys secrets are sealed ([`super::intent`]). They are settled, not
 /// only removed.

@@ -2,6 +2,7 @@
 //! made or taken in, on their way into it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,28 +71,20 @@ impl<'u> Ring<'u> {
     /// # Errors
     /// When the folder can't be opened.
     pub fn custody(&mut self) -> Result<&Custody, KeyError> {
-        self.opened().map(|custody| &*custody)
-    }
-
-    fn opened(&mut self) -> Result<&mut Custody, KeyError> {
-        if self.custody.is_none() {
-            self.custody = Some(Custody::open(&self.folder).map_err(KeyError::failed)?);
-        }
-        self.custody.as_mut().ok_or_else(|| KeyError::failed("custody is closed"))
+        opened(&mut self.custody, &self.folder)
     }
 
     /// The private key of a recorded key.
     fn private_key(&mut self, key: &KeyRef) -> Result<PrivateKey, KeyError> {
-        let compartment = compartment(key)?;
-        if !self.open.contains_key(compartment) {
-            self.opened()?;
-            let Self { custody: Some(custody), unlock, .. } = self else {
-                return Err(KeyError::failed("custody is closed"));
-            };
-            let unlocked = unlock.unlock(custody, compartment).map_err(KeyError::Locked)?;
-            self.open.insert(compartment.clone(), unlocked);
-        }
-        self.open[compartment].private_key(key.key_id, &key.public_key).map_err(KeyError::failed)
+        let Some(compartment) = &key.compartment else { return Err(KeyError::Elsewhere(key.public_key.clone())) };
+        let unlocked = match self.open.entry(compartment.clone()) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(closed) => {
+                let custody = opened(&mut self.custody, &self.folder)?;
+                closed.insert(self.unlock.unlock(custody, compartment).map_err(KeyError::Locked)?)
+            }
+        };
+        unlocked.private_key(key.key_id, &key.public_key).map_err(KeyError::failed)
     }
 
     fn at_hand(&self, key: KeyId) -> Option<Arc<dyn Signer>> {
@@ -107,8 +100,11 @@ impl<'u> Ring<'u> {
     }
 }
 
-fn compartment(key: &KeyRef) -> Result<&Label, KeyError> {
-    key.compartment.as_ref().ok_or_else(|| KeyError::Elsewhere(key.public_key.clone()))
+fn opened<'c>(custody: &'c mut Option<Custody>, folder: &Path) -> Result<&'c Custody, KeyError> {
+    match custody {
+        Some(custody) => Ok(custody),
+        closed => Ok(closed.insert(Custody::open(folder).map_err(KeyError::failed)?)),
+    }
 }
 
 impl KeyRing for Ring<'_> {
@@ -159,7 +155,8 @@ impl KeyRing for Ring<'_> {
             };
             secrets.entry(compartment.clone()).or_default().push((*id, key.secret()));
         }
-        Ok(Some(Box::new(Secrets { custody: self.opened()?, secrets, sealed: Vec::new(), intent: None })))
+        let custody = opened(&mut self.custody, &self.folder)?;
+        Ok(Some(Box::new(Secrets { custody, secrets, sealed: Vec::new(), intent: None })))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Telling what a living process writes in a folder from what a dead one left there.
 //!
-//! 1. Whoever makes something in a folder under a name that is not final holds the folder's lock, shared ([`writing`]), from
+//! 1. A process that makes something in a folder under a name that is not final holds the folder's lock, shared ([`writing`]), from
 //!    before the first such name until the last of them is gone. The system releases it when the process dies.
 //! 2. Such names are removed only under the exclusive lock ([`alone`]), which is granted when no process holds a shared one:
 //!    then all of them are those of dead processes.
@@ -28,7 +28,7 @@ pub fn writing(folder: File) -> FolderLock {
     }
 }
 
-/// The folder's lock when nobody else holds one; `None` when somebody does, or when that can't be known. The folder must have
+/// The folder's lock when no other process holds one; `None` when one does, or when that can't be known. The folder must have
 /// been opened for this call alone.
 #[must_use]
 pub fn alone(folder: File) -> Option<FolderLock> {

@@ -14,7 +14,7 @@
 //!    place, what was put in place goes back into the staging folder, if it is still what `order` says, and all of it is
 //!    removed. With the last one in place, only the staging folder is left to remove.
 //!
-//! So what somebody else put into the folder is never touched: it is no staging folder, and `order` does not name it.
+//! So what others put into the folder is never touched: it is no staging folder, and `order` does not name it.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -24,8 +24,8 @@ use super::lock::alone;
 use super::{create_private_folder, sync_folder, write_durably};
 use crate::ids::LedgerId;
 
-/// What the name of a staging folder begins with; an id follows.
-const UNFINISHED: &str = ".unfinished-";
+/// What the names of unfinished files and folders begin with.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
 
 /// The file that says what is put in place.
 const ORDER: &str = "order";
@@ -90,7 +90,7 @@ impl Staging {
 
     fn rename(&self, name: &str) -> io::Result<()> {
         let place = self.folder.join(name);
-        // The caller's lock keeps other processes of ours away; nobody else is expected to make this very name now.
+        // The caller's lock keeps other processes of ours away; no other program is expected to make this very name now.
         match fs::symlink_metadata(&place) {
             Err(error) if error.kind() == ErrorKind::NotFound => fs::rename(self.aside.join(name), place),
             Err(error) => Err(error),
@@ -129,7 +129,7 @@ pub fn recover(folder: &Path, last: &str, mut forget: impl FnMut(LedgerId) -> io
 }
 
 /// Removes what is left of what is in place: the staging folder of a process that died when it was done. Does nothing while
-/// somebody holds the folder's lock; what can't be removed stays, and is in nobody's way.
+/// another process holds the folder's lock; what can't be removed stays, and does no harm.
 pub fn remove_residue(folder: &Path, last: &str) {
     if left_behind(folder).is_ok_and(|left| !left.is_empty())
         && let Some(_alone) = File::open(folder).ok().and_then(alone)

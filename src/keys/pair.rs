@@ -154,8 +154,8 @@ impl PrivateKey {
     }
 
     /// The key as X25519, if it is a curve key.
-    pub(super) const fn as_x25519(&self) -> Option<&x25519_dalek::StaticSecret> {
-        match &self.0 {
+    pub(super) fn into_x25519(self) -> Option<x25519_dalek::StaticSecret> {
+        match self.0 {
             Inner::Curve(key) => Some(key),
             _ => None,
         }

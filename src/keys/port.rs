@@ -156,6 +156,18 @@ pub trait KeyRing {
     fn sealing(&mut self, keys: &[KeyId]) -> Result<Option<Box<dyn Sealing + '_>>, KeyError>;
 }
 
+/// The signer of a recorded key, checked to be of that key.
+///
+/// # Errors
+/// See [`KeyError`].
+pub fn signer_of(keys: &mut dyn KeyRing, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
+    let signer = keys.signer(key)?;
+    match signer.public().public_key == key.public_key {
+        true => Ok(signer),
+        false => Err(KeyError::Elsewhere(key.public_key.clone())),
+    }
+}
+
 /// Keys on their way to where they are kept.
 pub trait Sealing: Send {
     /// Makes them durable, all or none. Runs beside the write transaction that records them, which waits for it before it

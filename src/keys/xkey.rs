@@ -22,6 +22,7 @@ use crypto_box::{Nonce, PublicKey, SalsaBox, SecretKey};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use secrecy::ExposeSecret as _;
+use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use super::kind::PublicFacts;
@@ -85,7 +86,7 @@ pub fn seal(recipient: &Recipient, secret: &SecretBytes) -> Result<SecretBytes, 
     for bytes in [own.as_mut_slice(), nonce.as_mut_slice()] {
         SysRng.try_fill_bytes(bytes).map_err(|_| GenerateError::NoRandomness)?;
     }
-    let shared = x25519_dalek::StaticSecret::from(*own).diffie_hellman(&x25519_dalek::PublicKey::from(theirs));
+    let shared = StaticSecret::from(*own).diffie_hellman(&x25519_dalek::PublicKey::from(theirs));
     if !shared.was_contributory() {
         return Err(XkeyError::Weak(recipient.clone()));
     }
@@ -109,7 +110,7 @@ fn armored(recipient: &str, sender: &str, sealed: Vec<u8>) -> Option<String> {
 
 /// A curve key that opens boxes.
 pub struct CurveKey {
-    key: PrivateKey,
+    key: StaticSecret,
     public: PublicFacts,
 }
 
@@ -117,13 +118,11 @@ impl CurveKey {
     /// Reads the seed (`SX…`) of a curve key.
     ///
     /// # Errors
-    /// See [`ParseError`]; [`ParseError::Algorithm`] for a key of another kind.
+    /// See [`ParseError`]; [`ParseError::NoCurve`] for a key of another kind.
     pub fn parse(seed: &SecretBytes) -> Result<Self, ParseError> {
         let key = PrivateKey::parse(seed)?;
-        match key.as_x25519() {
-            Some(_) => Ok(Self { public: key.public(), key }),
-            None => Err(ParseError::NoCurve),
-        }
+        let public = key.public();
+        Ok(Self { key: key.into_x25519().ok_or(ParseError::NoCurve)?, public })
     }
 
     /// The public half.
@@ -146,14 +145,13 @@ impl Opener for CurveKey {
         if recipient != self.public.public_key.as_str() {
             return Err(UnsealError::Recipient { recipient: Some(recipient.chars().take(80).collect()) });
         }
-        let own = self.key.as_x25519().ok_or(UnsealError::Form("the private key is no curve key"))?;
         let sender = match nkey::check_public(&sender) {
             Ok((NkeyKind::Curve, bytes)) => PublicKey::from(bytes),
             _ => return Err(UnsealError::Form("its sender is no public curve key")),
         };
         let version = sealed.strip_prefix(VERSION).ok_or(UnsealError::Form("it is of another version than xkv1"))?;
         let (nonce, sealed) = version.split_at_checked(NONCE).ok_or(UnsealError::Closed)?;
-        let own = SecretKey::from(*Zeroizing::new(own.to_bytes()));
+        let own = SecretKey::from(*Zeroizing::new(self.key.to_bytes()));
         let plain = SalsaBox::new(&sender, &own).decrypt(Nonce::from_slice(nonce), sealed);
         plain.map(|plain| SecretBytes::new(Box::new(plain))).map_err(|_| UnsealError::Closed)
     }

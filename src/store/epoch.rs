@@ -5,7 +5,6 @@
 //! it; it takes what is newer from where that is kept; and then it goes on under a **new key**, in one transaction with the
 //! right to write. The old key vouches for the new one, and signs no head any more.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
@@ -13,15 +12,15 @@ use cid::Cid;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::error::{AppendError, CreateError, DatabaseError, JournalError, NotTheWriter, OpenError, ReadError};
+use super::acquire::{Acquire, Acquiring};
+use super::error::{CreateError, DatabaseError, JournalError, NotTheWriter, OpenError, ReadError};
 use super::follow::Follower;
 use super::token::Token;
 use super::{Store, StoreOptions, Which, schema};
-use crate::act::{AppendedEvent, Commit, CommitError, Head, Journal, Tip};
+use crate::act::{AppendedEvent, Commit, CommitError};
 use crate::events::{EventAttested, EventData, LedgerKeyRotated};
 use crate::files::{folder_of, sync_folder};
-use crate::keys::{KeyRef, Signer};
-use crate::ledger::{Facts, View};
+use crate::ledger::Facts;
 use crate::time::Timestamp;
 
 /// The entry of the table `meta` that says that the file came back from a backup.
@@ -184,116 +183,51 @@ impl Restored {
         Ok(lost)
     }
 
-    /// Lets an act begin anew: the one that records the new key.
+    /// Lets the ledger begin anew with the act that records its new key.
     #[must_use]
-    pub fn begin(self) -> Beginning {
-        Beginning { before: RefCell::new(Some(self)), after: RefCell::new(None) }
+    pub const fn begin(self) -> Acquiring<Self> {
+        Acquiring::of(self)
     }
 }
 
-/// A restored ledger that goes on with the act that records its new key, in one transaction with the right to write.
-pub struct Beginning {
-    before: RefCell<Option<Restored>>,
-    after: RefCell<Option<Store>>,
-}
-
-impl Beginning {
-    /// The ledger, open for writing, once it has begun anew.
-    #[must_use]
-    pub fn into_store(self) -> Option<Store> {
-        self.after.into_inner()
-    }
-
-    /// The last event.
+impl Acquiring<Restored> {
+    /// The last event before the act.
     ///
     /// # Errors
     /// When the ledger can't be read.
-    pub fn last(&self) -> Result<Option<Cid>, JournalError> {
-        self.with(|store| Ok(store.events(super::Listing::newest(1))?.pop().map(|last| last.cid)))
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&Store) -> Result<T, JournalError>) -> Result<T, JournalError> {
-        if let Some(store) = &*self.after.borrow() {
-            return look(store);
-        }
-        match &*self.before.borrow() {
-            Some(restored) => look(restored.follower.store()),
-            None => Err(AppendError::Interrupted.into()),
-        }
-    }
-
-    fn record(&self, act: Commit) -> Result<Vec<AppendedEvent>, CommitError<JournalError>> {
-        let Some(Restored { follower, options }) = self.before.take() else {
-            return Err(AppendError::Interrupted.into());
-        };
-        let failed = |error: CreateError| CommitError::Journal(JournalError::from(error));
-        let token = Token::mint(follower.store().identity.ledger_id, &options.path);
-        let token = token.map_err(|error| failed(error.into()))?;
-        let nonce = token.nonce.clone();
-        let (store, mut writer) = follower.into_parts();
-        let memory = store.memory();
-        drop(store);
-        let events = writer.run_one(move |session| {
-            session.set_meta("writer", &nonce)?;
-            session.remove_meta(RESTORED)?;
-            session.commit(act)
-        });
-        drop(writer);
-        let events = match events {
-            Ok(events) => events,
-            Err(error) => {
-                // It is as it was, for another attempt.
-                let restored = Restored::open(options).map_err(|error| failed(error.into()))?;
-                *self.before.borrow_mut() = Some(restored);
-                return Err(error.into());
-            }
-        };
-        token.write(&options.tokens).map_err(|error| failed(error.into()))?;
-        // What the old key signed beyond this history is kept as evidence, and no longer binds the new one.
-        set_aside(memory.path()).map_err(|source| {
-            failed(CreateError::Io { action: "setting aside", path: memory.path().to_owned(), source })
-        })?;
-        *self.after.borrow_mut() = Some(Store::open(options).map_err(|error| failed(error.into()))?);
-        Ok(events)
+    pub fn last(&self) -> Result<Option<Cid>, ReadError> {
+        let last = self.before.follower.store().events(super::Listing::newest(1))?.pop();
+        Ok(last.map(|last| last.cid))
     }
 }
 
-impl Journal for Beginning {
-    type Error = JournalError;
-
-    fn writable(&self) -> Result<(), JournalError> {
-        Ok(())
+impl Acquire for Restored {
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
-    fn tip(&self) -> Result<Tip, JournalError> {
-        self.with(Store::end_of_log)
+    fn before(&self) -> Option<&Store> {
+        Some(self.follower.store())
     }
 
-    fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, JournalError> {
-        self.with(|store| Journal::view(store, look))
-    }
-
-    fn commit(&self, act: Commit) -> Result<Vec<AppendedEvent>, CommitError<JournalError>> {
-        if let Some(store) = &*self.after.borrow() {
-            return store.commit(act);
-        }
-        self.record(act)
-    }
-
-    fn ledger_key(&self) -> Result<Option<KeyRef>, JournalError> {
-        self.with(Journal::ledger_key)
-    }
-
-    fn sign_head(&self, signer: &dyn Signer) -> Result<u64, JournalError> {
-        self.with(|store| Journal::sign_head(store, signer))
-    }
-
-    fn is_contradiction(error: &JournalError) -> bool {
-        error.is_contradiction()
-    }
-
-    fn head(&self) -> Result<Head, JournalError> {
-        self.with(Journal::head)
+    fn record(&self, act: Commit) -> Result<(Store, Vec<AppendedEvent>), CommitError<JournalError>> {
+        let (store, options) = (self.follower.store(), &self.options);
+        let token = Token::mint(store.identity.ledger_id, &options.path).map_err(CreateError::from)?;
+        let nonce = token.nonce.clone();
+        let events = self.follower.writer().run_one(move |session| {
+            session.set_meta("writer", &nonce)?;
+            session.remove_meta(RESTORED)?;
+            session.commit(act)
+        })?;
+        token.write(&options.tokens).map_err(CreateError::from)?;
+        // What the old key signed beyond this history is kept as evidence, and no longer binds the new one.
+        let memory = store.memory();
+        set_aside(memory.path()).map_err(|source| CreateError::Io {
+            action: "setting aside",
+            path: memory.path().to_owned(),
+            source,
+        })?;
+        Ok((Store::open(options.clone()).map_err(CreateError::from)?, events))
     }
 }
 

@@ -339,6 +339,12 @@ impl From<AppendError> for CommitError<JournalError> {
     }
 }
 
+impl From<CreateError> for CommitError<JournalError> {
+    fn from(error: CreateError) -> Self {
+        Self::Journal(error.into())
+    }
+}
+
 /// Why a ledger did not take an act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,7 +1,7 @@
 //! Following: recording what a ledger's writer recorded elsewhere, at its very positions, without a decision.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cid::Cid;
 
@@ -87,7 +87,7 @@ impl Follower {
     /// # Errors
     /// When another event stands at one of the positions, when some are missing in between, or when the disk fails.
     pub fn record(&self, first: u64, events: Vec<FollowedEvent>, blobs: Vec<Vec<u8>>) -> Result<u64, MirrorError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         let end = self.store.end()?;
         if first > end + 1 {
             return Err(MirrorError::Gap { needed: end + 1, first });
@@ -134,7 +134,7 @@ impl Follower {
             merged.merge(checkpoint).map_err(|_| super::CheckpointStoreError::Disagrees { size })?;
             kept.insert(size, merged);
         }
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         let work = move |session: &mut Session<'_>| {
             kept.iter().try_for_each(|(size, note)| session.put_checkpoint(*size, &note.to_string()))?;
             Ok(Vec::new())
@@ -145,7 +145,7 @@ impl Follower {
         Ok(())
     }
 
-    pub(super) fn into_parts(self) -> (Store, Writer) {
-        (self.store, self.writer.into_inner().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,25 +1,25 @@
 //! The right to write, taken over for another copy of a ledger.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::acquire::{Acquire, Acquiring};
 use super::append::Writer;
 use super::mirror::is_mirror;
 use super::schema::{self, Access};
 use super::token::Token;
 use super::{CreateError, JournalError, NotTheWriter, OpenError, Store, StoreOptions, epoch, identity};
-use crate::act::{AppendedEvent, Commit, CommitError, Head, Journal, Tip};
+use crate::act::{AppendedEvent, Commit, CommitError};
 use crate::ids::LedgerId;
-use crate::keys::{KeyRef, Signer};
-use crate::ledger::View;
 
 /// A ledger whose right to write is taken over for this file. The act that records that takes it, in one transaction. Every
 /// other copy can only be read from then on, on this machine at once; on another machine, the person who hands over sees to it
 /// that nothing writes there any more.
-pub struct HandingOver {
+pub type HandingOver = Acquiring<Elsewhere>;
+
+/// A ledger that is written elsewhere.
+pub struct Elsewhere {
     options: StoreOptions,
-    before: Store,
-    after: RefCell<Option<Store>>,
+    store: Store,
 }
 
 impl HandingOver {
@@ -28,8 +28,8 @@ impl HandingOver {
     /// # Errors
     /// When there is none, when it is a mirror or was restored and not recovered, or when it can't be read.
     pub fn open(options: StoreOptions) -> Result<Self, OpenError> {
-        let before = Store::open_read_only(options.clone())?;
-        let refused = before.reader.with(|log| {
+        let store = Store::open_read_only(options.clone())?;
+        let refused = store.reader.with(|log| {
             if is_mirror(log.connection, log.path)? {
                 return Ok(Some(NotTheWriter::Mirror));
             }
@@ -37,29 +37,31 @@ impl HandingOver {
         })?;
         match refused {
             Some(reason) => Err(reason.into()),
-            None => Ok(Self { options, before, after: RefCell::new(None) }),
+            None => Ok(Self::of(Elsewhere { options, store })),
         }
     }
 
     /// Which ledger it is.
     #[must_use]
-    pub fn ledger_id(&self) -> LedgerId {
-        self.before.identity().ledger_id
+    pub const fn ledger_id(&self) -> LedgerId {
+        self.before.store.identity.ledger_id
+    }
+}
+
+impl Acquire for Elsewhere {
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
-    /// The ledger, open for writing, once it was taken over.
-    #[must_use]
-    pub fn into_store(self) -> Option<Store> {
-        self.after.into_inner()
+    fn before(&self) -> Option<&Store> {
+        Some(&self.store)
     }
 
-    fn take_over(&self, act: Commit) -> Result<Vec<AppendedEvent>, CommitError<JournalError>> {
-        let failed = |error: CreateError| CommitError::Journal(JournalError::from(error));
+    fn record(&self, act: Commit) -> Result<(Store, Vec<AppendedEvent>), CommitError<JournalError>> {
         let options = &self.options;
-        let connection = schema::connect(&options.path, Access::Write, options.wait);
-        let connection = connection.map_err(|error| failed(error.into()))?;
-        identity(&connection, &options.path).map_err(|error| failed(error.into()))?;
-        let token = Token::mint(self.ledger_id(), &options.path).map_err(|error| failed(error.into()))?;
+        let connection = schema::connect(&options.path, Access::Write, options.wait).map_err(CreateError::from)?;
+        identity(&connection, &options.path).map_err(CreateError::from)?;
+        let token = Token::mint(self.store.identity.ledger_id, &options.path).map_err(CreateError::from)?;
         let mut writer = Writer::new(connection, options.path.clone(), Arc::clone(&options.clock));
         let nonce = token.nonce.clone();
         let events = writer.run_one(move |session| {
@@ -67,57 +69,7 @@ impl HandingOver {
             session.commit(act)
         })?;
         drop(writer);
-        token.write(&options.tokens).map_err(|error| failed(error.into()))?;
-        let store = Store::open(options.clone()).map_err(|error| failed(error.into()))?;
-        *self.after.borrow_mut() = Some(store);
-        Ok(events)
-    }
-}
-
-impl Journal for HandingOver {
-    type Error = JournalError;
-
-    fn writable(&self) -> Result<(), JournalError> {
-        Ok(())
-    }
-
-    fn tip(&self) -> Result<Tip, JournalError> {
-        match &*self.after.borrow() {
-            Some(store) => store.tip(),
-            None => self.before.end_of_log(),
-        }
-    }
-
-    fn view<T>(&self, look: impl FnOnce(&dyn View) -> T) -> Result<T, JournalError> {
-        match &*self.after.borrow() {
-            Some(store) => Journal::view(store, look),
-            None => Journal::view(&self.before, look),
-        }
-    }
-
-    fn commit(&self, act: Commit) -> Result<Vec<AppendedEvent>, CommitError<JournalError>> {
-        if let Some(store) = &*self.after.borrow() {
-            return store.commit(act);
-        }
-        self.take_over(act)
-    }
-
-    fn ledger_key(&self) -> Result<Option<KeyRef>, JournalError> {
-        self.after.borrow().as_ref().map_or(Ok(None), Journal::ledger_key)
-    }
-
-    fn sign_head(&self, signer: &dyn Signer) -> Result<u64, JournalError> {
-        self.after.borrow().as_ref().map_or(Ok(0), |store| Journal::sign_head(store, signer))
-    }
-
-    fn is_contradiction(error: &JournalError) -> bool {
-        error.is_contradiction()
-    }
-
-    fn head(&self) -> Result<Head, JournalError> {
-        match &*self.after.borrow() {
-            Some(store) => Journal::head(store),
-            None => Journal::head(&self.before),
-        }
+        token.write(&options.tokens).map_err(CreateError::from)?;
+        Ok((Store::open(options.clone()).map_err(CreateError::from)?, events))
     }
 }

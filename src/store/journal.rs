@@ -30,19 +30,7 @@ impl Journal for Store {
     }
 
     fn ledger_key(&self) -> Result<Option<KeyRef>, JournalError> {
-        // While the ledger is open, its key stays the same, and what is recorded of it.
-        if let Some(key) = self.ledger_key.get() {
-            return Ok(Some(key.clone()));
-        }
-        let public_key = self.identity.public_key.clone();
-        let found = Store::view(self, |view| view.find(&NameKey::public_key(&public_key), 1))?;
-        let found = found.map_err(|error| ReadError::Damaged { position: 0, detail: error.to_string() })?;
-        let key = found.into_iter().find_map(|entity| match entity.facts {
-            Facts::Key(key) => Some(key),
-            _ => None,
-        });
-        let key = key.map(|key| KeyRef { key_id: key.key_id, public_key, compartment: key.compartment });
-        Ok(key.map(|key| self.ledger_key.get_or_init(|| key).clone()))
+        Ok(self.own_key()?)
     }
 
     fn sign_head(&self, signer: &dyn Signer) -> Result<u64, JournalError> {
@@ -71,6 +59,26 @@ impl Store {
         let damaged = || ReadError::Damaged { position, detail: "its time is out of range".to_owned() };
         let last = last.map(|micros| Timestamp::from_unix_micros(micros).ok_or_else(damaged)).transpose()?;
         Ok(Tip { position, last, now: (self.options.clock)() })
+    }
+
+    /// The ledger's own key, as a key ring is asked for it; `None` where it is not among its keys.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn own_key(&self) -> Result<Option<KeyRef>, ReadError> {
+        // While the ledger is open, its key stays the same, and what is recorded of it.
+        if let Some(key) = self.ledger_key.get() {
+            return Ok(Some(key.clone()));
+        }
+        let public_key = self.identity.public_key.clone();
+        let found = Store::view(self, |view| view.find(&NameKey::public_key(&public_key), 1))?;
+        let found = found.map_err(|error| ReadError::Damaged { position: 0, detail: error.to_string() })?;
+        let key = found.into_iter().find_map(|entity| match entity.facts {
+            Facts::Key(key) => Some(key),
+            _ => None,
+        });
+        let key = key.map(|key| KeyRef { key_id: key.key_id, public_key, compartment: key.compartment });
+        Ok(key.map(|key| self.ledger_key.get_or_init(|| key).clone()))
     }
 
     /// Signs the head of what is recorded with the ledger's own key. A head that is signed already is given back as it is; one

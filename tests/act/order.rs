@@ -279,6 +279,6 @@ fn a_ledger_is_not_founded_where_one_is() {
     assert!(matches!(outcome, Err(ActError::Journal(JournalError::Create(CreateError::Exists(_))))), "{outcome:?}");
     drop(pipeline);
     assert_eq!((seen.generated(), ledger.store.end().unwrap()), (0, before));
-    assert!(founding.into_store().is_none());
+    assert!(founding.into_store().is_err());
     ledger.check();
 }

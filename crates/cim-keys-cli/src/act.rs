@@ -1,20 +1,16 @@
 //! The acts of a command: the pipeline of its ledger, with keys out of custody, questions at the terminal, and the publisher.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use cim_keys::act::{
-    ActError, ActSigner, Answer, ClockJump, Draft, Front, Head, Outcome, Publication, Publisher as _, Question,
-    SigningError,
+    ActError, ActSigner, Answer, ClockJump, Draft, Front, Head, Outcome, Publisher as _, Question, SigningError,
 };
 use cim_keys::app::attest::{self, ActKey};
-use cim_keys::app::log::{self, LogError};
-use cim_keys::app::online_key;
 use cim_keys::app::publishing::LedgerPublisher;
 use cim_keys::app::session::{LedgerActError, LedgerPipeline, Session};
 use cim_keys::custody::{Custody, Ring, Unlock, Unlocked};
 use cim_keys::events::Actor;
-use cim_keys::keys::{KeyError, KeyRing as _, Signer};
+use cim_keys::keys::KeyError;
 use cim_keys::store::{AppendedEvent, JournalError, Store};
 use cim_keys::text::Label;
 use cim_keys::time::Timestamp;
@@ -32,17 +28,6 @@ pub(crate) struct Acting {
     session: Session,
     ring: Ring<'static>,
     ui: Ui,
-}
-
-/// What an act has left to be reported. It must be ended, which reports publication and head.
-#[must_use]
-pub(crate) struct Done<T> {
-    /// What the use case answered.
-    pub(crate) value: T,
-    /// What was recorded.
-    pub(crate) events: Vec<AppendedEvent>,
-    head: Head,
-    publication: Publication,
 }
 
 impl Acting {
@@ -99,9 +84,7 @@ impl Acting {
     /// The pipeline, with everything that this run of the program acts through, and the ledger.
     pub(crate) fn pipeline(&mut self) -> (LedgerPipeline<'_>, &Session) {
         let Self { session, ring, ui } = self;
-        let configuration = place::config(Some(session.place().folder())).map_err(|error| error.in_one_line());
-        let publisher = LedgerPublisher::new(session.store(), configuration);
-        let front = Terminal::new(*ui);
+        let (front, publisher) = (Terminal::new(*ui), publisher(session));
         (session.pipeline().with_keys(ring).with_front(front).with_publisher(publisher), session)
     }
 
@@ -109,12 +92,12 @@ impl Acting {
     pub(crate) fn act<T, E: Error + 'static>(
         &mut self,
         build: impl FnMut(&mut Draft<'_>) -> std::result::Result<T, E>,
-    ) -> Result<Done<T>>
+    ) -> Result<Outcome<T>>
     where
         CliError: From<E>,
     {
         let intent = self.session.intent();
-        Ok(self.pipeline().0.act(&intent, build)?.into())
+        Ok(self.pipeline().0.act(&intent, build)?)
     }
 
     /// Does an act that has to know something of the ledger which no entity tells. `front` asks instead of the terminal.
@@ -123,12 +106,12 @@ impl Acting {
         front: impl Front,
         read: impl FnMut(&Store) -> std::result::Result<B, E>,
         build: impl FnMut(&mut Draft<'_>, B) -> std::result::Result<T, E>,
-    ) -> Result<Done<T>>
+    ) -> Result<Outcome<T>>
     where
         CliError: From<E>,
     {
         let intent = self.session.intent();
-        Ok(self.pipeline().0.with_front(front).act_after(&intent, read, build)?.into())
+        Ok(self.pipeline().0.with_front(front).act_after(&intent, read, build)?)
     }
 
     /// Does an act, and reports what was recorded and what became of it.
@@ -145,51 +128,29 @@ impl Acting {
     }
 
     /// Publishes what was recorded before this began, and reports that: for acts that take the right to write themselves.
-    pub(crate) fn publish(&self, recorded: bool) -> Result {
-        if !recorded {
-            return Ok(());
-        }
-        let configuration = place::config(Some(self.session.place().folder())).map_err(|error| error.in_one_line());
-        let publication = LedgerPublisher::new(self.session.store(), configuration).wake();
-        publication::tell(&publication, self.ui)
+    pub(crate) fn publish(&self) -> Result {
+        publication::tell(&publisher(&self.session).wake(), self.ui)
     }
 
     /// Reports the events of an act.
     pub(crate) fn report(&self, events: &[AppendedEvent]) -> Result {
         recorded::tell(events, self.session.place().folder(), self.ui)
     }
-
-    /// What signs the ledger's heads, and requests to other ledgers: its own key, stored unencrypted or in custody.
-    pub(crate) fn ledger_signer(&mut self) -> Result<Arc<dyn Signer>> {
-        ledger_signer(&self.session, &mut self.ring)
-    }
 }
 
-/// The ledger's own key as a signer.
-pub(crate) fn ledger_signer(session: &Session, ring: &mut Ring<'_>) -> Result<Arc<dyn Signer>> {
-    if let Some(signer) = online_key::signer(session.place(), session.store())? {
-        return Ok(signer);
-    }
-    let key = log::ledger_key(session.store()).map_err(|error: LogError| crate::commands::log::told(&error))?;
-    Ok(ring.signer(&key)?)
+fn publisher(session: &Session) -> LedgerPublisher<'_> {
+    let configuration = place::config(Some(session.place().folder())).map_err(|error| error.in_one_line());
+    LedgerPublisher::new(session.store(), configuration)
 }
 
-impl<T> From<Outcome<T>> for Done<T> {
-    fn from(outcome: Outcome<T>) -> Self {
-        let Outcome { value, events, head, publication } = outcome;
-        Self { value, events, head, publication }
-    }
-}
-
-impl<T> Done<T> {
-    /// The same without what the use case answered.
-    pub(crate) fn without_value(self) -> Done<()> {
-        let Self { events, head, publication, .. } = self;
-        Done { value: (), events, head, publication }
-    }
-
+/// The end of a command that has done an act.
+pub(crate) trait EndAct {
     /// Reports what became of the events, and a head that could not be signed, which is an error: the act is recorded.
-    pub(crate) fn end(self, ui: Ui) -> Result {
+    fn end(self, ui: Ui) -> Result;
+}
+
+impl<T> EndAct for Outcome<T> {
+    fn end(self, ui: Ui) -> Result {
         publication::tell(&self.publication, ui)?;
         let unsigned = "it is recorded, and the head of the ledger could not be signed";
         match self.head {
@@ -248,29 +209,17 @@ impl Unlock for Passphrases {
         custody: &Custody,
         compartment: &Label,
     ) -> std::result::Result<Unlocked, Box<dyn Error + Send + Sync>> {
-        Self::unlock(self, custody, compartment).map_err(|error| Carried(error).into())
+        Ok(Self::unlock(self, custody, compartment)?)
     }
 }
-
-/// An error of the command line on its way through the library.
-#[derive(Debug)]
-struct Carried(CliError);
-
-impl std::fmt::Display for Carried {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Error for Carried {}
 
 impl From<KeyError> for CliError {
     fn from(error: KeyError) -> Self {
         use cim_keys::custody::{OpenError, SealError};
         let text = error.to_string();
         match error {
-            KeyError::Locked(source) => match source.downcast::<Carried>() {
-                Ok(carried) => carried.0,
+            KeyError::Locked(source) => match source.downcast::<Self>() {
+                Ok(told) => *told,
                 Err(other) => Self::failed(other.to_string()),
             },
             KeyError::Failed(source) => match source.downcast::<SealError>() {

@@ -48,7 +48,7 @@ use std::path::Path;
 use cim_keys::act::{Draft, Question};
 use cim_keys::app::lookup::LookupError;
 use cim_keys::events::Validity;
-use cim_keys::ledger::{Refusal, View};
+use cim_keys::ledger::View;
 use cim_keys::text::Note;
 use cim_keys::time::Timestamp;
 use clap::Args;
@@ -114,52 +114,13 @@ pub(crate) fn end(question: &str, global: &Global, ui: Ui, look: &Look<'_>) -> R
     Acting::begin(global, &global.passphrases, ui)?.record(|draft| {
         found(draft, look)?;
         draft.ask(Question::new(question, "nothing was recorded"));
-        Ok::<_, Looked>(())
+        Ok::<_, CliError>(())
     })
 }
 
-fn found(draft: &mut Draft<'_>, look: &Look<'_>) -> std::result::Result<(), Looked> {
+fn found(draft: &mut Draft<'_>, look: &Look<'_>) -> Result {
     let commands = look(draft.view())?;
     Ok(draft.commands(commands)?)
-}
-
-/// Why nothing was found to be recorded, or may be.
-#[derive(Debug)]
-enum Looked {
-    Lookup(LookupError),
-    Refused(Refusal),
-}
-
-impl std::fmt::Display for Looked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Lookup(error) => error.fmt(f),
-            Self::Refused(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Looked {}
-
-impl From<LookupError> for Looked {
-    fn from(error: LookupError) -> Self {
-        Self::Lookup(error)
-    }
-}
-
-impl From<Refusal> for Looked {
-    fn from(error: Refusal) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<Looked> for CliError {
-    fn from(error: Looked) -> Self {
-        match error {
-            Looked::Lookup(error) => error.into(),
-            Looked::Refused(error) => error.into(),
-        }
-    }
 }
 
 /// What ends, or comes back, and why.

@@ -151,6 +151,8 @@ impl fmt::Display for CliError {
     }
 }
 
+impl std::error::Error for CliError {}
+
 impl From<std::io::Error> for CliError {
     /// Only writing to standard output fails this way; everything else says what it was about.
     fn from(error: std::io::Error) -> Self {

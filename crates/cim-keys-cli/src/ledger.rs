@@ -32,7 +32,7 @@ pub(crate) fn read(global: &Global) -> Result<Session> {
     Ok(session)
 }
 
-/// The ledger that is meant, for writing, in the name of whoever was named, unsigned.
+/// The ledger that is meant, for writing, as the actor given, unsigned.
 pub(crate) fn write(global: &Global) -> Result<Session> {
     let session = Session::open(Place::new(place::ledger(global)?, place::state_folder()?), system_actor())?;
     session.store().writable().map_err(AppendError::from)?;
@@ -59,7 +59,7 @@ pub(crate) fn nobody_signs_yet(global: &Global) -> Result {
     }
 }
 
-/// A session in the name of whoever was named, unsigned.
+/// A session as the actor given, unsigned.
 pub(crate) fn as_actor(mut session: Session, global: &Global) -> Result<Session> {
     if let Some(text) = global.actor.as_ref().filter(|text| !text.is_empty()) {
         let actor = match text.parse::<Actor>() {

@@ -69,7 +69,9 @@ impl From<AppendError> for CliError {
             AppendError::Refused(_) | AppendError::NotTheWriter(_) | AppendError::Moved { .. } => {
                 told(Self::refused, &error.to_string())
             }
-            AppendError::Denied(denial) => Self::refused(denial.reason).hint(denial.next),
+            AppendError::Denied(denial) | AppendError::NeedsApproval(denial) => {
+                Self::refused(denial.reason).hint(denial.next)
+            }
             AppendError::Unsigned(_) => told(Self::verification, &error.to_string()),
             _ => told(Self::failed, &error.to_string()),
         }

@@ -119,7 +119,7 @@ fn a_key_that_lies_open_signs_without_a_passphrase() {
     assert_eq!((&head()["size"], &head()["unsigned"]), (&5.into(), &0.into()));
     assert_eq!(unattended(&["organization", "add", "Relay", "--ledger", "relay"]), (0, String::new()));
     assert_eq!((&head()["size"], &head()["unsigned"]), (&6.into(), &0.into()));
-    // That it lies open is on record, and custody still has it.
+    // That it is stored unencrypted is on record, and custody still has it.
     assert!(ok(dir, &["event", "list", "--ledger", "relay"]).contains("KeyExported"));
     ok(dir, &["custody", "check", "--ledger", "relay"]);
 

@@ -90,7 +90,7 @@ impl Relay {
     /// Brings the backup back as the ledger `again`, which goes on from there under a new key.
     fn begin_again(&self, how: &[&str]) {
         self.on("again", &["restore", &self.at("vault"), &self.at("again")]).json();
-        // An old key that lay open in the folder must not be in the way of the new one.
+        // An old key that was stored unencrypted in the folder must not be in the way of the new one.
         let open = self.place.file("again/ledger.key", b"what was the key");
         self.on("again", &[&["recover", "--yes"], how].concat()).json();
         assert!(!fs::exists(&open).unwrap() && fs::exists(format!("{open}.before")).unwrap());

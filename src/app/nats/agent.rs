@@ -12,7 +12,6 @@ use crate::act::ActError;
 use crate::app::log::{self, LogError};
 use crate::app::session::{LedgerActError, Session};
 use crate::keys::{KeyError, KeyRing};
-use crate::log::HeadSigner;
 use crate::text::Label;
 use crate::time::Timestamp;
 
@@ -184,14 +183,11 @@ impl Agent {
     ) -> Result<Self, StartError> {
         roles(&session, &compartment)?;
         let mut keys: Box<dyn KeyRing> = Box::new(keys);
-        let store = session.store();
-        if let Ok(key) = log::ledger_key(store)
+        if let Ok(key) = log::ledger_key(session.store())
             && let Some(signer) = keys.signer_at_hand(&key)?
             && !signer.waits()
         {
-            let key = store.verifier_key().map_err(LogError::from)?;
-            let signer = HeadSigner::new(key, signer).map_err(LogError::from)?;
-            store.sign_heads(Some(signer)).map_err(LogError::from)?;
+            log::sign_every_head(session.store(), signer)?;
         }
         Ok(Self { session, compartment, keys, max_ttl_secs, started_at: Timestamp::now(), ends_at, issued: 0 })
     }

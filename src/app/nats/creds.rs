@@ -25,6 +25,13 @@ pub fn token(restricted: &RestrictedBlocks, what: &str, token: Option<&TokenFact
     text(restricted, &signed.token)?.ok_or_else(|| NatsError::TokenNotHere(what.to_owned()))
 }
 
+/// The text of a recorded token, in an act.
+pub(super) fn drafted_token(draft: &Draft<'_>, what: &str, token: Option<&TokenFacts>) -> Result<String, NatsError> {
+    let signed = token.and_then(|token| token.signed.as_ref()).ok_or_else(|| NatsError::NoToken(what.to_owned()))?;
+    let text = draft.text(&signed.token).map_err(KeyError::failed)?;
+    text.ok_or_else(|| NatsError::TokenNotHere(what.to_owned()))
+}
+
 /// The text of a token by the content identifier of the text; `None` where it is not kept here.
 ///
 /// # Errors
@@ -85,10 +92,7 @@ pub fn hand_out(draft: &mut Draft<'_>, which: &[String], to: Option<&Recipient>)
 /// A user's credentials: its token, and its seed out of custody.
 fn creds(draft: &mut Draft<'_>, user: &UserFacts) -> Result<Creds, NatsError> {
     let name = user.user.name.as_str();
-    let signed = user.token.as_ref().and_then(|token| token.signed.as_ref());
-    let signed = signed.ok_or_else(|| NatsError::NoToken(name.to_owned()))?;
-    let token = draft.text(&signed.token).map_err(KeyError::failed)?;
-    let token = token.ok_or_else(|| NatsError::TokenNotHere(name.to_owned()))?;
+    let token = drafted_token(draft, name, user.token.as_ref())?;
     let Some(Facts::Key(key)) = draft.view().get(user.user.key_id.into())?.map(|entity| entity.facts) else {
         return Err(Refusal::Unknown(user.user.key_id.into()).into());
     };

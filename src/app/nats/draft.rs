@@ -95,15 +95,13 @@ impl<'n, 'd> NatsDraft<'n, 'd> {
 
     /// Makes an nkey in a compartment.
     pub(super) fn make_key(&mut self, kind: NkeyKind, compartment: &str) -> Result<Made, NatsError> {
-        let spec = KeySpec { kind: KeyKind::Nkey(kind), compartment: Label::new(compartment)? };
-        let made = self.draft.generate(&spec)?;
+        let made = self.draft.generate(&nkey(kind, compartment)?)?;
         self.add_key(kind, made)
     }
 
     /// The same under an identifier that was minted before.
     pub(super) fn make_key_as(&mut self, key_id: KeyId, kind: NkeyKind, compartment: &str) -> Result<Made, NatsError> {
-        let spec = KeySpec { kind: KeyKind::Nkey(kind), compartment: Label::new(compartment)? };
-        let made = self.draft.generate_as(key_id, &spec)?;
+        let made = self.draft.generate_as(key_id, &nkey(kind, compartment)?)?;
         self.add_key(kind, made)
     }
 
@@ -133,21 +131,8 @@ impl<'n, 'd> NatsDraft<'n, 'd> {
 
     /// Takes a key that was made elsewhere, with its secret where that is known. A key that is recorded already is left
     /// as it is.
-    pub(super) fn take_key(
-        &mut self,
-        public_key: &PublicKey,
-        kind: NkeyKind,
-        purpose: KeyPurpose,
-        compartment: &str,
-        secret: Option<SecretBytes>,
-        origin: &Note,
-    ) -> Result<Made, NatsError> {
-        self.take_key_as(KeyId::mint(), public_key, kind, purpose, compartment, secret, origin)
-    }
-
-    /// The same under an identifier that was minted before.
     #[allow(clippy::too_many_arguments)] // they are the fields of one event
-    pub(super) fn take_key_as(
+    pub(super) fn take_key(
         &mut self,
         key_id: KeyId,
         public_key: &PublicKey,
@@ -235,6 +220,10 @@ impl<'n, 'd> NatsDraft<'n, 'd> {
             }
         }
     }
+}
+
+fn nkey(kind: NkeyKind, compartment: &str) -> Result<KeySpec, NatsError> {
+    Ok(KeySpec { kind: KeyKind::Nkey(kind), compartment: Label::new(compartment)? })
 }
 
 /// The claims of a recorded token.

@@ -133,7 +133,15 @@ fn take(
         let shown = visible(new.public_key.as_str());
         return Err(NatsError::Usage(format!("\"{shown}\" is no public key of an {kind} ({letter}…)")));
     }
-    draft.take_key(&new.public_key, kind, purpose, ISSUING, None, &Note::new("an identity of elsewhere")?)
+    draft.take_key(
+        KeyId::mint(),
+        &new.public_key,
+        kind,
+        purpose,
+        ISSUING,
+        None,
+        &Note::new("an identity of elsewhere")?,
+    )
 }
 
 /// A signing key that an issuer signs with.

@@ -76,7 +76,7 @@ fn take(draft: &mut NatsDraft<'_, '_>, id: KeyId, public_key: &PublicKey) -> Res
         return Err(NatsError::Usage(format!("{public_key} is the identity key of an account; give a signing key's")));
     }
     let origin = Note::new("made elsewhere, where it stays: only its public half came here")?;
-    draft.take_key_as(id, public_key, NkeyKind::Account, KeyPurpose::NatsSigning, ISSUING, None, &origin)
+    draft.take_key(id, public_key, NkeyKind::Account, KeyPurpose::NatsSigning, ISSUING, None, &origin)
 }
 
 fn record_new(

@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[non_exhaustive]
 pub enum SyncLockError {
     /// A `sync` runs on this ledger.
-    #[error("a sync runs on this ledger{}", process(.0))]
+    #[error("a sync runs on this ledger{}", .0.in_brackets())]
     Running(RunningSync),
     /// The file could not be made or locked.
     #[error("locking {}: {source}", path.display())]
@@ -46,10 +46,6 @@ pub enum SyncLockError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-fn process(sync: &RunningSync) -> String {
-    sync.process.map(|process| format!(" (process {process})")).unwrap_or_default()
 }
 
 /// The lock of a `sync`, released when dropped.

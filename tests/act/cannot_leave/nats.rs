@@ -8,7 +8,6 @@ use cim_keys::ids::*;
 use cim_keys::keys::KeyError;
 use cim_keys::nats::claims::*;
 use cim_keys::nats::jwt;
-use cim_keys::store::RestrictedBlocks;
 
 use super::tokens;
 use crate::support::vault::*;
@@ -322,7 +321,6 @@ fn credentials_and_seeds_cannot_leave() {
     let mut vault = Vault::new();
     let ledger = authority(&mut vault);
     add_user(&ledger, &mut vault, "ORDERS", "ann", None);
-    let restricted = RestrictedBlocks::open(&ledger.place().restricted()).unwrap();
     let end = ledger.store.end().unwrap();
     let mut pipeline = ledger.pipeline().with_keys(&mut vault);
     let refused = pipeline.act(&intent(), |draft| creds::hand_out(draft, &["ORDERS/ann".to_owned()], None)).err();
@@ -333,7 +331,7 @@ fn credentials_and_seeds_cannot_leave() {
     assert_eq!(ledger.store.end().unwrap(), end);
     assert!(error.to_string().contains("cannot leave"));
     let mut pipeline = ledger.pipeline().with_keys(&mut vault);
-    let mut export = |seeds| pipeline.act(&intent(), |draft| nsc::export(draft, &restricted, seeds));
+    let mut export = |seeds| pipeline.act(&intent(), |draft| nsc::export(draft, seeds));
     let refused = export(nsc::Seeds::Plaintext).err().unwrap();
     assert!(refused.to_string().contains("cannot leave"), "{refused}");
     // Tokens alone leave.

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::init::{self, CustodyArgs};
 use super::recorded::subject_prefix;
-use crate::act::{Acting, Terminal};
+use crate::act::{Acting, EndAct as _, Terminal};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;

@@ -42,8 +42,7 @@ pub(crate) fn run(args: &BackupArgs, global: &Global, ui: Ui) -> Result {
     let done = done.map_err(|error| backup_told(&args.to, &error))?;
     ui.object(&json!({
         "file": done.file.to_string_lossy(), "events": done.events, "secrets": done.secrets, "left_out": done.left_out,
-        "bytes": done.bytes,
-        "at": done.at, "remembered": done.remembered,
+        "bytes": done.bytes, "at": done.at, "remembered": done.remembered,
     }))?;
     ui.done(format_args!(
         "Backed up {} events and {} sealed keys to {}: {} bytes.",

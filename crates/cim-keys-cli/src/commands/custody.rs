@@ -114,7 +114,7 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let holder = holder.transpose()?.transpose()?;
     let mut custody = session.custody()?;
     let passphrases = Passphrases::new(&args.passphrases)?;
-    if Comparison::unknown(session.store(), &custody)?.contains(&args.compartment) {
+    if custody::unrecorded_compartments(session.store(), &custody)?.contains(&args.compartment) {
         // An earlier run was cut short when the compartment was made and its passphrase shown: only recording it is left.
         passphrases.unlock(&custody, &args.compartment)?;
     } else {
@@ -132,17 +132,16 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
 
 /// Records who opens a compartment that is there.
 fn holder(args: &HolderArgs, global: &Global, ui: Ui) -> Result {
-    let custody = ledger::read(global)?.custody()?;
+    let mut acting = Acting::begin(global, &global.passphrases, ui)?;
+    let custody = acting.session().custody()?;
     let recipient = Recipient::new(&custody.recipient(&args.compartment).map_err(UnlockError::from)?)?;
-    super::record(
-        &|view| {
+    acting.record(|draft| {
+        super::found(draft, &|view| {
             let holder = Some(lookup::party(view, &args.holder)?);
             let (compartment, recipient) = (args.compartment.clone(), recipient.clone());
             Ok(vec![Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder })])
-        },
-        global,
-        ui,
-    )
+        })
+    })
 }
 
 fn test(args: &TestArgs, global: &Global, ui: Ui) -> Result {

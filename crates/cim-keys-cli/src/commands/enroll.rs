@@ -11,7 +11,7 @@ use cim_keys::text::{Label, Name, Recipient};
 use cim_keys::time::Timestamp;
 use clap::Args;
 
-use crate::act::Acting;
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::passphrase::Passphrases;

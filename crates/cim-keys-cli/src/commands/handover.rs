@@ -29,10 +29,9 @@ pub(crate) fn run(args: &HandoverArgs, global: &Global, ui: Ui) -> Result {
         return Err(CliError::refused("nothing was changed"));
     }
     let intent = Intent { accept_clock: global.accept_clock, ..Intent::new(ledger::system_actor()) };
-    let (session, outcome) = handover::take_over(place, &intent, &args.reason)?;
+    let session = handover::take_over(place, &intent, &args.reason)?;
     let store = session.store();
     ui.object(&json!({ "ledger_id": store.identity().ledger_id, "position": store.end()? }))?;
     ui.done("This copy is the one that is written to from now on; that is recorded.")?;
-    let acting = Acting::on(session, &global.passphrases, ui)?;
-    acting.publish(!outcome.events.is_empty())
+    Acting::on(session, &global.passphrases, ui)?.publish()
 }

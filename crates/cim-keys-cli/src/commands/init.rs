@@ -85,7 +85,7 @@ pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
     ui.facts(&facts)?;
     ui.line("")?;
     ui.line("Next: `cim-keys apply FILE` declares an organisation; `cim-keys organization add NAME` begins by hand.")?;
-    Acting::on(session, &args.custody.passphrases, ui)?.publish(true)
+    Acting::on(session, &args.custody.passphrases, ui)?.publish()
 }
 
 /// What a new ledger is for.
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
 pub(crate) struct Manner {
     /// Whether it refuses any server but those of this machine.
     air_gapped: bool,
-    /// Whether its own key lies open, beside custody.
+    /// Whether its own key is stored unencrypted, beside custody.
     online_key: bool,
 }
 

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _};
 
 use super::entities::{self, ListArgs, ShowArgs};
 use super::out::Out;
-use crate::act::Acting;
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::passphrase::PassphraseArgs;
@@ -242,7 +242,7 @@ fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
     let to = args.to.clone().map_or(Destination::Plain, Destination::Sealed);
     let done = acting.act(|draft| {
         if args.plain {
-            let question = "Hand the private key out unencrypted? Whoever reads it has the key.";
+            let question = "Export the private key unencrypted? Anyone who can read the file can use the key.";
             draft.ask(Question::new(question, "nothing was exported"));
         }
         keys::export(draft, &args.which, &to, &args.reason)

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use cim_keys::app::attest;
 use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogError, Requirements, Witness};
+use cim_keys::app::online_key;
 use cim_keys::app::session::Session;
 use cim_keys::custody::Ring;
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
-use cim_keys::keys::Signer;
+use cim_keys::keys::{Signer, signer_of};
 use cim_keys::log::{CheckpointError, Policy, SignedCheckpoint, Update, VerifierKey};
 use cim_keys::store::{Store, Which};
 use cim_keys::text::visible;
@@ -18,7 +19,7 @@ use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::act::{Acting, ledger_signer};
+use crate::act::Acting;
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -187,10 +188,14 @@ pub(crate) fn sign(session: &Session, passphrases: &PassphraseArgs) -> Result<Si
     log::sign_head(session.store(), &*signer).map_err(|error| told(&error))
 }
 
-/// The ledger's own key as a signer.
+/// What signs the ledger's heads, and requests to other ledgers: its own key, stored unencrypted or in custody.
 pub(crate) fn signer(session: &Session, passphrases: &PassphraseArgs) -> Result<Arc<dyn Signer>> {
+    if let Some(signer) = online_key::signer(session.place(), session.store())? {
+        return Ok(signer);
+    }
+    let key = log::ledger_key(session.store()).map_err(|error| told(&error))?;
     let mut ring = Ring::at(&session.place().custody(), Passphrases::new(passphrases)?);
-    ledger_signer(session, &mut ring)
+    Ok(signer_of(&mut ring, &key)?)
 }
 
 fn public_key(args: &PublicKeyArgs, global: &Global, ui: Ui) -> Result {
@@ -285,7 +290,7 @@ fn consistency(args: &ConsistencyArgs, global: &Global, ui: Ui) -> Result {
 }
 
 fn cosign(args: &CosignArgs, global: &Global, ui: Ui) -> Result {
-    let (mut acting, person) = Acting::begin_with_signer(global, ui)?;
+    let (acting, person) = Acting::begin_with_signer(global, ui)?;
     let log_key = read_key(&args.key)?;
     let text = read(&args.file)?;
     let not_shown = |error: &dyn std::error::Error| CliError::verification(error.to_string());
@@ -299,8 +304,7 @@ fn cosign(args: &CosignArgs, global: &Global, ui: Ui) -> Result {
     let (witness, file) = match person {
         Some((key, signer)) => (Witness::person(&key.key, signer.signer), format!("witnessed-{}", key.key.key_id)),
         None => {
-            acting = Acting::on(ledger::write(global)?, &args.passphrases, ui)?;
-            let signer = acting.ledger_signer()?;
+            let signer = signer(acting.session(), &args.passphrases)?;
             (Witness::ledger(acting.session().store(), signer), "witnessed".to_owned())
         }
     };

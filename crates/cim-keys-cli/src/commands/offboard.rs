@@ -7,7 +7,7 @@ use cim_keys::text::{Note, visible};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::act::Acting;
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::error::Result;
 use crate::ledger;

@@ -1,6 +1,6 @@
 //! What became of the events that an act recorded: published, or waiting and why. One rendering for every verb.
 
-use cim_keys::act::{Obstacle, Publication, RunningSync};
+use cim_keys::act::{Obstacle, Publication};
 use cim_keys::app::publishing::BOUND;
 use cim_keys::text::visible;
 use serde_json::{Value, json};
@@ -85,9 +85,9 @@ pub(crate) fn why(obstacle: &Obstacle) -> String {
         Obstacle::NoServer { servers } => format!("no NATS server answers at {}", visible(servers)),
         Obstacle::TimeUp => format!("not everything was published within {} s", BOUND.as_secs()),
         Obstacle::SyncRunning(sync) => match sync.server {
-            None => format!("`cim-keys sync` is running{} and has no connection to a server", process(sync)),
+            None => format!("`cim-keys sync` is running{} and has no connection to a server", sync.in_brackets()),
             Some(_) => {
-                format!("`cim-keys sync` is running{} and has not published them yet", process(sync))
+                format!("`cim-keys sync` is running{} and has not published them yet", sync.in_brackets())
             }
         },
         Obstacle::Invalid(problem) | Obstacle::Problem(problem) => visible(problem).into_owned(),
@@ -108,10 +108,6 @@ pub(crate) const fn next(obstacle: &Obstacle) -> &'static str {
         Obstacle::Invalid(_) => "`cim-keys config validate` checks it, and `cim-keys sync` then publishes",
         _ => "`cim-keys sync` publishes them once this is resolved",
     }
-}
-
-fn process(sync: &RunningSync) -> String {
-    sync.process.map(|process| format!(" (process {process})")).unwrap_or_default()
 }
 
 fn object(publication: &Publication) -> Option<Value> {

@@ -80,7 +80,6 @@ fn status(global: &Global, ui: Ui) -> Result {
     // `sync` uses the default address, and acts do not.
     let state =
         if named || !config.enabled { state } else { format!("{state}; the default, since nats.url is not set") };
-    let sync = running_sync(session.store());
     let last = standing.last_published.map_or("nothing yet".into(), |position| format!("position {position}"));
     ui.facts(&[
         ("server", format!("{server}: {state}")),
@@ -88,11 +87,10 @@ fn status(global: &Global, ui: Ui) -> Result {
         ("parked", standing.parked.to_string()),
         ("last published", last),
     ])?;
+    if let Some(sync) = running_sync(session.store()) {
+        return ui.line(format_args!("`cim-keys sync` is running{}.", sync.in_brackets()));
+    }
     match (standing.queued, standing.parked) {
-        _ if sync.is_some() => {
-            let process = sync.and_then(|sync| sync.process).map(|process| format!(" (process {process})"));
-            ui.line(format_args!("`cim-keys sync` is running{}.", process.unwrap_or_default()))
-        }
         (0, 0) => Ok(()),
         (0, _) => ui.line("`cim-keys queue list --parked` says why; `cim-keys queue retry` tries again."),
         _ => ui.line("`cim-keys sync` publishes what waits, whenever a server can be reached."),

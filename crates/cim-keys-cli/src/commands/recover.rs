@@ -13,9 +13,9 @@ use cim_keys::app::archive;
 use cim_keys::app::log;
 use cim_keys::app::medium::{self, MediumError};
 use cim_keys::app::recover::{self, Beginning, RecoverError};
-use cim_keys::app::session::{Place, Session};
+use cim_keys::app::session::Place;
 use cim_keys::custody::Ring;
-use cim_keys::keys::KeyRing as _;
+use cim_keys::keys::signer_of;
 use cim_keys::store::{OpenError, Restored};
 use cim_keys::text::Note;
 use clap::{Args, ValueEnum};
@@ -118,13 +118,13 @@ pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
     }
     if let Some(path) = &recovered.set_aside {
         ui.warn(format_args!(
-            "the old key lay open in this folder; it is {} now, signs nothing any more, and can be removed. The new key lies in custody only",
+            "the old key was stored unencrypted in this folder; it is {} now, signs nothing any more, and can be removed. The new key is in custody only",
             path.display()
         ));
     }
     head_words::show(&recovered.head, ui)?;
     ui.line("Give the new key out on paper, and back the ledger up: `cim-keys backup DIR`.")?;
-    Acting::on(recovered.session, &global.passphrases, ui)?.publish(true)
+    Acting::on(recovered.session, &global.passphrases, ui)?.publish()
 }
 
 fn carry(place: &Place, medium: &std::path::Path, args: &RecoverArgs, ui: Ui) -> Result<(u64, u64)> {
@@ -159,11 +159,11 @@ fn begin(args: &RecoverArgs, place: Place, global: &Global) -> Result<recover::R
         return recover::begin(place, beginning(None)).map_err(told);
     }
     // Whether it is to be recovered at all is told before a passphrase is asked for.
-    drop(Restored::open(place.options()).map_err(not_restored)?);
-    let session = Session::open_read_only(place.clone(), ledger::system_actor())?;
-    let key = log::ledger_key(session.store()).map_err(|error| super::log::told(&error))?;
+    let restored = Restored::open(place.options()).map_err(not_restored)?;
+    let key = log::ledger_key(restored.follower().store()).map_err(|error| super::log::told(&error))?;
+    drop(restored);
     let mut ring = Ring::at(&place.custody(), Passphrases::new(&args.passphrases)?);
-    let signer = ring.signer(&key).map_err(|error| {
+    let signer = signer_of(&mut ring, &key).map_err(|error| {
         CliError::from(error).hint("--without-old-key goes on without; mirrors have to be made anew then")
     })?;
     recover::begin(place, beginning(Some(signer))).map_err(told)

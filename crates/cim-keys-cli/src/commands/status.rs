@@ -53,8 +53,7 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
         .map_or_else(|| "never".to_owned(), |last| format!("{} ({} events), to {}", last.at, last.events, last.place));
     let mut waiting = format!("{} wait, {} parked", standing.queue.queued, standing.queue.parked);
     if let Some(sync) = sync {
-        let process = sync.process.map(|process| format!(" (process {process})")).unwrap_or_default();
-        waiting += &format!("; `cim-keys sync` is running{process}");
+        waiting += &format!("; `cim-keys sync` is running{}", sync.in_brackets());
     } else if let Some(obstacle) = obstacle {
         waiting += &format!(": {}; {}", publication::why(&obstacle), publication::next(&obstacle));
     }

@@ -18,7 +18,6 @@ use crate::files::{create_private_folder, sync_folder, write_durably};
 use crate::ids::KeyId;
 use crate::ledger::{AccountFacts, Command, Entity, EntityRef, Facts, KeyFacts, Kind, UserFacts};
 use crate::nats::creds::Creds;
-use crate::store::RestrictedBlocks;
 use crate::text::{Note, visible};
 
 /// Why no home was written.
@@ -85,15 +84,15 @@ pub struct Exported {
 ///
 /// # Errors
 /// When a name can't be a file's, when a token's text is not kept here, or when a key can't be opened.
-pub fn export(draft: &mut Draft<'_>, restricted: &RestrictedBlocks, seeds: Seeds) -> Result<Exported, ExportError> {
+pub fn export(draft: &mut Draft<'_>, seeds: Seeds) -> Result<Exported, ExportError> {
     let facts = lookup::operator(draft.view())?;
     let name = file_name("the operator", facts.operator.name.as_str())?.to_owned();
     let folder = PathBuf::from(&name);
     let exported = Exported { operator: name.clone(), ..Exported::default() };
-    let mut made = Making { draft, restricted, seeds, made: exported };
+    let mut made = Making { draft, seeds, made: exported };
     let mark = serde_json::json!({ "managed": false, "name": name, "kind": "operator", "version": "1" });
     made.put(folder.join(MARK), mark.to_string());
-    let token = creds::token(restricted, &name, facts.token.as_ref())?;
+    let token = creds::drafted_token(made.draft, &name, facts.token.as_ref())?;
     made.put(folder.join(format!("{name}.jwt")), token);
     made.seed(facts.operator.key_id)?;
     made.signing_keys(&NatsHolder::Operator(facts.operator.operator_id))?;
@@ -107,7 +106,6 @@ pub fn export(draft: &mut Draft<'_>, restricted: &RestrictedBlocks, seeds: Seeds
 
 struct Making<'m, 'd> {
     draft: &'m mut Draft<'d>,
-    restricted: &'m RestrictedBlocks,
     seeds: Seeds,
     made: Exported,
 }
@@ -116,7 +114,7 @@ impl Making<'_, '_> {
     fn account(&mut self, operator: &Path, facts: &AccountFacts) -> Result<(), ExportError> {
         let name = file_name("the account", facts.account.name.as_str())?;
         let folder = operator.join("accounts").join(name);
-        let token = creds::token(self.restricted, name, facts.token.as_ref())?;
+        let token = creds::drafted_token(self.draft, name, facts.token.as_ref())?;
         self.put(folder.join(format!("{name}.jwt")), token);
         self.seed(facts.account.key_id)?;
         self.signing_keys(&NatsHolder::Account(facts.account.account_id))?;
@@ -131,7 +129,7 @@ impl Making<'_, '_> {
 
     fn user(&mut self, account: &Path, account_name: &str, facts: &UserFacts) -> Result<(), ExportError> {
         let name = file_name("the user", facts.user.name.as_str())?;
-        let token = creds::token(self.restricted, name, facts.token.as_ref())?;
+        let token = creds::drafted_token(self.draft, name, facts.token.as_ref())?;
         self.put(account.join("users").join(format!("{name}.jwt")), token.clone());
         self.made.users += 1;
         if let Some(secret) = self.seed(facts.user.key_id)? {

@@ -13,7 +13,7 @@ use crate::events::{
     JwtKind, KeyPurpose, NatsAccountCreated, NatsHolder, NatsOperatorCreated, NatsParty, NatsSigningKeyGenerated,
     NatsUserCreated, NkeyKind,
 };
-use crate::ids::{NatsAccountId, NatsOperatorId, NatsUserId};
+use crate::ids::{KeyId, NatsAccountId, NatsOperatorId, NatsUserId};
 use crate::ledger::{AccountFacts, Facts, Kind, NatsCommand, TokenFacts};
 use crate::nats::check::{SignedBy, check_account, check_operator, check_user};
 use crate::nats::claims::{Account, Claims, Operator, SigningKey, User};
@@ -332,7 +332,7 @@ impl Taking<'_, '_, '_> {
             None if !known => self.report.without_seed.push(public.to_string()),
             None => {}
         }
-        self.draft.take_key(public, kind, purpose, compartment, secret, &self.origin)
+        self.draft.take_key(KeyId::mint(), public, kind, purpose, compartment, secret, &self.origin)
     }
 
     fn secret(&mut self, public: &PublicKey, creds: Option<&str>) -> Option<SecretBytes> {

@@ -9,7 +9,7 @@ use cim_keys::text::{Name, Note};
 use clap::{Args, Subcommand};
 
 use super::flags::{AccountArgs, OverlapArgs};
-use crate::act::Acting;
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::{CliError, Result};

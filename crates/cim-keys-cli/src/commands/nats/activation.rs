@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::flags::Expiry;
 use super::import::public_key;
-use crate::act::Acting;
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::error::Result;
 use crate::passphrase::PassphraseArgs;

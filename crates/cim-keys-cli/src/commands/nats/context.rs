@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::creds::{self, file_name};
-use crate::act::Acting;
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::commands::out::{self, Out};
 use crate::error::{CliError, Result};

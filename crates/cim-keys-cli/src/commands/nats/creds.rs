@@ -6,13 +6,14 @@ mod sealed;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cim_keys::act::Outcome;
 use cim_keys::app::nats::creds;
 use cim_keys::ledger::{AccountFacts, UserFacts};
 use cim_keys::text::{Recipient, visible};
 use clap::Args;
 use secrecy::ExposeSecret as _;
 
-use crate::act::{Acting, Done};
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::commands::out::{self, Out};
 use crate::error::{CliError, Result};
@@ -68,12 +69,12 @@ pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
 }
 
 /// Writes one user's credentials to a path, recorded: for commands that need them beside something else.
-pub(super) fn write_one(acting: &mut Acting, which: &str, path: &Path) -> Result<Done<()>> {
+pub(super) fn write_one(acting: &mut Acting, which: &str, path: &Path) -> Result<Outcome<Vec<creds::HandedOut>>> {
     let mut out = Out::create(path)?;
     let which = [which.to_owned()];
     let done = acting.act(|draft| creds::hand_out(draft, &which, None))?;
     done.value.iter().try_for_each(|made| out.write(made.content.expose_secret()))?;
-    Ok(done.without_value())
+    Ok(done)
 }
 
 fn files(args: &CredsArgs, made: &[User]) -> Result<Vec<Out>> {

@@ -9,7 +9,7 @@ use cim_keys::text::{Label, Name, PublicKey, visible};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::act::Acting;
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::passphrase::PassphraseArgs;

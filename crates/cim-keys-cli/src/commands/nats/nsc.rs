@@ -9,7 +9,7 @@ use cim_keys::text::visible;
 use clap::Args;
 use serde_json::json;
 
-use crate::act::Acting;
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::commands::init;
 use crate::error::{CliError, Result};
@@ -157,13 +157,12 @@ pub(crate) fn export(args: &ExportArgs, global: &Global, ui: Ui) -> Result {
     }
     let seeds = if args.with_seeds { Seeds::Plaintext } else { Seeds::Without };
     let mut acting = Acting::begin(global, &args.passphrases, ui)?;
-    let restricted = super::restricted(acting.session())?;
     let done = acting.act(|draft| {
         if args.with_seeds {
             let question = "Write every private key of these identities in plaintext?";
             draft.ask(Question::new(question, "nothing was exported"));
         }
-        nsc::export(draft, &restricted, seeds)
+        nsc::export(draft, seeds)
     })?;
     let home = &done.value;
     home.write(nsc)?;

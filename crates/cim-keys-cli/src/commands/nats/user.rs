@@ -143,18 +143,14 @@ pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
             let entity = entity.map_err(|error| CliError::failed(error.to_string()))?;
             entity.map_or(Ok(()), |entity| entities::print(&session, &entity, &[], ui))
         }
-        UserCommand::Revoke(args) => {
-            // What is meant must be there before anybody is asked about it.
-            super::look(global, |view| lookup::user(view, &args.which))?;
-            super::act(&args.passphrases, global, ui, |nats| {
-                nats.ask(Question::new(
-                    format!("Cut the user {} off? It can't be taken back.", args.which),
-                    "nothing was revoked",
-                ));
-                let (account, user) = lookup::user(nats.view(), &args.which)?;
-                users::revoke(nats, &account, &user, &args.reason)
-            })
-        }
+        UserCommand::Revoke(args) => super::act(&args.passphrases, global, ui, |nats| {
+            nats.ask(Question::new(
+                format!("Cut the user {} off? It can't be taken back.", args.which),
+                "nothing was revoked",
+            ));
+            let (account, user) = lookup::user(nats.view(), &args.which)?;
+            users::revoke(nats, &account, &user, &args.reason)
+        }),
         UserCommand::Rotate(RotateArgs { end: args, overlap }) => super::act(&args.passphrases, global, ui, |nats| {
             let (account, user) = lookup::user(nats.view(), &args.which)?;
             users::rotate(nats, &account, &user, overlap.until(), &args.reason)

@@ -70,13 +70,11 @@ fn open(server: &ServerArgs, global: &Global) -> Result<(Session, NatsConfig)> {
 /// Makes this the one `sync` of the ledger: acts leave publishing to it.
 fn alone(session: &Session, config: &NatsConfig) -> Result<SyncLock> {
     SyncLock::take(session.store(), queue::stream(config)).map_err(|error| match error {
-        SyncLockError::Running(sync) => {
-            let process = sync.process.map(|process| format!(" (process {process})")).unwrap_or_default();
-            CliError::refused(format!(
-                "another `cim-keys sync` runs on this ledger{process}, and publishes what is recorded"
-            ))
-            .hint("leave it to that one, or end it first; `cim-keys sync --once` publishes now in any case")
-        }
+        SyncLockError::Running(sync) => CliError::refused(format!(
+            "another `cim-keys sync` runs on this ledger{}, and publishes what is recorded",
+            sync.in_brackets()
+        ))
+        .hint("leave it to that one, or end it first; `cim-keys sync --once` publishes now in any case"),
         other => CliError::failed("cannot start the publisher").because(&other),
     })
 }

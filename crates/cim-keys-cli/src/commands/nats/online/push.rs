@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cim_keys::act::Outcome;
 use cim_keys::app::nats::push::{self, PushError, PushOptions, Pushed, Verdict};
 use cim_keys::app::nats::receipt::{self, Receipt, ReceiptAccount, ReceiptError};
 use cim_keys::app::nats::servers::{self, State, Survey, Wanted};
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use super::PushArgs;
 use super::asking::{block_on, connect, missing, now, standing, survey, table};
-use crate::act::{Acting, Done};
+use crate::act::{Acting, EndAct as _};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -174,10 +175,10 @@ fn keep(
     }
 }
 
-fn record(receipt: &Receipt, global: &Global, ui: Ui) -> Result<Done<()>> {
+fn record(receipt: &Receipt, global: &Global, ui: Ui) -> Result<Outcome<()>> {
     let mut acting = Acting::begin(global, &global.passphrases, ui)?;
     let intent = acting.session().intent();
-    Ok(receipt::record(&mut acting.pipeline().0, &intent, receipt)?.into())
+    Ok(receipt::record(&mut acting.pipeline().0, &intent, receipt)?)
 }
 
 fn judge(survey: &Survey, rows: &[(&Wanted, &Pushed)]) -> Result {
