@@ -12,12 +12,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use cim_keys::app::archive::{self, Held, Since};
-use cim_keys::app::log;
-use cim_keys::app::session::Place;
 use cim_keys::events::{EventData, OrganizationCreated};
 use cim_keys::files::NewFile;
 use cim_keys::ids::OrganizationId;
 use cim_keys::ledger::Command;
+use cim_keys::session::Place;
+use cim_keys::session::heads;
 use cim_keys::text::Name;
 use log_support::{Ledger, act};
 
@@ -25,7 +25,7 @@ fn main() {
     let events: usize = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(100_000);
     let ledger = Ledger::new();
     fill(&ledger, events);
-    log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let key = ledger.store.verifier_key().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let car = folder.path().join("ledger.car");

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use cim_keys::adapters::nats_system::SystemClient;
-use cim_keys::app::nats::servers::{Survey, Wanted};
+use cim_keys::authority::nats::servers::{Survey, Wanted};
 use cim_keys::config::NatsConfig;
 use cim_keys::ids::NatsAccountId;
 use cim_keys::ledger::TokenFacts;

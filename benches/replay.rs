@@ -11,14 +11,14 @@ use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use cim_keys::adapters::NatsClientAdapter;
 use cim_keys::adapters::stream_reader::StreamReader;
-use cim_keys::app::log;
-use cim_keys::app::replay::Replica;
-use cim_keys::app::session::Place;
-use cim_keys::app::stream::{self, Flow, LedgerStream};
 use cim_keys::config::{NatsConfig, Payload};
 use cim_keys::events::EventData;
 use cim_keys::ledger::Command;
 use cim_keys::log::{History, KeyChain, PublishedHistory, VerifierKey};
+use cim_keys::replica::replay::Replica;
+use cim_keys::replica::stream::{self, Flow, LedgerStream};
+use cim_keys::session::Place;
+use cim_keys::session::heads;
 use cim_keys::store::Store;
 use cim_keys_testkit::{NatsServer, ServerOptions, samples};
 use futures_util::StreamExt as _;
@@ -61,7 +61,7 @@ fn publish(runtime: &Runtime, config: &NatsConfig, size: u64) -> VerifierKey {
             break;
         }
         log_support::act(&ledger.store, some).unwrap();
-        log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+        heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     }
     runtime.block_on(async {
         let adapter = NatsClientAdapter::with_ledger(config.clone(), Box::new(ledger.store.outbox().unwrap())).unwrap();

@@ -20,6 +20,7 @@ mod decide;
 mod ended;
 mod entity;
 mod evolve;
+pub mod lookup;
 mod nats;
 mod refusal;
 mod rehearsal;

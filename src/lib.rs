@@ -18,9 +18,13 @@ pub mod adapters;
 pub mod app;
 #[cfg(feature = "store")]
 pub mod archive;
+#[cfg(all(feature = "store", feature = "custody"))]
+pub mod authority;
 pub mod config;
 #[cfg(feature = "custody")]
 pub mod custody;
+#[cfg(all(feature = "store", feature = "custody"))]
+pub mod declare;
 pub mod delivery;
 pub mod events;
 #[cfg(any(feature = "ipld", feature = "custody"))]
@@ -43,6 +47,10 @@ mod parallel;
 pub mod policy;
 #[cfg(feature = "ipld")]
 pub mod queue;
+#[cfg(all(feature = "store", feature = "custody", feature = "nats-client"))]
+pub mod replica;
+#[cfg(all(feature = "store", feature = "custody"))]
+pub mod session;
 #[cfg(feature = "store")]
 pub mod store;
 pub mod text;

@@ -7,14 +7,16 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use cim_keys::act::{ActError, ActSigner, Intent, Pipeline, Scope};
-use cim_keys::app::attest::{self, Verdict};
-use cim_keys::app::vouch::{self, Vouched};
+use cim_keys::app::attest::{self};
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::keys::pair::{PrivateKey, SoftwareKey};
 use cim_keys::keys::{KeyKind, Signer as _};
 use cim_keys::ledger::{Command, Standing};
 use cim_keys::policy;
+use cim_keys::session::signatures;
+use cim_keys::session::signatures::Verdict;
+use cim_keys::session::vouch::{self, Vouched};
 use cim_keys::store::*;
 use cim_keys::text::{Label, Note, Recipient};
 use store_support::*;
@@ -152,7 +154,7 @@ fn both_algorithms_sign_and_one_transaction_holds_act_and_signature() {
         let types: Vec<_> = events.iter().map(|event| event.event.event_type()).collect();
         assert_eq!(types, ["PersonCreated", "EventAttested"].repeat(3));
         for act in events.iter().step_by(2) {
-            let signatures = attest::signatures(&store, &act.cid).unwrap();
+            let signatures = signatures::signatures(&store, &act.cid).unwrap();
             assert_eq!(signatures.len(), 1);
             assert!(signatures[0].vouches_for(&Actor::Person(signer.person)));
         }
@@ -273,7 +275,7 @@ fn what_the_key_could_not_vouch_for_does_not_count() {
     copy.plant(&ada, EventAttested { signer: Party::Person(ada.person), ..bob.attested(borrowed) });
     let verdicts = |link: Link| -> Vec<Verdict> {
         copy.bring();
-        attest::signatures(copy.mirror.store(), link.cid()).unwrap().into_iter().map(|it| it.verdict).collect()
+        signatures::signatures(copy.mirror.store(), link.cid()).unwrap().into_iter().map(|it| it.verdict).collect()
     };
     assert_eq!(verdicts(before), [Verdict::Good]);
     assert_eq!(verdicts(late), [Verdict::NoStanding(Standing::Revoked)]);

@@ -2,7 +2,7 @@
 #![cfg(all(feature = "store", feature = "custody"))]
 #![allow(clippy::unwrap_used)]
 
-use cim_keys::app::apply::{Files, Manifest, read};
+use cim_keys::declare::{Files, Manifest, read};
 
 struct NoFiles;
 

@@ -8,9 +8,9 @@ mod log_support;
 use std::path::Path;
 
 use cim_keys::app::archive::{self, ExportError, Held, ImportError, Imported, Since, VerifyError};
-use cim_keys::app::log;
-use cim_keys::app::session::Place;
 use cim_keys::archive::{ArchiveError, CarError, CarReader, CarWriter};
+use cim_keys::session::Place;
+use cim_keys::session::heads;
 use cim_keys::store::{AppendError, Listing, Mirror, MirrorError, NotTheWriter, OpenError, Store};
 use log_support::{Ledger, act, append_error, hand_over};
 
@@ -50,7 +50,7 @@ fn same_history(ledger: &Ledger, mirror: &Store, end: u64) {
 fn a_mirror_follows_from_archive_to_archive() {
     let ledger = Ledger::new();
     ledger.grow(10);
-    let first = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let first = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mirror = folder.path().join("mirror");
     let imported = import(&ledger, &mirror, &export(&ledger, Since::Position(0))).unwrap();
@@ -62,7 +62,7 @@ fn a_mirror_follows_from_archive_to_archive() {
     // What no signed head covers is not taken.
     let tail = import(&ledger, &mirror, &export(&ledger, Since::Position(0))).unwrap();
     assert_eq!((tail.new, tail.end, tail.unsigned), (0, 12, 5));
-    let second = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let second = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let part = export(&ledger, Since::Checkpoint(&first));
     let verified = verify(&ledger, &part).unwrap();
     assert_eq!((verified.first, verified.last, verified.signed), (13, 17, Some(17)));
@@ -97,7 +97,7 @@ fn another_history_is_refused_with_both_events_named() {
     let (ledger, other) = (Ledger::new(), Ledger::new());
     for one in [&ledger, &other] {
         one.grow(3);
-        log::sign_head(&one.store, &*one.signer).unwrap();
+        heads::sign_head(&one.store, &*one.signer).unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
     let mirror = folder.path().join("mirror");
@@ -118,7 +118,7 @@ fn another_history_is_refused_with_both_events_named() {
     let copy = folder.path().join("copy.db");
     ledger.store.copy_to(&copy).unwrap();
     ledger.grow(1);
-    log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     import(&ledger, &mirror, &export(&ledger, Since::Position(0))).unwrap();
     assert!(database.exists());
     let tokens = folder.path().join("tokens");
@@ -126,7 +126,7 @@ fn another_history_is_refused_with_both_events_named() {
     let twin = hand_over(options, "a test".parse().unwrap()).unwrap();
     let Ledger { folder: home, signer, .. } = ledger;
     let twin = Ledger { folder: home, store: twin, signer };
-    log::sign_head(&twin.store, &*twin.signer).unwrap();
+    heads::sign_head(&twin.store, &*twin.signer).unwrap();
     let refused = import(&twin, &mirror, &export(&twin, Since::Position(0)));
     assert!(matches!(refused, Err(ImportError::Mirror(MirrorError::Fork { position: 6, .. }))), "{refused:?}");
 }
@@ -152,7 +152,7 @@ fn sections_that_are_dropped_swapped_doubled_or_foreign_are_told() {
     let (ledger, other) = (Ledger::new(), Ledger::new());
     for one in [&ledger, &other] {
         one.grow(6);
-        log::sign_head(&one.store, &*one.signer).unwrap();
+        heads::sign_head(&one.store, &*one.signer).unwrap();
     }
     let bytes = export(&ledger, Since::Position(0));
     let foreign = export(&other, Since::Position(0));
@@ -186,7 +186,7 @@ fn sections_that_are_dropped_swapped_doubled_or_foreign_are_told() {
 fn no_flipped_bit_is_taken() {
     let ledger = Ledger::new();
     ledger.grow(2);
-    log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let bytes = export(&ledger, Since::Position(0));
     let whole = verify(&ledger, &bytes).unwrap();
     for bit in 0..bytes.len() * 8 {

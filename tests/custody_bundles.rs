@@ -10,14 +10,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cim_keys::act::{ActError, Draft, Pipeline, Texts};
-use cim_keys::app::custody::{check, settle};
-use cim_keys::app::keys::KeyActError;
+use cim_keys::authority::keys::KeyActError;
 use cim_keys::custody::{Custody, FileError, LONGEST_FILE, RevealError, SealError, SecretBytes, WorkFactor};
 use cim_keys::events::{KeyGenerated, NkeyKind};
 use cim_keys::ids::KeyId;
 use cim_keys::keys::KeyKind;
 use cim_keys::keys::pair::PrivateKey;
 use cim_keys::policy;
+use cim_keys::session::custody::{check, settle};
 use cim_keys::store::RestrictedError;
 use cim_keys::text::Label;
 use custody_support::{Interrupted, PASSPHRASE};

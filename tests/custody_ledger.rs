@@ -9,9 +9,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use cim_keys::act::{ActError, Draft, Pipeline};
-use cim_keys::app::custody::{check, remove_orphans};
-use cim_keys::app::keys::{self, Destination, ImportedKey, KeyActError, Material, NewKey, Successor};
-use cim_keys::app::session::LedgerActError;
+use cim_keys::authority::keys::{self, Destination, ImportedKey, KeyActError, Material, NewKey, Successor};
 use cim_keys::custody::{Custody, NoPassphrases, Ring, SealError, WorkFactor};
 use cim_keys::events::{EventData, KeyPurpose, NkeyKind, RevocationReason, Validity};
 use cim_keys::ids::KeyId;
@@ -19,6 +17,8 @@ use cim_keys::keys::pair::PrivateKey;
 use cim_keys::keys::{KeyKind, verify};
 use cim_keys::ledger::{Command, Facts, KeyFacts};
 use cim_keys::policy;
+use cim_keys::session::LedgerActError;
+use cim_keys::session::custody::{check, remove_orphans};
 use cim_keys::store::{AppendError, JournalError};
 use cim_keys::text::{Note, Recipient};
 use custody_support::{Fault, Faulty, Fixture, Interrupted, PASSPHRASE, label, new};
@@ -235,7 +235,7 @@ fn a_process_killed_between_sealing_and_recording_leaves_an_orphan_and_nothing_w
     assert!(f.store.view(|view| view.get(orphan.into())).unwrap().unwrap().is_none());
     assert_eq!(remove_orphans(&f.custody, &compared.files).unwrap(), 1);
     // What the act meant to do is settled by the next opening for writing; nothing is left to remove for it.
-    assert_eq!(cim_keys::app::custody::settle(&f.store, &f.custody).unwrap(), 0);
+    assert_eq!(cim_keys::session::custody::settle(&f.store, &f.custody).unwrap(), 0);
     f.generate(new("key 0", KeyKind::Ed25519)).unwrap();
     f.all_is_well();
 }

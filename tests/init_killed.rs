@@ -7,12 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cim_keys::app::custody;
 use cim_keys::app::init::{InitError, NewLedger, init};
-use cim_keys::app::session::{Place, Session};
 use cim_keys::config::Config;
 use cim_keys::custody::{ISSUING, ROOT, WorkFactor};
 use cim_keys::events::Actor;
+use cim_keys::session::custody;
+use cim_keys::session::{Place, Session};
 use cim_keys::text::{Label, Name};
 use cim_keys_testkit::KillPoints;
 

@@ -7,8 +7,10 @@ mod log_support;
 
 use std::sync::Arc;
 
-use cim_keys::app::log::{self, CheckError, Disclose, LogError, Requirements};
+use cim_keys::app::log::{self, CheckError, Disclose, Requirements};
 use cim_keys::delivery::outbox::Outbox as _;
+use cim_keys::session::heads;
+use cim_keys::session::heads::LogError;
 use cim_keys::store::{AppendError, CheckpointStoreError, Store, Which};
 use cim_keys::time::Timestamp;
 use log_support::{Ledger, act, append_error, new_organization, options};
@@ -16,24 +18,24 @@ use log_support::{Ledger, act, append_error, new_organization, options};
 #[test]
 fn heads_are_signed_once_and_travel_with_the_outbox() {
     let ledger = Ledger::new();
-    assert_eq!(log::head(&ledger.store).unwrap().unsigned(), 2);
+    assert_eq!(heads::head(&ledger.store).unwrap().unsigned(), 2);
     assert!(matches!(
         log::prove(&ledger.store, &Which::Position(1), Disclose::Cid),
         Err(LogError::Unsigned { position: 1, signed: 0 })
     ));
-    let first = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
-    assert_eq!(log::sign_head(&ledger.store, &*ledger.signer).unwrap(), first);
+    let first = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    assert_eq!(heads::sign_head(&ledger.store, &*ledger.signer).unwrap(), first);
     assert_eq!(first.size(), 2);
     first.verify(&ledger.requirements().key).unwrap();
     assert!(ledger.requirements().key.name().as_str().starts_with("acme-keys/"));
 
     ledger.grow(3);
-    let head = log::head(&ledger.store).unwrap();
+    let head = heads::head(&ledger.store).unwrap();
     assert_eq!((head.unsigned(), head.signed.as_ref()), (3, Some(&first)));
     let outbox = ledger.store.outbox().unwrap();
     assert_eq!(outbox.checkpoint(2).unwrap(), Some(first.to_string()));
     assert_eq!(outbox.checkpoint(3).unwrap(), None);
-    let second = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let second = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     assert_eq!(second.size(), 5);
     assert!(ledger.store.verify(&mut |_, _| {}).ok());
 
@@ -44,7 +46,7 @@ fn heads_are_signed_once_and_travel_with_the_outbox() {
     assert!(matches!(log::check(&update.to_string(), &ledger.requirements()), Err(CheckError::FromNeeded)));
     let other = Ledger::new();
     other.grow(1);
-    let foreign = log::sign_head(&other.store, &*other.signer).unwrap();
+    let foreign = heads::sign_head(&other.store, &*other.signer).unwrap();
     assert!(matches!(log::consistency(&ledger.store, Some(&foreign)), Err(LogError::OtherHistory { size: 3 })));
 }
 
@@ -53,7 +55,7 @@ fn every_event_is_proved_under_every_head() {
     let ledger = Ledger::new();
     for _ in 0..4 {
         ledger.grow(3);
-        let head = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+        let head = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
         for position in 1..=head.size() {
             let proof = log::prove(&ledger.store, &Which::Position(position), Disclose::Event).unwrap();
             let checked = log::check(&proof.to_string(), &ledger.requirements()).unwrap();
@@ -68,7 +70,7 @@ fn every_event_is_proved_under_every_head() {
 #[test]
 fn a_date_is_vouched_for_by_whoever_was_asked() {
     let (ledger, witness) = (Ledger::new(), Ledger::new());
-    let signed = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let signed = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let memory = witness.folder.path().join("witnessed");
     let update = log::consistency(&ledger.store, None).unwrap();
     let (key, witness_key) = (ledger.requirements().key, witness.store.verifier_key().unwrap().as_witness());
@@ -84,7 +86,7 @@ fn a_date_is_vouched_for_by_whoever_was_asked() {
     assert!(std::fs::read_to_string(&memory).unwrap().contains(" 2 "));
     let kept = log::keep_cosigned(&ledger.store, &cosigned).unwrap();
     assert_eq!(kept.signatures().len(), signed.signatures().len() + 1);
-    assert_eq!(log::head(&ledger.store).unwrap().signed.unwrap(), kept);
+    assert_eq!(heads::head(&ledger.store).unwrap().signed.unwrap(), kept);
 
     let proof = log::prove(&ledger.store, &Which::Position(2), Disclose::Event).unwrap().to_string();
     let at = |micros: i64| Timestamp::from_unix_micros(now.unix_micros() + micros);
@@ -125,15 +127,15 @@ fn tamper_with_the_tree(folder: &std::path::Path) {
 fn what_was_signed_is_never_signed_differently() {
     let ledger = Ledger::new();
     ledger.grow(2);
-    let head = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let head = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let other = Ledger::new();
     other.grow(2);
-    let foreign = log::sign_head(&other.store, &*other.signer).unwrap();
+    let foreign = heads::sign_head(&other.store, &*other.signer).unwrap();
     assert!(matches!(log::keep_cosigned(&ledger.store, &foreign), Err(LogError::Checkpoint(_))));
     assert!(matches!(ledger.store.keep_checkpoint(&foreign), Err(CheckpointStoreError::Disagrees { size: 4 })));
-    assert!(matches!(log::sign_head(&ledger.store, &*other.signer), Ok(same) if same == head));
+    assert!(matches!(heads::sign_head(&ledger.store, &*other.signer), Ok(same) if same == head));
     ledger.grow(1);
-    let refused = log::sign_head(&ledger.store, &*other.signer);
+    let refused = heads::sign_head(&ledger.store, &*other.signer);
     assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Checkpoint(_)))), "{refused:?}");
 
     // Somebody rewrites the tree below what was signed.
@@ -141,7 +143,7 @@ fn what_was_signed_is_never_signed_differently() {
     store.close().unwrap();
     tamper_with_the_tree(folder.path());
     let store = Store::open(options(folder.path())).unwrap();
-    let refused = log::sign_head(&store, &*signer);
+    let refused = heads::sign_head(&store, &*signer);
     assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Disagrees { size: 4 }))), "{refused:?}");
     let report = store.verify(&mut |_, _| {});
     assert!(report.problems.iter().any(|problem| problem.what.contains("node 3 of the tree")), "{report:?}");
@@ -151,14 +153,14 @@ fn what_was_signed_is_never_signed_differently() {
     database.execute("DELETE FROM checkpoint", []).unwrap();
     drop(database);
     let store = Store::open(options(folder.path())).unwrap();
-    let refused = log::sign_head(&store, &*signer);
+    let refused = heads::sign_head(&store, &*signer);
     assert!(matches!(refused, Err(LogError::Keep(CheckpointStoreError::Disagrees { size: 4 }))), "{refused:?}");
 }
 
 #[test]
 fn with_a_signer_every_commit_signs_its_head() {
     let ledger = Ledger::new();
-    let first = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let first = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     ledger.store.sign_heads(Some(ledger.head_signer())).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -181,7 +183,7 @@ fn with_a_signer_every_commit_signs_its_head() {
     // Without it the head stays behind, and what was signed is not signed anew.
     ledger.store.sign_heads(None).unwrap();
     ledger.grow(1);
-    assert_eq!(log::head(&ledger.store).unwrap().unsigned(), 1);
+    assert_eq!(heads::head(&ledger.store).unwrap().unsigned(), 1);
 }
 
 #[test]

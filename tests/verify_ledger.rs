@@ -5,7 +5,8 @@
 
 mod log_support;
 
-use cim_keys::app::{log, verify};
+use cim_keys::app::verify;
+use cim_keys::session::heads;
 use cim_keys::store::{Demands, Extent, Store};
 use cim_keys::verify::{Layer, Report};
 use log_support::{Ledger, options};
@@ -19,9 +20,9 @@ fn check(store: &Store, extent: Extent<'_>) -> Report {
 fn what_is_new_is_checked_alone_and_continues_what_was_checked() {
     let ledger = Ledger::new();
     ledger.grow(30);
-    let first = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let first = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     ledger.grow(40);
-    let second = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let second = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let report = check(&ledger.store, Extent::Since(&first));
     assert!(report.ok(), "{report:#?}");
     assert_eq!((report.first, report.events, report.last), (first.size() + 1, 40, second.size()));
@@ -32,7 +33,7 @@ fn what_is_new_is_checked_alone_and_continues_what_was_checked() {
 
     let other = Ledger::new();
     other.grow(5);
-    let foreign = log::sign_head(&other.store, &*other.signer).unwrap();
+    let foreign = heads::sign_head(&other.store, &*other.signer).unwrap();
     let report = check(&ledger.store, Extent::Since(&foreign));
     assert_eq!(report.problems[0].layer, Layer::History);
     let report = check(&other.store, Extent::Since(&second));
@@ -45,7 +46,7 @@ fn what_an_insider_could_rewrite_is_told() {
     let told = |ledger: &Ledger| verify::ledger(&ledger.store, &Demands::default(), &mut |_, _| {}).unwrap();
     let nothing = told(&ledger);
     assert_eq!((nothing.anchor.signed, nothing.anchor.unsigned, nothing.anchor.witnessed()), (None, 2, 0));
-    log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     ledger.grow(3);
     let signed = told(&ledger);
     assert!(signed.report.ok(), "{:#?}", signed.report);
@@ -57,9 +58,9 @@ fn what_an_insider_could_rewrite_is_told() {
 fn a_log_that_was_cut_off_cleanly_is_noticed_by_the_machine_that_wrote_it() {
     let ledger = Ledger::new();
     ledger.grow(6);
-    log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     ledger.grow(2);
-    let newest = log::sign_head(&ledger.store, &*ledger.signer).unwrap();
+    let newest = heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     let folder = ledger.folder.path().to_owned();
     let Ledger { folder: _keep, store, .. } = ledger;
     store.close().unwrap();

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::custody::{CheckError, not_in_custody};
 use super::medium::Hashing;
-use super::session::{Place, Session};
 use crate::custody::{self, Custody, FileError};
 use crate::files::{NewFile, create_private_file, remove_abandoned, sync_folder};
 use crate::ids::KeyId;
+use crate::session::custody::{CheckError, not_in_custody};
+use crate::session::{Place, Session};
 use crate::store::{
     AppendError, CopyError, LastBackup, OpenError, ReadError, Restoration, RestrictedBlocks, RestrictedError, Store,
     mark_restored,

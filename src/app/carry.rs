@@ -12,14 +12,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::archive::{self, ExportError, Held, Progress, Since, VerifyError};
 use super::medium::{self, Listed, Manifest, MediumError, Writing, io};
-use super::nats::receipt::{self, Receipt};
 use super::requests::{self, RefusedRequest};
-use super::session::{LedgerPipeline, Session};
 use super::tokens::{self, TokensError};
 use crate::act::Publication;
+use crate::authority::nats::receipt::{self, Receipt};
 use crate::files::write_durably;
 use crate::ledger::ViewError;
 use crate::log::SignedCheckpoint;
+use crate::session::{LedgerPipeline, Session};
 use crate::store::{ReadError, RestrictedBlocks, RestrictedError, Store};
 use crate::time::Timestamp;
 

@@ -1,11 +1,11 @@
 //! `handover`: takes over the right to write for this copy of a ledger.
 
-use super::online_key::{self, OnlineKeyError};
-use super::session::{LedgerActError, Place, Session};
 use crate::act::{ActError, Intent, Pipeline};
 use crate::events::LedgerHandedOver;
 use crate::ledger::{Command, Refusal};
 use crate::policy;
+use crate::session::online_key::{self, OnlineKeyError};
+use crate::session::{LedgerActError, Place, Session};
 use crate::store::{HandingOver, OpenError};
 use crate::text::Note;
 
@@ -37,7 +37,7 @@ pub fn take_over(place: Place, intent: &Intent, reason: &Note) -> Result<Session
     })?;
     let store = journal.into_store().map_err(ActError::Journal)?;
     if let Some(signer) = online_key::signer(&place, &store)? {
-        super::log::sign_head(&store, &*signer).map_err(OnlineKeyError::from)?;
+        crate::session::heads::sign_head(&store, &*signer).map_err(OnlineKeyError::from)?;
     }
     Ok(Session::from_store(place, store, intent.actor.clone()))
 }

@@ -7,10 +7,6 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::custody::announce;
-use super::log::{self, LogError};
-use super::online_key;
-use super::session::{LedgerActError, Place, Session};
 use crate::act::{ActError, Draft, Head, Intent, Pipeline};
 use crate::config::Layers;
 use crate::custody::{self, Custody, NoPassphrases, Ring, WorkFactor};
@@ -21,6 +17,10 @@ use crate::ids::LedgerId;
 use crate::keys::{KeyError, KeyKind, KeyRef, KeyRing as _, KeySpec, Signer};
 use crate::ledger::{Command, Refusal};
 use crate::policy;
+use crate::session::custody::announce;
+use crate::session::heads::{self, LogError};
+use crate::session::online_key;
+use crate::session::{LedgerActError, Place, Session};
 use crate::store::{CreateError, Founding, Store};
 use crate::text::{InvalidText, Label, Name, Note};
 
@@ -35,7 +35,7 @@ pub struct NewLedger {
     pub actor: Actor,
     /// The compartments of custody, each with its passphrase. `issuing` is among them: it takes the ledger's key.
     pub compartments: Vec<(Label, SecretString)>,
-    /// Whether the ledger's key is stored unencrypted too, so that heads are signed without a passphrase ([`super::online_key`]).
+    /// Whether the ledger's key is stored unencrypted too, so that heads are signed without a passphrase ([`crate::session::online_key`]).
     pub online_key: bool,
     /// How dear a guess at a passphrase is.
     pub work: WorkFactor,
@@ -169,7 +169,7 @@ pub fn init_shown(place: Place, new: NewLedger, show: impl FnOnce() -> io::Resul
     });
     match made {
         Ok((store, signer)) => {
-            log::sign_every_head(&store, signer)?;
+            heads::sign_every_head(&store, signer)?;
             Ok(Session::from_store(place, store, new.actor))
         }
         Err(error) => {

@@ -13,13 +13,13 @@ use serde_json::{Map, Value};
 
 use super::archive::{self, ExportError, Since};
 use super::describe;
-use super::log::{LogError, own_keys};
-use super::session::Session;
 use crate::custody::{self, Custody, FileError};
 use crate::events::{InvalidLink, KeyEncoding};
 use crate::files::{NewFile, create_private_file, create_private_folder, sync_folder};
 use crate::ipld_support::cid_of_blob;
 use crate::ledger::{Entity, Facts, KeyFacts, Kind, TokenFacts, ViewError};
+use crate::session::Session;
+use crate::session::heads::{LogError, own_keys};
 use crate::store::{ReadError, RestrictedBlocks, RestrictedError, Store};
 use crate::text::SubjectPrefix;
 

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::EncodePublicKey as _;
 
-use super::lookup::LookupError;
 use crate::events::{KeyAlgorithm, KeyEncoding, LedgerLinked, LedgerRelation};
 use crate::ids::LedgerId;
 use crate::keys::{VerifyError, public_facts};
+use crate::ledger::lookup::LookupError;
 use crate::ledger::{Command, Facts, Kind, View};
 use crate::log::VerifierKey;
 use crate::text::{InvalidText, Name, PublicKey};

@@ -1,8 +1,8 @@
 //! Locations: recorded, changed, closed.
 
-use super::lookup::{self, LookupError};
 use crate::events::{LocationClosed, LocationCreated, LocationKind, LocationUpdated};
 use crate::ids::LocationId;
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Command, Facts, Kind, View};
 use crate::text::{Name, Note};
 

@@ -7,12 +7,12 @@ use cid::Cid;
 
 use super::archive::{self, Held, ImportError, Imported, Progress};
 use super::medium::{self, MediumError, OnMedium, io};
-use super::session::Place;
 use super::tokens::{self, TokensError};
 use crate::config::Config;
 use crate::files::write_durably;
 use crate::ledger::ViewError;
 use crate::log::{NodeHash, SignedCheckpoint, VerifierKey};
+use crate::session::Place;
 use crate::store::{DatabaseError, Mirror, OpenError, ReadError, RestrictedBlocks, RestrictedError, Store};
 
 /// Why a mirror was not made or brought up to date.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::lookup::{self, LookupError};
-use super::nats::{NatsDraft, NatsError, users};
+use crate::authority::nats::{NatsDraft, NatsError, users};
 use crate::events::{CustodyRecipientRemoved, Party, PersonDeactivated, RelationshipEnded, RevocationReason};
 use crate::ids::{KeyId, PersonId, RelationshipId};
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Command, Entity, EntityRef, Facts, KeyFacts, Kind, RecipientFacts, View, ViewError};
 use crate::text::{Label, Note};
 

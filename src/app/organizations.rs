@@ -1,8 +1,8 @@
 //! Organisations: made and changed.
 
-use super::lookup::{self, LookupError};
 use crate::events::{OrganizationCreated, OrganizationUpdated};
 use crate::ids::OrganizationId;
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Command, Facts, Kind, View};
 use crate::text::{DnsName, Name, Note};
 

@@ -1,8 +1,8 @@
 //! People: recorded, updated, deactivated, brought back.
 
-use super::lookup::{self, LookupError};
 use crate::events::{PersonCreated, PersonDeactivated, PersonReactivated, PersonUpdated};
 use crate::ids::PersonId;
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Command, Facts, Kind, View};
 use crate::text::{EmailAddress, Name, Note};
 

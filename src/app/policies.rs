@@ -1,8 +1,8 @@
 //! Policies: documents that are laid down, replaced and withdrawn.
 
-use super::lookup::{self, LookupError};
 use crate::events::{PolicyCreated, PolicyFormat, PolicyUpdated, PolicyWithdrawn, Validity};
 use crate::ids::PolicyId;
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Command, Facts, Kind, View};
 use crate::text::{Document, Name, Note};
 

@@ -10,9 +10,6 @@ use std::path::PathBuf;
 
 use std::sync::Arc;
 
-use super::log::LogError;
-use super::online_key;
-use super::session::{LedgerActError, Place, Session};
 use crate::act::{ActError, ActSigner, DraftKey, Head, Intent, Pipeline, Scope};
 use crate::custody::{NoPassphrases, Ring};
 use crate::events::{Actor, KeyGenerated, LedgerKeyRotated, Party, Validity};
@@ -20,6 +17,9 @@ use crate::keys::{KeyError, KeyKind, KeyRing, KeySpec, Signer};
 use crate::ledger::{Command, Facts, NameKey, Refusal, ViewError};
 use crate::log::{SignedCheckpoint, VerifierKey};
 use crate::policy;
+use crate::session::heads::LogError;
+use crate::session::online_key;
+use crate::session::{LedgerActError, Place, Session};
 use crate::store::{JournalError, OpenError, ReadError, Restored};
 use crate::text::{InvalidText, Label, Note};
 

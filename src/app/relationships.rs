@@ -1,8 +1,8 @@
 //! Relationships between two parties: established and ended.
 
-use super::lookup::{self, LookupError};
 use crate::events::{RelationshipEnded, RelationshipEstablished, RelationshipKind, Validity};
 use crate::ids::RelationshipId;
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Command, Kind, View};
 use crate::text::{Note, Permission};
 

@@ -8,13 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::apply::{self, Action, ApplyError, Prepared, SavedPlan, Step};
-use super::log::{LogError, check_against};
+use super::apply::{self, ApplyError, Prepared};
+use super::log::check_against;
+use crate::declare::{Action, SavedPlan, Step};
 use crate::events::{KeyAlgorithm, KeyEncoding, LedgerRelation};
 use crate::ids::{CorrelationId, LedgerId};
 use crate::keys::{PublicFacts, SignError, Signer, verify};
 use crate::ledger::{Entity, Facts, Kind, LedgerFacts, ViewError};
 use crate::log::SignedCheckpoint;
+use crate::session::heads::LogError;
 use crate::store::{ReadError, Store};
 use crate::text::{PublicKey, visible};
 use crate::time::Timestamp;

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use cid::Cid;
 
-use super::lookup::{self, LookupError};
-use super::nats::{NatsError, lookup as nats_lookup};
+use crate::authority::nats::{NatsError, lookup as nats_lookup};
 use crate::events::{EventData, Party};
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Entity, EntityRef, Facts, How, Kind, View, ViewError, concerns};
 use crate::store::{ReadError, Store, Which};
 

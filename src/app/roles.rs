@@ -1,8 +1,8 @@
 //! Roles: defined, changed, retired, given to people and taken away.
 
-use super::lookup::{self, LookupError};
 use crate::events::{RoleAssigned, RoleCreated, RoleRetired, RoleUpdated, Validity};
 use crate::ids::{RoleAssignmentId, RoleId};
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Command, Facts, Kind, View};
 use crate::text::{Name, Note, Permission};
 

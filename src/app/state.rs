@@ -47,7 +47,7 @@ pub enum StateError {
     },
     /// The checkpoint is not of this history, or not signed with the ledger's key.
     #[error(transparent)]
-    Checkpoint(#[from] super::log::LogError),
+    Checkpoint(#[from] crate::session::heads::LogError),
 }
 
 /// The state at a moment.

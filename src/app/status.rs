@@ -1,11 +1,11 @@
 //! `status`: what a ledger is, how it stands, and what is in no backup.
 
-use super::custody::{CheckError, check};
-use super::log::{Head, LogError, head};
 use super::queue::{self, QueueError};
-use super::session::Session;
 use crate::custody;
 use crate::ids::KeyId;
+use crate::session::Session;
+use crate::session::custody::{CheckError, check};
+use crate::session::heads::{Head, LogError, head};
 use crate::store::{DatabaseError, LastBackup, NotTheWriter, ReadError, Restoration};
 use crate::text::Label;
 

@@ -1,8 +1,8 @@
 //! Units of an organisation: made, changed, dissolved.
 
-use super::lookup::{self, LookupError};
 use crate::events::{OrganizationalUnitCreated, OrganizationalUnitDissolved, OrganizationalUnitUpdated};
 use crate::ids::UnitId;
+use crate::ledger::lookup::{self, LookupError};
 use crate::ledger::{Command, Facts, Kind, View};
 use crate::text::{Name, Note};
 

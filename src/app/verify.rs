@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use super::archive::{self, Held, ImportError, Progress, VerifyError};
-use super::vouch::{self, Claims, Vouched};
 use crate::archive::{ArchiveError, CarError, Item};
 use crate::log::{Policy, SignedCheckpoint, VerifierKey};
+use crate::session::vouch::{self, Claims, Vouched};
 use crate::store::{DatabaseError, Demands, Extent, OpenError, ReadError, Store};
 use crate::verify::{HeadToJudge, Layer, Report, judge_head};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cim_keys::act::*;
 use cim_keys::app::attest;
-use cim_keys::app::nats::{accounts, edit, operators};
+use cim_keys::authority::nats::{accounts, edit, operators};
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::keys::*;

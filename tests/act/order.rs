@@ -81,7 +81,7 @@ fn others_can_write_while_the_signer_of_an_act_signs() {
     let key = ledger.key("acts");
     let EventData::PersonCreated(ada) = &events[0].event.data else { panic!("{events:?}") };
     let (mut watched, seen) = Watched::new(ring);
-    let signer = watched.signer(&cim_keys::app::keys::reference(&key)).unwrap();
+    let signer = watched.signer(&cim_keys::authority::keys::reference(&key)).unwrap();
     let database = ledger.place().database();
     seen.before_signing(move |_| others_can_write(&database));
     let party = Party::Person(ada.person_id);

@@ -9,6 +9,7 @@ use cim_keys::ids::*;
 use cim_keys::keys::{KeyKind, KeyRing};
 use cim_keys::ledger::Command;
 use cim_keys::policy::SignatureRequirement;
+use cim_keys::session::signatures;
 use cim_keys::store::*;
 use cim_keys::text::Recipient;
 
@@ -148,7 +149,7 @@ fn required_signatures_are_asked_for_early_and_acts_that_bear_them_pass() {
     let (_, events) = ledger.act_as(&signed(), &mut vault, |draft| Ok(draft.commands((3..5).map(create_person))?));
     assert_eq!(types(&events), ["PersonCreated", "EventAttested", "PersonCreated", "EventAttested"]);
     for pair in events.chunks(2) {
-        let found = attest::signatures(&ledger.store, &pair[0].cid).unwrap();
+        let found = signatures::signatures(&ledger.store, &pair[0].cid).unwrap();
         assert!(found.len() == 1 && found[0].vouches_for(&Actor::Person(ada)));
     }
     // What is not named needs no signature.

@@ -6,6 +6,7 @@ use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::keys::KeyKind;
 use cim_keys::ledger::{Command, Kind, State, View, decide_all};
+use cim_keys::session::signatures;
 use cim_keys::store::*;
 use cim_keys::text::Recipient;
 use proptest::prelude::*;
@@ -111,8 +112,8 @@ fn one(ledger: &Ledger, intent: &Intent, steps: &[Step]) {
                     for pair in outcome.events.chunks(2) {
                         let EventData::EventAttested(attested) = &pair[1].event.data else { panic!("{pair:?}") };
                         assert_eq!(*attested.event.cid(), pair[0].cid);
-                        let found = attest::signatures(&ledger.store, &pair[0].cid).unwrap();
-                        assert_eq!(found[0].verdict, attest::Verdict::Good);
+                        let found = signatures::signatures(&ledger.store, &pair[0].cid).unwrap();
+                        assert_eq!(found[0].verdict, signatures::Verdict::Good);
                     }
                 }
             }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use cim_keys::act::*;
 use cim_keys::app::attest::{self, Enrollment};
-use cim_keys::app::keys::{self, Successor};
-use cim_keys::app::nats::{edit, lookup, operators, users};
+use cim_keys::authority::keys::{self, Successor};
+use cim_keys::authority::nats::{edit, lookup, operators, users};
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::keys::{KeyKind, KeyRing};
@@ -169,7 +169,7 @@ fn signed_acts_and_tokens_are_signed_once_for_each_message() {
         let new = operators::NewOperator {
             id: NatsOperatorId::mint(),
             name: name("ACME"),
-            system_account: cim_keys::app::nats::accounts::NewAccount {
+            system_account: cim_keys::authority::nats::accounts::NewAccount {
                 id: NatsAccountId::mint(),
                 name: name("SYS"),
                 description: None,

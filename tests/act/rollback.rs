@@ -81,8 +81,8 @@ fn a_compartment_that_is_not_there_leaves_nothing() {
     let mut pipeline = ledger.pipeline().with_keys(ledger.ring());
     let outcome: Result<Outcome<_>, Refused> = pipeline.act(&intent(), |draft| {
         generate(draft, "first")?;
-        let elsewhere = cim_keys::app::keys::NewKey { compartment: Some(label("vanished")), ..new_key("second") };
-        cim_keys::app::keys::generate(draft, elsewhere).map_err(broken)
+        let elsewhere = cim_keys::authority::keys::NewKey { compartment: Some(label("vanished")), ..new_key("second") };
+        cim_keys::authority::keys::generate(draft, elsewhere).map_err(broken)
     });
     assert!(matches!(outcome, Err(ActError::Key(_))), "{outcome:?}");
     drop(pipeline);
@@ -177,9 +177,9 @@ fn a_key_that_is_taken_in_is_sealed_with_its_event_or_not_at_all() {
     let other = ledger.other();
     let secret = || cim_keys::keys::pair::PrivateKey::generate(KeyKind::P256).unwrap().secret();
     let imported = |draft: &mut Draft<'_>, secret: SecretBytes| {
-        let new = cim_keys::app::keys::ImportedKey {
+        let new = cim_keys::authority::keys::ImportedKey {
             name: name("taken"),
-            material: cim_keys::app::keys::Material::Private(secret),
+            material: cim_keys::authority::keys::Material::Private(secret),
             purpose: None,
             owner: None,
             compartment: None,
@@ -187,7 +187,7 @@ fn a_key_that_is_taken_in_is_sealed_with_its_event_or_not_at_all() {
             origin: note("a safe"),
             was_plaintext: false,
         };
-        cim_keys::app::keys::import(draft, &new).map_err(broken)
+        cim_keys::authority::keys::import(draft, &new).map_err(broken)
     };
     let (text, mut drafts) = (secret(), 0);
     let copy = || SecretBytes::new(Box::new(secrecy::ExposeSecret::expose_secret(&text).clone()));

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cim_keys::act::{AppendedEvent, Commit, CommitError, Draft, Head, Journal, Outcome, Pipeline, Tip};
-use cim_keys::app::custody::{announce, check};
-use cim_keys::app::keys::{self, KeyActError, NewKey};
-use cim_keys::app::session::LedgerActError;
+use cim_keys::authority::keys::{self, KeyActError, NewKey};
 use cim_keys::custody::{Custody, NoPassphrases, Ring, SecretBytes, Unlocked, WorkFactor};
 use cim_keys::events::{KeyGenerated, Validity};
 use cim_keys::ids::KeyId;
 use cim_keys::keys::{KeyError, KeyKind, KeyRef, KeyRing, KeySpec, Sealing, Signer};
 use cim_keys::ledger::View;
 use cim_keys::policy;
+use cim_keys::session::LedgerActError;
+use cim_keys::session::custody::{announce, check};
 use cim_keys::store::{AppendError, JournalError, Store, StoreOptions};
 use cim_keys::text::Label;
 use cim_keys::time::Timestamp;

@@ -8,7 +8,7 @@ mod acts_support;
 use std::path::Path;
 use std::sync::Arc;
 
-use cim_keys::app::log::{self, Requirements};
+use cim_keys::app::log::Requirements;
 use cim_keys::custody::{Custody, NoPassphrases, Ring, WorkFactor};
 use cim_keys::events::{KeyGenerated, KeyPurpose, LedgerCreated, OrganizationCreated, Party, Validity};
 use cim_keys::ids::{KeyId, LedgerId, OrganizationId};
@@ -16,6 +16,7 @@ use cim_keys::keys::pair::PrivateKey;
 use cim_keys::keys::{KeyKind, KeyRing as _, Signer};
 use cim_keys::ledger::Command;
 use cim_keys::log::HeadSigner;
+use cim_keys::session::heads;
 use cim_keys::store::{Store, StoreOptions};
 use cim_keys::text::{Label, Name};
 use secrecy::SecretString;
@@ -61,7 +62,7 @@ impl Ledger {
             location_id: None,
         };
         let store = found(options(folder.path()), created, vec![Command::GenerateKey(generated)]).unwrap();
-        let found = log::ledger_key(&store).unwrap();
+        let found = heads::ledger_key(&store).unwrap();
         assert_eq!((found.key_id, found.compartment), (key_id, Some(label)));
         let signer = signer(&store, custody);
         Self { folder, store, signer }
@@ -102,7 +103,7 @@ impl Ledger {
 
 /// The signer of a ledger's own key, out of its custody.
 fn signer(store: &Store, custody: Custody) -> Arc<dyn Signer> {
-    let key = log::ledger_key(store).unwrap();
+    let key = heads::ledger_key(store).unwrap();
     let unlocked = custody.unlock(key.compartment.as_ref().unwrap(), PASSPHRASE.into()).unwrap();
     Ring::of(custody, NoPassphrases).with_open(unlocked).signer(&key).unwrap()
 }

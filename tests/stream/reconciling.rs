@@ -1,6 +1,6 @@
 //! `reconcile`: what the stream has lost is put back, marked, once.
 
-use cim_keys::app::reconcile::{Differences, ReconcileError, Reconciler};
+use cim_keys::replica::reconcile::{Differences, ReconcileError, Reconciler};
 use cim_keys_testkit::check::{Contents, check_everything};
 
 use crate::support::{STREAM, World, text};
@@ -146,7 +146,7 @@ fn a_head_that_was_signed_after_it_was_published_is_published_again() {
     world.ledger.grow(10);
     world.publish();
     assert_eq!(world.verify().signed, 0);
-    let signed = cim_keys::app::log::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
+    let signed = cim_keys::session::heads::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
     assert!(compare(&world).unsigned_head);
     assert_eq!(reconcile(&world), 0);
     assert_eq!(world.verify().signed, signed.size());

@@ -1,9 +1,9 @@
 //! `replay` and `follow`: a mirror rebuilt from the stream, on a machine that has nothing else.
 
-use cim_keys::app::log;
-use cim_keys::app::replay::{ReplayError, Replayed, Replica};
-use cim_keys::app::session::Place;
 use cim_keys::log::SignedCheckpoint;
+use cim_keys::replica::replay::{ReplayError, Replayed, Replica};
+use cim_keys::session::Place;
+use cim_keys::session::heads;
 use cim_keys::store::{MirrorError, Store};
 use tempfile::TempDir;
 
@@ -76,7 +76,7 @@ fn a_batch_of_a_backlog_ends_where_a_head_was_signed() {
     let Some(world) = World::new() else { return };
     for end in [32, 35, 85] {
         world.ledger.grow(end - world.ledger.store.end().unwrap() as usize);
-        log::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
+        heads::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
     }
     world.ledger.grow(4);
     world.publish();
@@ -129,7 +129,7 @@ fn a_replay_ends_at_the_checkpoint_that_was_given() {
 
     // One that is signed and not published yet.
     world.ledger.grow(5);
-    let ahead = cim_keys::app::log::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
+    let ahead = cim_keys::session::heads::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
     let error = Machine::new().replay_at(&world, Some(&ahead)).unwrap_err();
     assert!(matches!(error, ReplayError::Unreached { .. }), "{error}");
 }

@@ -7,10 +7,10 @@ use async_nats::jetstream;
 use cid::Cid;
 use cim_keys::adapters::NatsClientAdapter;
 use cim_keys::adapters::stream_reader::{Selection, StreamReader};
-use cim_keys::app::log;
-use cim_keys::app::stream::{self, LedgerStream, StreamVerified};
 use cim_keys::config::NatsConfig;
 use cim_keys::log::{SignedCheckpoint, VerifierKey};
+use cim_keys::replica::stream::{self, LedgerStream, StreamVerified};
+use cim_keys::session::heads;
 use cim_keys_testkit::NatsServer;
 use cim_keys_testkit::check::Contents;
 use tempfile::TempDir;
@@ -57,7 +57,7 @@ impl World {
     /// Records so many events, signs the head, and publishes everything.
     pub(crate) fn grow_sign_publish(&self, count: usize) -> SignedCheckpoint {
         self.ledger.grow(count);
-        let signed = log::sign_head(&self.ledger.store, &*self.ledger.signer).unwrap();
+        let signed = heads::sign_head(&self.ledger.store, &*self.ledger.signer).unwrap();
         self.publish();
         signed
     }

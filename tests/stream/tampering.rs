@@ -6,9 +6,9 @@
 use async_nats::HeaderMap;
 use cim_keys::adapters::message::{Incoming, MessageReader, StreamMessage};
 use cim_keys::adapters::stream_reader::{Selection, StreamReader};
-use cim_keys::app::stream::{StreamVerified, verify_recorded};
 use cim_keys::keys::pair::SoftwareKey;
 use cim_keys::log::{KeyKind, SignedCheckpoint, VerifierKey};
+use cim_keys::replica::stream::{StreamVerified, verify_recorded};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 

@@ -1,9 +1,9 @@
 //! `verify --from nats`: the whole history of a stream, and each thing that can be wrong with it.
 
-use cim_keys::app::replay::Replica;
-use cim_keys::app::session::Place;
-use cim_keys::app::stream;
 use cim_keys::config::{NatsConfig, Payload};
+use cim_keys::replica::replay::Replica;
+use cim_keys::replica::stream;
+use cim_keys::session::Place;
 
 use cim_keys_testkit::{NatsServer, ServerOptions};
 
@@ -78,7 +78,7 @@ fn published_by_admin(server: NatsServer) -> World {
     let world = World::on(server);
     world.ledger.grow(20);
     world.ledger.grow_large();
-    cim_keys::app::log::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
+    cim_keys::session::heads::sign_head(&world.ledger.store, &*world.ledger.signer).unwrap();
     world.publish_with(as_user(&world, "admin:admin"));
     world
 }

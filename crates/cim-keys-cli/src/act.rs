@@ -7,10 +7,10 @@ use cim_keys::act::{
 };
 use cim_keys::app::attest::{self, ActKey};
 use cim_keys::app::publishing::LedgerPublisher;
-use cim_keys::app::session::{LedgerActError, LedgerPipeline, Session};
 use cim_keys::custody::{Custody, Ring, Unlock, Unlocked};
 use cim_keys::events::Actor;
 use cim_keys::keys::KeyError;
+use cim_keys::session::{LedgerActError, LedgerPipeline, Session};
 use cim_keys::store::{AppendedEvent, JournalError, Store};
 use cim_keys::text::Label;
 use cim_keys::time::Timestamp;

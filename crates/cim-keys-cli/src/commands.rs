@@ -46,9 +46,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use cim_keys::act::{Draft, Question};
-use cim_keys::app::lookup::LookupError;
 use cim_keys::events::Validity;
 use cim_keys::ledger::View;
+use cim_keys::ledger::lookup::LookupError;
 use cim_keys::text::Note;
 use cim_keys::time::Timestamp;
 use clap::Args;

@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use cim_keys::app::lookup;
-use cim_keys::app::session::{Place, Session};
 use cim_keys::events::Actor;
+use cim_keys::ledger::lookup;
+use cim_keys::session::{Place, Session};
 use cim_keys::store::AppendError;
 use cim_keys::text::Label;
 use indicatif::ProgressBar;

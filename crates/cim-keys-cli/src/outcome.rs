@@ -1,19 +1,20 @@
 //! From the library's errors to what the user is told: each with its exit code.
 
-use cim_keys::app::apply::{ApplyError, InvalidPlan, PlanError};
+use cim_keys::app::apply::ApplyError;
 use cim_keys::app::attest::AttestError;
-use cim_keys::app::custody::CheckError;
 use cim_keys::app::handover::HandoverError;
 use cim_keys::app::init::InitError;
-use cim_keys::app::keys::KeyActError;
-use cim_keys::app::lookup::LookupError;
-use cim_keys::app::online_key::OnlineKeyError;
 use cim_keys::app::revocation::RevocationError;
-use cim_keys::app::session::SessionError;
+use cim_keys::authority::keys::KeyActError;
 use cim_keys::custody::{self, SealToError};
+use cim_keys::declare::{InvalidPlan, PlanError};
 use cim_keys::keys::KeyError;
 use cim_keys::keys::xkey::XkeyError;
 use cim_keys::ledger::Refusal;
+use cim_keys::ledger::lookup::LookupError;
+use cim_keys::session::SessionError;
+use cim_keys::session::custody::CheckError;
+use cim_keys::session::online_key::OnlineKeyError;
 use cim_keys::store::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
 
 use crate::error::CliError;

@@ -156,9 +156,9 @@ fn a_reader_who_leaves_early_is_no_error() {
 #[test]
 fn a_clock_that_jumped_is_asked_about() {
     use cim_keys::act::{Intent, Pipeline};
-    use cim_keys::app::session::Place;
     use cim_keys::events::Actor;
     use cim_keys::policy;
+    use cim_keys::session::Place;
     use cim_keys::store::Store;
     use cim_keys::time::Timestamp;
     let dir = ledger();

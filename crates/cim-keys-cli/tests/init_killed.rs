@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use cim_keys::app::custody;
-use cim_keys::app::session::{Place as At, Session};
 use cim_keys::config::Layers;
 use cim_keys::custody::ISSUING as ISSUING_LABEL;
 use cim_keys::events::Actor;
+use cim_keys::session::custody;
+use cim_keys::session::{Place as At, Session};
 use cim_keys::store::Listing;
 use cim_keys::text::Label;
 use cim_keys_testkit::{KillPoint, KillPoints};

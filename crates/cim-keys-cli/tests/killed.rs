@@ -12,8 +12,8 @@ use std::process::Command;
 
 use cim_keys::act::{Intent, Pipeline};
 use cim_keys::app::organizations;
-use cim_keys::app::session::Place as At;
 use cim_keys::policy;
+use cim_keys::session::Place as At;
 use cim_keys::store::Store;
 use cim_keys_testkit::{Kills, NatsServer};
 use support::deployment::Deployment;

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use cid::Cid;
 
 use super::{Held, Progress, Verified, VerifyError, follow, open};
-use crate::app::log::{LogError, key_chain, own_keys};
-use crate::app::session::Place;
-use crate::app::vouch::{Passing, PassingError, Vouched};
 use crate::archive::{ArchiveReader, Contents, Item};
 use crate::events::EventData;
 use crate::ipld_support::EventBlock;
 use crate::log::{KeyChain, SignedCheckpoint, VerifierKey};
+use crate::session::Place;
+use crate::session::heads::{LogError, key_chain, own_keys};
+use crate::session::vouch::{Passing, PassingError, Vouched};
 use crate::store::{
     CheckpointStoreError, CreateError, FollowedEvent, Follower, Mirror, MirrorError, OpenError, ReadError, Restored,
     Store, Which,

@@ -1,8 +1,8 @@
 //! What is newer than a backup, out of the stream that it was published to.
 
 use crate::adapters::stream_reader::StreamReadError;
-use crate::app::stream::{Flow, LedgerStream, Step};
 use crate::log::{Closed, History, PublishedEvent, PublishedHistory, SignedCheckpoint};
+use crate::replica::stream::{Flow, LedgerStream, Step};
 use crate::store::{CheckpointStoreError, FollowedEvent, Follower, MirrorError, ReadError, Restored, Which};
 
 /// Why nothing more was brought. What was brought before stays.

@@ -1,7 +1,9 @@
 //! Apply files, with keys and a fleet.
 
 use cim_keys::act::*;
-use cim_keys::app::apply::{self, ApplyError, Files, Minted, Options, Request};
+use cim_keys::app::apply::{self, ApplyError};
+use cim_keys::declare;
+use cim_keys::declare::{Files, Minted, Options, Request};
 use cim_keys::store::Store;
 
 use super::tokens;
@@ -18,7 +20,7 @@ impl Files for NoFiles {
 }
 
 fn request(text: &str) -> Request {
-    let manifest = apply::read(text, &NoFiles).unwrap_or_else(|error| panic!("{:#?}", error.0));
+    let manifest = declare::read(text, &NoFiles).unwrap_or_else(|error| panic!("{:#?}", error.0));
     Request { manifest, name: name("acme"), options: Options::default() }
 }
 

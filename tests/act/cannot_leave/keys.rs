@@ -1,18 +1,21 @@
 //! Keys, signed acts, heads, witnesses and requests.
 
 use cim_keys::act::*;
-use cim_keys::app::apply::{self, Options, Request};
+use cim_keys::app::apply::{self};
 use cim_keys::app::attest::{self, Enrollment};
 use cim_keys::app::backup::backup;
-use cim_keys::app::keys::{self, Destination, Material, Successor};
 use cim_keys::app::log::{Witness, consistency, cosign, keep_cosigned, witness_key};
 use cim_keys::app::requests;
-use cim_keys::app::session::Session;
+use cim_keys::authority::keys::{self, Destination, Material, Successor};
 use cim_keys::custody::ISSUING;
+use cim_keys::declare;
+use cim_keys::declare::{Options, Request};
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::keys::*;
 use cim_keys::ledger::Command;
+use cim_keys::session::Session;
+use cim_keys::session::signatures;
 use cim_keys::store::*;
 use cim_keys::text::Recipient;
 use cim_keys::time::Timestamp;
@@ -111,7 +114,7 @@ fn people_sign_acts_and_events_and_cosign_heads() {
         // As `--as ada key generate` does it.
         let (_, events) = ledger.act_as(&signed(), &mut vault, |draft| generate(draft, &format!("by {key}")));
         assert_eq!(types(&events), ["KeyGenerated", "EventAttested"]);
-        let found = attest::signatures(&ledger.store, &events[0].cid).unwrap();
+        let found = signatures::signatures(&ledger.store, &events[0].cid).unwrap();
         assert!(found[0].vouches_for(&Actor::Person(ada)));
         // As `event attest` does it, and with a signature that was made elsewhere.
         let link = |position| attest::linked(&ledger.store, &Which::Position(position)).unwrap();
@@ -120,8 +123,8 @@ fn people_sign_acts_and_events_and_cosign_heads() {
         let signature = signer.signer.sign(&second.cid().to_bytes()).unwrap();
         ledger.act(&mut vault, |draft| attest::attest_with(draft, second, &key, &signature).map_err(broken));
         for position in [1, 2] {
-            let found = attest::signatures(&ledger.store, link(position).cid()).unwrap();
-            assert!(found.iter().any(|it| it.signer == Party::Person(ada) && it.verdict == attest::Verdict::Good));
+            let found = signatures::signatures(&ledger.store, link(position).cid()).unwrap();
+            assert!(found.iter().any(|it| it.signer == Party::Person(ada) && it.verdict == signatures::Verdict::Good));
         }
         // Their requirement is a signed act, too.
         let demand = SignaturesRequired {
@@ -170,7 +173,7 @@ fn heads_are_signed_by_a_key_that_cannot_leave() {
     let outcome = ledger.pipeline().with_keys(&mut vault).act(&intent(), |draft| draft.command(create_person(2)));
     assert_eq!((outcome.unwrap().head, vault.signatures()), (Head::Unsigned { events: 1 }, before));
     let signer = vault.signer(&ledger.own_key).unwrap();
-    let signed = cim_keys::app::log::sign_head(&ledger.store, &*signer).unwrap();
+    let signed = cim_keys::session::heads::sign_head(&ledger.store, &*signer).unwrap();
     signed.verify(&ledger.store.verifier_key().unwrap()).unwrap();
     assert_eq!(signed.size(), end + 1);
     // A key that fails leaves the act recorded, and is no sign of another history.
@@ -213,7 +216,7 @@ fn requests_are_made_and_carried_out() {
         }))?)
     });
     let text = "format = \"cim-keys/1\"\n[organization]\nname = \"Acme\"\n[people.ada]\nname = \"Ada\"\n";
-    let manifest = apply::read(text, &NoFiles).unwrap();
+    let manifest = declare::read(text, &NoFiles).unwrap();
     let request = Request { manifest, name: name("acme"), options: Options::default() };
     let prepared = apply::prepare(&authority.store, request).unwrap();
     let signer = vault.signer(&issuer.own_key).unwrap();
@@ -223,7 +226,7 @@ fn requests_are_made_and_carried_out() {
     assert_eq!(opened.id, id);
     let (request, reviewed) = (opened.prepared.request().clone(), opened.prepared.reviewed());
     let carried = Intent { correlation_id: id, ..intent() };
-    let mut minted = apply::Minted::default();
+    let mut minted = declare::Minted::default();
     let outcome = authority.pipeline().with_keys(&mut vault).act_after(
         &carried,
         |store| apply::before(store, &request),

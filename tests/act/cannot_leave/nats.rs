@@ -1,13 +1,13 @@
 //! NATS: operators, accounts, users and signing keys, their tokens, activations, and issuers.
 
 use cim_keys::act::*;
-use cim_keys::app::nats::*;
-use cim_keys::app::session::Session;
+use cim_keys::authority::nats::*;
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::keys::KeyError;
 use cim_keys::nats::claims::*;
 use cim_keys::nats::jwt;
+use cim_keys::session::Session;
 
 use super::tokens;
 use crate::support::vault::*;

@@ -1,10 +1,10 @@
 //! A restored ledger goes on under a new key that is in a vault, vouched for by the old one.
 
 use cim_keys::act::*;
-use cim_keys::app::log::key_chain;
 use cim_keys::app::recover::{Beginning, begin_with};
-use cim_keys::app::session::Place;
 use cim_keys::keys::KeyRing as _;
+use cim_keys::session::Place;
+use cim_keys::session::heads::key_chain;
 use cim_keys::store::*;
 use cim_keys::time::Timestamp;
 

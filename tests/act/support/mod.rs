@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use cid::Cid;
 use cim_keys::act::*;
-use cim_keys::app::custody::{announce, check as compare};
-use cim_keys::app::session::Place;
 use cim_keys::custody::*;
 use cim_keys::events::*;
 use cim_keys::ids::*;
@@ -19,6 +17,8 @@ use cim_keys::ipld_support::cid_of_blob;
 use cim_keys::keys::*;
 use cim_keys::ledger::{Command, KeyFacts, Refusal};
 use cim_keys::policy;
+use cim_keys::session::Place;
+use cim_keys::session::custody::{announce, check as compare};
 use cim_keys::store::*;
 use cim_keys::text::{EmailAddress, Label, Name, Note};
 use cim_keys::time::Timestamp;
@@ -159,7 +159,7 @@ impl Ledger {
 
     /// The facts of a key that is recorded.
     pub fn key(&self, which: &str) -> KeyFacts {
-        self.store.view(|view| cim_keys::app::keys::facts(view, which)).unwrap().unwrap()
+        self.store.view(|view| cim_keys::authority::keys::facts(view, which)).unwrap().unwrap()
     }
 
     /// How the keys of the compartments and the events agree.
@@ -299,8 +299,8 @@ pub fn record(store: &Store, commands: Vec<Command>) -> Vec<AppendedEvent> {
 }
 
 /// A key as `key generate` makes one.
-pub fn new_key(named: &str) -> cim_keys::app::keys::NewKey {
-    cim_keys::app::keys::NewKey {
+pub fn new_key(named: &str) -> cim_keys::authority::keys::NewKey {
+    cim_keys::authority::keys::NewKey {
         name: name(named),
         kind: KeyKind::Ed25519,
         purpose: Some(KeyPurpose::Signing),
@@ -313,7 +313,7 @@ pub fn new_key(named: &str) -> cim_keys::app::keys::NewKey {
 
 /// Makes a key in a draft.
 pub fn generate(draft: &mut Draft<'_>, named: &str) -> Result<KeyGenerated, Broken> {
-    cim_keys::app::keys::generate(draft, new_key(named)).map_err(broken)
+    cim_keys::authority::keys::generate(draft, new_key(named)).map_err(broken)
 }
 
 /// The one organisation of these tests.

@@ -7,8 +7,8 @@ mod socket;
 
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::nats::agent::{self, Agent, Answer, Request, StartError};
-use cim_keys::app::nats::issuer::{self, IssueError};
+use cim_keys::authority::nats::agent::{self, Agent, Answer, Request, StartError};
+use cim_keys::authority::nats::issuer::{self, IssueError};
 use cim_keys::custody::{NoPassphrases, Ring};
 use cim_keys::events::Actor;
 use cim_keys::text::{Label, visible};

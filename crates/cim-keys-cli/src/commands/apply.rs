@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use cim_keys::act::Question;
-use cim_keys::app::apply::{
-    self, Action, ApplyError, Files, Manifest, Minted, Options, Plan, Prepared, Problem, Request, Reviewed, SavedPlan,
-};
+use cim_keys::app::apply::{self, ApplyError, Prepared, Reviewed};
 use cim_keys::app::describe;
-use cim_keys::app::session::Session;
+use cim_keys::declare;
+use cim_keys::declare::{Action, Files, Manifest, Minted, Options, Plan, Problem, Request, SavedPlan};
 use cim_keys::files::write_durably;
+use cim_keys::session::Session;
 use cim_keys::store::AppendedEvent;
 use cim_keys::text::{Name, visible};
 use clap::Args;
@@ -48,7 +48,7 @@ pub(crate) struct ApplyArgs {
 }
 
 pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
-    let text = super::read_text(&args.file, apply::MAX_PLAN_BYTES as u64)?;
+    let text = super::read_text(&args.file, declare::MAX_PLAN_BYTES as u64)?;
     if SavedPlan::looks_like_one(text.as_bytes()) {
         return saved(args, &text, global, ui);
     }
@@ -90,12 +90,12 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
 
 /// Reads an apply file.
 pub(crate) fn read_manifest(path: &Path) -> Result<Manifest> {
-    manifest(path, &super::read_text(path, apply::MAX_PLAN_BYTES as u64)?)
+    manifest(path, &super::read_text(path, declare::MAX_PLAN_BYTES as u64)?)
 }
 
 fn manifest(path: &Path, text: &str) -> Result<Manifest> {
     let files = Beside { folder: path.parent().unwrap_or(Path::new("")).to_owned() };
-    apply::read(text, &files).map_err(|error| invalid(path, error.0))
+    declare::read(text, &files).map_err(|error| invalid(path, error.0))
 }
 
 /// Carries out a plan that was shown and agreed to: exactly this one, or nothing.

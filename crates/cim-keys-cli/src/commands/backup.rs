@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::backup::{self, BackupError, RestoreError};
-use cim_keys::app::session::{Place, Session};
+use cim_keys::session::{Place, Session};
 use clap::Args;
 use serde_json::json;
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use cim_keys::app::archive::ExportError;
 use cim_keys::app::carry::{self, CarryError, Taken};
-use cim_keys::app::log;
 use cim_keys::app::medium::MediumError;
 use cim_keys::app::mirrors::From;
-use cim_keys::app::session::{Place, Session};
+use cim_keys::session::heads;
+use cim_keys::session::{Place, Session};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -65,7 +65,7 @@ fn out(args: &OutArgs, global: &Global, ui: Ui) -> Result {
             .hint("mount the medium, or make the folder"));
     }
     let session = Session::open(Place::new(place::ledger(global)?, place::state_folder()?), ledger::system_actor())?;
-    let head = log::head(session.store()).map_err(|error| super::log::told(&error))?;
+    let head = heads::head(session.store()).map_err(|error| super::log::told(&error))?;
     if head.unsigned() > 0 && !args.no_sign && session.store().writable().is_ok() {
         super::log::sign(&session, &args.passphrases)?;
     }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use cim_keys::app::custody::{self, Comparison};
-use cim_keys::app::lookup;
-use cim_keys::app::session::Session;
 use cim_keys::custody::UnlockError;
 use cim_keys::events::CustodyRecipientAdded;
 use cim_keys::ledger::Command;
+use cim_keys::ledger::lookup;
+use cim_keys::session::Session;
+use cim_keys::session::custody::{self, Comparison};
 use cim_keys::text::{Label, Recipient, visible};
 use clap::{Args, Subcommand};
 
@@ -204,7 +204,7 @@ fn check(args: &CheckArgs, global: &Global, ui: Ui) -> Result {
 /// What people call a recorded key.
 fn name_of(session: &Session, key: cim_keys::ids::KeyId) -> Result<String> {
     let entity = session.store().view(|view| view.get(key.into()))?;
-    let entity = entity.map_err(cim_keys::app::lookup::LookupError::from)?;
+    let entity = entity.map_err(cim_keys::ledger::lookup::LookupError::from)?;
     Ok(entity.map_or_else(|| "unknown".into(), |entity| entity.label()))
 }
 

@@ -1,12 +1,12 @@
 //! `person enroll`: a key with which a person signs acts, in a compartment that only that person opens.
 
 use cim_keys::app::attest::{self, Enrollment};
-use cim_keys::app::lookup;
 use cim_keys::custody::{UnlockError, WorkFactor};
 use cim_keys::events::Validity;
 use cim_keys::ids::PersonId;
 use cim_keys::keys::KeyKind;
 use cim_keys::ledger::Kind;
+use cim_keys::ledger::lookup;
 use cim_keys::text::{Label, Name, Recipient};
 use cim_keys::time::Timestamp;
 use clap::Args;

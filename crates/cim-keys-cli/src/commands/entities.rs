@@ -1,8 +1,9 @@
 //! What `list` and `show` have in common.
 
-use cim_keys::app::session::Session;
-use cim_keys::app::{describe, lookup};
+use cim_keys::app::describe;
+use cim_keys::ledger::lookup;
 use cim_keys::ledger::{Entity, EntityRef, Kind, View};
+use cim_keys::session::Session;
 use clap::Args;
 use serde_json::Value;
 

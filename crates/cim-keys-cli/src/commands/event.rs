@@ -7,7 +7,7 @@ use std::time::Duration;
 use cim_keys::app::describe;
 use cim_keys::app::log::Disclose;
 use cim_keys::app::revocation::revocation;
-use cim_keys::app::session::Session;
+use cim_keys::session::Session;
 use cim_keys::store::{Listing, Recorded, Which};
 use cim_keys::text::{SubjectPrefix, visible};
 use clap::{Args, Subcommand};

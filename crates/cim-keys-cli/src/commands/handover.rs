@@ -2,7 +2,7 @@
 
 use cim_keys::act::Intent;
 use cim_keys::app::handover;
-use cim_keys::app::session::Place;
+use cim_keys::session::Place;
 use cim_keys::text::Note;
 use clap::Args;
 use serde_json::json;

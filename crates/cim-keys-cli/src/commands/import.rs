@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cim_keys::app::archive::{self, Held, ImportError, VerifyError};
-use cim_keys::app::session::Place;
+use cim_keys::session::Place;
 use cim_keys::store::MirrorError;
 use clap::{Args, Subcommand};
 use serde_json::json;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::init::{NewLedger, init_shown, remove_residue};
-use cim_keys::app::session::{Place, Session};
 use cim_keys::config::Config;
 use cim_keys::custody::{ISSUING, ROOT, WorkFactor};
+use cim_keys::session::{Place, Session};
 use cim_keys::text::{Label, Name};
 use clap::Args;
 use serde_json::json;

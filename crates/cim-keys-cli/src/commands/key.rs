@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use cim_keys::act::Question;
-use cim_keys::app::keys::{self, Destination, ImportedKey, KeyActError, Material, NewKey, Successor};
+use cim_keys::authority::keys::{self, Destination, ImportedKey, KeyActError, Material, NewKey, Successor};
 use cim_keys::custody::{LONGEST_SECRET, SecretBytes};
 use cim_keys::events::{KeyPurpose, RevocationReason, Validity};
 use cim_keys::keys::KeyKind;

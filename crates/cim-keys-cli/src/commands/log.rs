@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cim_keys::app::attest;
-use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, LogError, Requirements, Witness};
-use cim_keys::app::online_key;
-use cim_keys::app::session::Session;
+use cim_keys::app::log::{self, CheckError, Checked, CheckedEvent, Disclose, Requirements, Witness};
 use cim_keys::custody::Ring;
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
 use cim_keys::keys::{Signer, signer_of};
 use cim_keys::log::{CheckpointError, Policy, SignedCheckpoint, Update, VerifierKey};
+use cim_keys::session::Session;
+use cim_keys::session::heads;
+use cim_keys::session::heads::LogError;
+use cim_keys::session::online_key;
 use cim_keys::store::{Store, Which};
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
@@ -154,7 +156,7 @@ fn checkpoint(args: &CheckpointArgs, global: &Global, ui: Ui) -> Result {
         return show(&kept, 0, ui);
     }
     let session = ledger::read(global)?;
-    let head = log::head(session.store()).map_err(|error| told(&error))?;
+    let head = heads::head(session.store()).map_err(|error| told(&error))?;
     let unsigned = head.unsigned();
     match head.signed {
         Some(signed) => show(&signed, unsigned, ui),
@@ -185,7 +187,7 @@ fn show(signed: &SignedCheckpoint, unsigned: u64, ui: Ui) -> Result {
 /// Opens the ledger's key, and signs the head.
 pub(crate) fn sign(session: &Session, passphrases: &PassphraseArgs) -> Result<SignedCheckpoint> {
     let signer = signer(session, passphrases)?;
-    log::sign_head(session.store(), &*signer).map_err(|error| told(&error))
+    heads::sign_head(session.store(), &*signer).map_err(|error| told(&error))
 }
 
 /// What signs the ledger's heads, and requests to other ledgers: its own key, stored unencrypted or in custody.
@@ -193,7 +195,7 @@ pub(crate) fn signer(session: &Session, passphrases: &PassphraseArgs) -> Result<
     if let Some(signer) = online_key::signer(session.place(), session.store())? {
         return Ok(signer);
     }
-    let key = log::ledger_key(session.store()).map_err(|error| told(&error))?;
+    let key = heads::ledger_key(session.store()).map_err(|error| told(&error))?;
     let mut ring = Ring::at(&session.place().custody(), Passphrases::new(passphrases)?);
     Ok(signer_of(&mut ring, &key)?)
 }

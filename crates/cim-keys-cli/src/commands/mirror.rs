@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::mirrors::{self, From, MirrorActError, Updated};
-use cim_keys::app::session::Place;
 use cim_keys::log::{NodeHash, VerifierKey};
+use cim_keys::session::Place;
 use clap::{Args, Subcommand};
 use serde_json::json;
 

@@ -22,9 +22,9 @@ mod server_config;
 mod signing_key;
 mod user;
 
-use cim_keys::app::nats::{self, NatsDraft, NatsError};
-use cim_keys::app::session::Session;
+use cim_keys::authority::nats::{self, NatsDraft, NatsError};
 use cim_keys::ledger::View;
+use cim_keys::session::Session;
 use cim_keys::store::RestrictedBlocks;
 use cim_keys::text::visible;
 use clap::Subcommand;

@@ -1,8 +1,8 @@
 //! `person offboard`: everything that ends with a leaver, as one plan.
 
 use cim_keys::act::Question;
-use cim_keys::app::nats;
 use cim_keys::app::offboard::{self, Item, Offboarding};
+use cim_keys::authority::nats;
 use cim_keys::text::{Note, visible};
 use clap::Args;
 use serde_json::{Value, json};

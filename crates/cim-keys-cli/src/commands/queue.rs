@@ -2,7 +2,7 @@
 
 use cim_keys::app::publishing::{answering_server, running_sync};
 use cim_keys::app::queue;
-use cim_keys::app::session::Session;
+use cim_keys::session::Session;
 use cim_keys::text::visible;
 use clap::{Args, Subcommand};
 use serde_json::json;

@@ -10,12 +10,12 @@ mod way;
 use std::path::PathBuf;
 
 use cim_keys::app::archive;
-use cim_keys::app::log;
 use cim_keys::app::medium::{self, MediumError};
 use cim_keys::app::recover::{self, Beginning, RecoverError};
-use cim_keys::app::session::Place;
 use cim_keys::custody::Ring;
 use cim_keys::keys::signer_of;
+use cim_keys::session::Place;
+use cim_keys::session::heads;
 use cim_keys::store::{OpenError, Restored};
 use cim_keys::text::Note;
 use clap::{Args, ValueEnum};
@@ -160,7 +160,7 @@ fn begin(args: &RecoverArgs, place: Place, global: &Global) -> Result<recover::R
     }
     // Whether it is to be recovered at all is told before a passphrase is asked for.
     let restored = Restored::open(place.options()).map_err(not_restored)?;
-    let key = log::ledger_key(restored.follower().store()).map_err(|error| super::log::told(&error))?;
+    let key = heads::ledger_key(restored.follower().store()).map_err(|error| super::log::told(&error))?;
     drop(restored);
     let mut ring = Ring::at(&place.custody(), Passphrases::new(&args.passphrases)?);
     let signer = signer_of(&mut ring, &key).map_err(|error| {

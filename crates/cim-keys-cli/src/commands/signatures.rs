@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::attest::{self, Signature, Verdict};
-use cim_keys::app::session::Session;
+use cim_keys::app::attest::{self};
 use cim_keys::events::{Actor, EventData, SignaturesRequired};
 use cim_keys::ledger::{Command, EntityRef, Facts, Standing, may_be_required};
+use cim_keys::session::Session;
+use cim_keys::session::signatures;
+use cim_keys::session::signatures::{Signature, Verdict};
 use cim_keys::store::{Recorded, Which};
 use cim_keys::text::{Label, Note, visible};
 use clap::Args;
@@ -122,11 +124,11 @@ pub(crate) struct Vouched {
 
 impl Vouched {
     pub(crate) fn of(session: &Session, event: &Recorded) -> Result<Self> {
-        let signatures = attest::signatures(session.store(), &event.cid)?;
+        let signatures = signatures::signatures(session.store(), &event.cid)?;
         let envelope = event.envelope()?;
         // A signature vouches for whoever made it.
         let own = match envelope.event_type {
-            "EventAttested" => attest::of_attestation(session.store(), event)?,
+            "EventAttested" => signatures::of_attestation(session.store(), event)?,
             _ => None,
         };
         let actor = envelope.actor.parse::<Actor>().ok();

@@ -2,9 +2,9 @@
 
 use cim_keys::app::publishing::{obstacle_of, running_sync};
 use cim_keys::app::queue;
-use cim_keys::app::session::{Place, Session};
 use cim_keys::app::status::{self, Role, StatusError};
 use cim_keys::log::SignedCheckpoint;
+use cim_keys::session::{Place, Session};
 use cim_keys::store::Listing;
 use serde_json::json;
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use cim_keys::app::archive::{ImportError, VerifyError};
-use cim_keys::app::attest::Signature;
-use cim_keys::app::session::{Place, Session};
 use cim_keys::app::verify::{self, Anchor, ArchiveDemands, ArchiveVerified, Verified};
-use cim_keys::app::vouch::{Tally, Vouched};
 use cim_keys::log::{Policy, SignedCheckpoint};
+use cim_keys::session::signatures::Signature;
+use cim_keys::session::vouch::{Tally, Vouched};
+use cim_keys::session::{Place, Session};
 use cim_keys::store::{Demands, Extent};
 use cim_keys::verify::{Problem, Report};
 use clap::Args;

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use cim_keys::app::nats::agent::{Answer, FailureKind, LONGEST_ANSWER, Request};
+use cim_keys::authority::nats::agent::{Answer, FailureKind, LONGEST_ANSWER, Request};
 use cim_keys::text::visible;
 
 use super::{SocketArgs, socket};

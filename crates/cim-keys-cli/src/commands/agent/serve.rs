@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use cim_keys::app::nats::agent::{Agent, Answer, Failure, FailureKind, LONGEST_REQUEST};
+use cim_keys::authority::nats::agent::{Agent, Answer, Failure, FailureKind, LONGEST_REQUEST};
 use cim_keys::time::Timestamp;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};

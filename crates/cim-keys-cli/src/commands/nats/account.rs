@@ -1,8 +1,8 @@
 //! `nats account`: made, edited, deleted.
 
 use cim_keys::act::Question;
-use cim_keys::app::nats::accounts::{self, NewAccount};
-use cim_keys::app::nats::{self, NatsError, lookup, revocations};
+use cim_keys::authority::nats::accounts::{self, NewAccount};
+use cim_keys::authority::nats::{self, NatsError, lookup, revocations};
 use cim_keys::ids::NatsAccountId;
 use cim_keys::ledger::{Entity, EntityRef, Facts, Kind};
 use cim_keys::text::{Name, Note};

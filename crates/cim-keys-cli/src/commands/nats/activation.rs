@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cim_keys::app::nats::{self, lookup, sharing};
+use cim_keys::authority::nats::{self, lookup, sharing};
 use cim_keys::nats::claims::ExportType;
 use clap::{Args, Subcommand};
 

@@ -1,7 +1,7 @@
 //! `nats auth-callout`: a service that decides who may connect.
 
-use cim_keys::app::nats::auth_callout::{self, Xkey};
-use cim_keys::app::nats::{NatsError, lookup};
+use cim_keys::authority::nats::auth_callout::{self, Xkey};
+use cim_keys::authority::nats::{NatsError, lookup};
 use cim_keys::ledger::View;
 use cim_keys::text::Note;
 use clap::{Args, Subcommand};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cim_keys::app::nats::lookup;
+use cim_keys::authority::nats::lookup;
 use cim_keys::text::visible;
 use clap::Args;
 use serde_json::json;
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, ui: Ui) -> Result {
     let mut acting = Acting::begin(global, &args.passphrases, ui)?;
     let (account, user, operator) = acting.session().store().view(|view| {
         let (account, user) = lookup::user(view, &args.which)?;
-        Ok::<_, cim_keys::app::nats::NatsError>((account, user, lookup::operator(view)?))
+        Ok::<_, cim_keys::authority::nats::NatsError>((account, user, lookup::operator(view)?))
     })??;
     let name = match &args.name {
         Some(name) if file_name(name) == *name && !name.is_empty() => name.clone(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cim_keys::act::Outcome;
-use cim_keys::app::nats::creds;
+use cim_keys::authority::nats::creds;
 use cim_keys::ledger::{AccountFacts, UserFacts};
 use cim_keys::text::{Recipient, visible};
 use clap::Args;

@@ -1,6 +1,6 @@
 //! `nats due`: keys that were replaced with an overlap, and when they end.
 
-use cim_keys::app::nats::due::{self, Due, Old};
+use cim_keys::authority::nats::due::{self, Due, Old};
 use cim_keys::events::NatsHolder;
 use cim_keys::text::{Note, visible};
 use cim_keys::time::Timestamp;

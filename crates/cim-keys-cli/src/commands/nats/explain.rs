@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anstyle::{AnsiColor, Style};
-use cim_keys::app::nats::explain::{Explained, explain};
+use cim_keys::authority::nats::explain::{Explained, explain};
 use cim_keys::nats::claims::CONNECTION_TYPES;
 use cim_keys::nats::explain::{Outcome, Question};
 use cim_keys::nats::subject;

@@ -1,6 +1,6 @@
 //! `nats export`: what other accounts may import.
 
-use cim_keys::app::nats::{accounts, lookup, sharing};
+use cim_keys::authority::nats::{accounts, lookup, sharing};
 use cim_keys::nats::claims::{Export, ExportType, Info, ResponseType, Sampling, ServiceLatency};
 use cim_keys::text::visible;
 use clap::{Args, Subcommand, ValueEnum};

@@ -1,6 +1,6 @@
 //! `nats import`: what comes from other accounts.
 
-use cim_keys::app::nats::{NatsError, accounts, lookup, sharing};
+use cim_keys::authority::nats::{NatsError, accounts, lookup, sharing};
 use cim_keys::ledger::View;
 use cim_keys::nats::claims::{ExportType, Import, ImportToken};
 use cim_keys::text::visible;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use cim_keys::app::nats::issuer::{self, Elsewhere, NewIssuer};
-use cim_keys::app::nats::{self, lookup};
-use cim_keys::app::session::{Place, Session};
+use cim_keys::authority::nats::issuer::{self, Elsewhere, NewIssuer};
+use cim_keys::authority::nats::{self, lookup};
+use cim_keys::session::{Place, Session};
 use cim_keys::text::{Label, Name, PublicKey, visible};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -79,7 +79,10 @@ fn known(args: &AddArgs) -> Result<(Elsewhere, Elsewhere)> {
         let tokens = place::state_folder().unwrap_or_else(|_| folder.clone());
         let mirror = Session::open_read_only(Place::new(folder.clone(), tokens), ledger::system_actor())?;
         let (operator, account) = mirror.store().view(|view| {
-            Ok::<_, cim_keys::app::nats::NatsError>((lookup::operator(view)?, lookup::account(view, &args.account)?))
+            Ok::<_, cim_keys::authority::nats::NatsError>((
+                lookup::operator(view)?,
+                lookup::account(view, &args.account)?,
+            ))
         })??;
         let (operator, account) = (operator.operator, account.account);
         return Ok((

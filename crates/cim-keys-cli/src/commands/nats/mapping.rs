@@ -1,6 +1,6 @@
 //! `nats mapping`: subjects that become others, wholly or by weight.
 
-use cim_keys::app::nats::{accounts, lookup, sharing};
+use cim_keys::authority::nats::{accounts, lookup, sharing};
 use cim_keys::nats::claims::WeightedMapping;
 use cim_keys::text::visible;
 use clap::{Args, Subcommand};

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use cim_keys::act::Question;
-use cim_keys::app::nats;
-use cim_keys::app::nats::nsc::{self, ExportError, Home, HomeError, Keyring, Seeds};
+use cim_keys::authority::nats;
+use cim_keys::authority::nats::nsc::{self, ExportError, Home, HomeError, Keyring, Seeds};
 use cim_keys::text::visible;
 use clap::Args;
 use serde_json::json;

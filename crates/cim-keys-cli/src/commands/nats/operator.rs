@@ -1,8 +1,8 @@
 //! `nats operator`: made with its signing key and system account, edited, rotated.
 
 use cim_keys::act::Question;
-use cim_keys::app::nats::accounts::NewAccount;
-use cim_keys::app::nats::{lookup, operators};
+use cim_keys::authority::nats::accounts::NewAccount;
+use cim_keys::authority::nats::{lookup, operators};
 use cim_keys::custody::{ISSUING, ROOT};
 use cim_keys::events::Set;
 use cim_keys::ids::{NatsAccountId, NatsOperatorId};

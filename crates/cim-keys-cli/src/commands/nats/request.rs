@@ -3,10 +3,12 @@
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::apply::{self, Options, Request};
+use cim_keys::app::apply::{self};
 use cim_keys::app::requests::{self, RefusedRequest, RequestError};
-use cim_keys::app::session::{Place, Session};
+use cim_keys::declare;
+use cim_keys::declare::{Options, Request};
 use cim_keys::files::write_durably;
+use cim_keys::session::{Place, Session};
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use clap::Args;
@@ -23,7 +25,7 @@ use crate::{ledger, place};
 const WEEK: i64 = 7 * 24 * 60 * 60;
 
 /// The largest request that is read: a plan, written as one text.
-const LONGEST: u64 = 3 * apply::MAX_PLAN_BYTES as u64;
+const LONGEST: u64 = 3 * declare::MAX_PLAN_BYTES as u64;
 
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {

@@ -1,7 +1,7 @@
 //! `nats revocation`: what accounts refuse, seen from the account.
 
 use cim_keys::act::Question;
-use cim_keys::app::nats::{lookup, revocations};
+use cim_keys::authority::nats::{lookup, revocations};
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};

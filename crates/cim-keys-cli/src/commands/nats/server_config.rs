@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cim_keys::app::nats::server_config::{Deployment, Resolver, Server, server_config};
+use cim_keys::authority::nats::server_config::{Deployment, Resolver, Server, server_config};
 use clap::{Args, ValueEnum};
 
 use crate::cli::Global;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
             ui.line(format_args!("{shown} is written; `nats-server -js -c {shown}` starts with it."))
         }
         (Some(folder), servers) => {
-            let (_, operator) = super::look(global, cim_keys::app::nats::lookup::operator)?;
+            let (_, operator) = super::look(global, cim_keys::authority::nats::lookup::operator)?;
             let cluster =
                 args.cluster.clone().unwrap_or_else(|| super::creds::file_name(operator.operator.name.as_str()));
             let deployment = Deployment { cluster, servers: servers.to_vec(), store_dir: args.store_dir.clone() };

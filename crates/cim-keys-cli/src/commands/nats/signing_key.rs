@@ -1,8 +1,8 @@
 //! `nats signing-key`: of accounts, plain or with a role that fixes what its users may do.
 
 use cim_keys::act::Question;
-use cim_keys::app::nats::signing_keys::{self, NewSigningKey};
-use cim_keys::app::nats::{accounts, lookup};
+use cim_keys::authority::nats::signing_keys::{self, NewSigningKey};
+use cim_keys::authority::nats::{accounts, lookup};
 use cim_keys::ids::KeyId;
 use cim_keys::ledger::{EntityRef, Facts, Kind};
 use cim_keys::nats::claims::{SigningKey, UserPermissions};

@@ -1,11 +1,11 @@
 //! `nats user`: made, edited, rotated, cut off.
 
 use cim_keys::act::Question;
-use cim_keys::app::lookup as entities_lookup;
-use cim_keys::app::nats::users::{self, NewUser, SignWith};
-use cim_keys::app::nats::{NatsError, lookup};
+use cim_keys::authority::nats::users::{self, NewUser, SignWith};
+use cim_keys::authority::nats::{NatsError, lookup};
 use cim_keys::events::Party;
 use cim_keys::ids::NatsUserId;
+use cim_keys::ledger::lookup as entities_lookup;
 use cim_keys::ledger::{EntityRef, Facts, Kind, View};
 use cim_keys::nats::claims::User;
 use cim_keys::nats::presets::Preset;

@@ -1,6 +1,6 @@
 //! Recovering from a stream, in a build without the feature `nats-client`.
 
-use cim_keys::app::session::Place;
+use cim_keys::session::Place;
 
 use super::RecoverArgs;
 use crate::error::{CliError, Result};

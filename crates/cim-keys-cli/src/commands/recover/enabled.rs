@@ -2,8 +2,8 @@
 
 use cim_keys::adapters::stream_reader::StreamReader;
 use cim_keys::app::recover::{BringError, bring};
-use cim_keys::app::session::Place;
-use cim_keys::app::stream::LedgerStream;
+use cim_keys::replica::stream::LedgerStream;
+use cim_keys::session::Place;
 use cim_keys::store::{MirrorError, Restored};
 
 use super::{RecoverArgs, not_restored};

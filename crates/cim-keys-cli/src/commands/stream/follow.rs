@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cim_keys::app::replay::{ReplayError, Replayed, Replica, alarm};
-use cim_keys::app::stream::LedgerStream;
+use cim_keys::replica::replay::{ReplayError, Replayed, Replica, alarm};
+use cim_keys::replica::stream::LedgerStream;
 use cim_keys::store::MirrorError;
 use cim_keys::text::visible;
 use serde_json::json;

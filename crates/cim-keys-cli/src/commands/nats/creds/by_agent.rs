@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::nats::agent::{Answer, Request, Token};
+use cim_keys::authority::nats::agent::{Answer, Request, Token};
 use cim_keys::custody::SecretBytes;
 use cim_keys::events::NkeyKind;
 use cim_keys::keys::{self, KeyKind};

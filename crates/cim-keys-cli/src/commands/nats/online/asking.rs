@@ -4,11 +4,11 @@ use std::future::Future;
 
 use cim_keys::adapters::nats_client::ConnectError;
 use cim_keys::adapters::nats_system::{SystemClient, SystemError};
-use cim_keys::app::nats::lookup;
-use cim_keys::app::nats::servers::{Observed, Survey, Wanted};
-use cim_keys::app::session::Session;
+use cim_keys::authority::nats::lookup;
+use cim_keys::authority::nats::servers::{Observed, Survey, Wanted};
 use cim_keys::ledger::Facts;
 use cim_keys::nats::held::Held;
+use cim_keys::session::Session;
 use cim_keys::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ pub(super) async fn survey(client: &SystemClient, args: &SystemArgs, session: &S
     let probe = session.store().view(|view| {
         let operator = lookup::operator(view)?.operator;
         let system = operator.system_account_id.map(|id| view.get(id.into())).transpose()?.flatten();
-        Ok::<_, cim_keys::app::nats::NatsError>(match system.map(|entity| entity.facts) {
+        Ok::<_, cim_keys::authority::nats::NatsError>(match system.map(|entity| entity.facts) {
             Some(Facts::Account(facts)) => facts.account.public_key.to_string(),
             _ => operator.public_key.to_string(),
         })

@@ -1,8 +1,8 @@
 //! `nats push --delete`: servers forget an account that the ledger has deleted.
 
 use cim_keys::adapters::nats_system::Wait;
-use cim_keys::app::nats::deletion::{self, Deleted};
-use cim_keys::app::nats::{NatsError, creds};
+use cim_keys::authority::nats::deletion::{self, Deleted};
+use cim_keys::authority::nats::{NatsError, creds};
 use cim_keys::text::visible;
 use serde_json::json;
 
@@ -88,6 +88,6 @@ pub(super) fn delete(args: &PushArgs, global: &Global, ui: Ui) -> Result {
     })
 }
 
-fn is_memory(member: &cim_keys::app::nats::servers::Member) -> bool {
-    member.resolver == cim_keys::app::nats::servers::ResolverKind::Memory
+fn is_memory(member: &cim_keys::authority::nats::servers::Member) -> bool {
+    member.resolver == cim_keys::authority::nats::servers::ResolverKind::Memory
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use cim_keys::app::nats::NatsError;
-use cim_keys::app::nats::servers::{self, Observed, Survey, Wanted};
-use cim_keys::app::session::Session;
+use cim_keys::authority::nats::NatsError;
+use cim_keys::authority::nats::servers::{self, Observed, Survey, Wanted};
 use cim_keys::ledger::{Facts, Index, Kind, NameKey};
 use cim_keys::nats::held::Other;
+use cim_keys::session::Session;
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use serde_json::{Value, json};

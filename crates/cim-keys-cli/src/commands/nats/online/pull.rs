@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use cim_keys::app::nats::lookup;
-use cim_keys::app::nats::pull::{self, PulledToken};
-use cim_keys::app::nats::servers::{self, Wanted};
+use cim_keys::authority::nats::lookup;
+use cim_keys::authority::nats::pull::{self, PulledToken};
+use cim_keys::authority::nats::servers::{self, Wanted};
 use cim_keys::files::{NewFile, create_private_folder};
 use cim_keys::nats::held::{Age, Held};
 use cim_keys::text::visible;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use cim_keys::act::Outcome;
-use cim_keys::app::nats::push::{self, PushError, PushOptions, Pushed, Verdict};
-use cim_keys::app::nats::receipt::{self, Receipt, ReceiptAccount, ReceiptError};
-use cim_keys::app::nats::servers::{self, State, Survey, Wanted};
-use cim_keys::app::nats::{NatsError, creds};
-use cim_keys::app::session::Session;
+use cim_keys::authority::nats::push::{self, PushError, PushOptions, Pushed, Verdict};
+use cim_keys::authority::nats::receipt::{self, Receipt, ReceiptAccount, ReceiptError};
+use cim_keys::authority::nats::servers::{self, State, Survey, Wanted};
+use cim_keys::authority::nats::{NatsError, creds};
 use cim_keys::files::NewFile;
+use cim_keys::session::Session;
 use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use serde_json::json;
