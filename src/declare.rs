@@ -5,13 +5,17 @@
 
 mod base;
 mod check;
-pub(crate) mod entries;
+mod entries;
+mod fields;
 mod find;
 pub mod manifest;
 pub(crate) mod nats;
+mod path;
 mod plan;
+mod planner;
 pub mod read;
 mod reader;
+mod resolve;
 mod saved;
 mod section;
 mod steps;
@@ -20,11 +24,12 @@ mod steps;
 mod tests;
 
 pub(crate) use base::Base;
-pub use entries::Fields;
-pub(crate) use entries::Ids;
+pub use fields::Fields;
+pub(crate) use fields::json;
 pub use manifest::Manifest;
+pub use path::{EntryPath, Ids, InvalidPath, NatsPath, UnknownEntry};
 pub use plan::{Action, FieldChange, Minted, Options, Plan, PlanError, Remark, Request, Step};
-pub(crate) use plan::{Planned, plan};
+pub(crate) use planner::{Planned, plan};
 pub use read::{Files, InvalidManifest, read};
 pub use reader::Problem;
 pub use saved::{InvalidPlan, MAX_PLAN_BYTES, SavedPlan};

@@ -6,7 +6,9 @@ use crate::act::{self, ActError, Draft, DraftKey, Intent, Tip};
 use crate::authority::nats::section::{NatsSection, Runner};
 use crate::authority::nats::{NatsDraft, NatsError};
 use crate::declare::manifest::Key;
-use crate::declare::{Act, Base, Ids, Manifest, Minted, Plan, PlanError, Planned, Request, SavedPlan, Section, plan};
+use crate::declare::{
+    Act, Base, EntryPath, Ids, Manifest, Minted, Plan, PlanError, Planned, Request, SavedPlan, Section, plan,
+};
 use crate::events::{Actor, KeyAlgorithm, KeyGenerated, KeyPurpose, Link, ManifestApplied, NkeyKind};
 use crate::ids::LedgerId;
 use crate::ipld_support::cid_of_blob;
@@ -248,8 +250,8 @@ fn last_applied(store: &Store, request: &Request) -> Result<Option<Base>, ApplyE
         let cid = facts.manifest;
         let block = store.blob(&cid)?.ok_or_else(|| PlanError::Damaged(format!("the block {cid} is missing")))?;
         let base = Base::from_block(&block).map_err(PlanError::Damaged)?;
-        let now = match base.ids.get("organization") {
-            Some(id) => store.view(|view| view.get(EntityRef::new(Kind::Organization, *id)))??,
+        let now = match base.ids.get(&EntryPath::Organization) {
+            Some(id) => store.view(|view| view.get(EntityRef::new(Kind::Organization, id)))??,
             None => None,
         };
         let name_now = now.as_ref().and_then(|entity| entity.facts.name());

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::entries::Ids;
-use super::manifest::{EntryName, Manifest};
+use super::manifest::Manifest;
+use super::nats;
+use super::path::{EntryPath, Ids};
 
 /// The document that is kept as a raw block, and that `ManifestApplied` links.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,35 +48,26 @@ impl Base {
     }
 
     /// Copies an entry into another manifest, because it is to be remembered there.
-    pub(crate) fn copy_entry(&self, path: &str, into: &mut Manifest) {
-        let (section, name) = path.split_once('.').unwrap_or((path, ""));
-        if section == "nats" {
-            super::nats::copy(&self.manifest, path, into);
-            return;
-        }
-        if section == "assignments" {
-            if let Some(assignment) = self.manifest.assignments.get(name) {
-                into.assignments.insert(name.to_owned(), assignment.clone());
-            }
-            return;
-        }
-        let Ok(name) = EntryName::new(name) else { return };
+    pub(super) fn copy_entry(&self, path: &EntryPath, into: &mut Manifest) {
         macro_rules! copy {
-            ($field:ident) => {
-                if let Some(entry) = self.manifest.$field.get(&name) {
-                    into.$field.insert(name, entry.clone());
+            ($field:ident, $name:expr) => {
+                if let Some(entry) = self.manifest.$field.get($name) {
+                    into.$field.insert($name.clone(), entry.clone());
                 }
             };
         }
-        match section {
-            "locations" => copy!(locations),
-            "units" => copy!(units),
-            "people" => copy!(people),
-            "roles" => copy!(roles),
-            "policies" => copy!(policies),
-            "delegations" | "relationships" => copy!(relationships),
-            "keys" => copy!(keys),
-            _ => {}
+        match path {
+            // Every manifest has its own.
+            EntryPath::Organization => {}
+            EntryPath::Location(name) => copy!(locations, name),
+            EntryPath::Unit(name) => copy!(units, name),
+            EntryPath::Role(name) => copy!(roles, name),
+            EntryPath::Person(name) => copy!(people, name),
+            EntryPath::Assignment(name) => copy!(assignments, name),
+            EntryPath::Policy(name) => copy!(policies, name),
+            EntryPath::Delegation(name) | EntryPath::Relationship(name) => copy!(relationships, name),
+            EntryPath::Key(name) => copy!(keys, name),
+            EntryPath::Nats(path) => nats::copy(&self.manifest, path, into),
         }
     }
 }

@@ -116,10 +116,9 @@ impl Check<'_> {
         self.no_circle("units", "parent", &units);
         // Exclusion counts both ways, so that saying it once is enough; a role is recorded after those that it excludes.
         let order = ordered(&manifest.roles, |role| role.excludes.clone());
-        let place: BTreeMap<&str, usize> =
-            order.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+        let place: BTreeMap<EntryName, usize> = order.enumerate().map(|(place, name)| (name, place)).collect();
         for (name, role) in &manifest.roles {
-            let later = |other: &&EntryName| place.get(other.as_str()) >= place.get(name.as_str());
+            let later = |other: &&EntryName| place.get(*other) >= place.get(name);
             if let Some(other) = role.excludes.iter().find(|other| manifest.roles.contains_key(*other) && later(other))
             {
                 let path = format!("roles.{name}.excludes");

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::entries::Fields;
+use super::fields::Fields;
+use super::path::{EntryPath, NatsPath};
 use super::plan::PlanError;
 use crate::ledger::{Entity, Kind, View};
 
@@ -23,7 +24,7 @@ pub trait Section {
         &self,
         view: &dyn View,
         entity: &Entity,
-        paths: &HashMap<Uuid, String>,
+        paths: &HashMap<Uuid, EntryPath>,
         entry: &Fields,
     ) -> Result<Fields, PlanError>;
 }
@@ -31,12 +32,10 @@ pub trait Section {
 /// One step of a section.
 #[derive(Debug, Clone)]
 pub struct SectionStep {
-    /// What kind of entity it is about.
-    pub kind: Kind,
     /// The entity.
     pub id: Uuid,
     /// Where its entry stands.
-    pub path: String,
+    pub path: NatsPath,
     /// Whether the entity is made; else it is changed.
     pub make: bool,
     /// What it is to be.

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::entries::Fields;
+use super::fields::Fields;
 use super::manifest::Key;
 use super::nats;
 use super::plan::PlanError;
@@ -72,7 +72,7 @@ impl Act {
         };
         match self {
             Self::End { kind, .. } if nats::is_ours(*kind) => 0,
-            Self::Section(step) => match step.kind {
+            Self::Section(step) => match step.path.kind() {
                 Kind::Operator => 19,
                 Kind::Account => 20,
                 Kind::SigningKey => 21,

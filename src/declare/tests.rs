@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::base::Base;
-use super::plan::{Minted, Planned, plan};
+use super::plan::Minted;
+use super::planner::{Planned, plan};
 use super::steps::Act;
 use super::*;
 use crate::authority::nats::section::NatsSection;

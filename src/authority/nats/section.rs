@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 pub(crate) use act::Runner;
 
-use crate::declare::{Fields, PlanError, Section};
+use crate::declare::{EntryPath, Fields, PlanError, Section};
 use crate::ledger::{Entity, Kind, View};
 
 /// The entries under `[nats]`: operators, accounts, roles and users.
@@ -24,7 +24,7 @@ impl Section for NatsSection {
         &self,
         view: &dyn View,
         entity: &Entity,
-        paths: &HashMap<Uuid, String>,
+        paths: &HashMap<Uuid, EntryPath>,
         entry: &Fields,
     ) -> Result<Fields, PlanError> {
         recorded::recorded(view, entity, paths, entry)

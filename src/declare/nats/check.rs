@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::entries::account_path;
 use crate::declare::manifest::nats::Account;
 use crate::declare::manifest::{EntryName, Manifest, PartyRef};
+use crate::declare::path::NatsPath;
 use crate::declare::reader::{Reader, nearest};
 use crate::nats::jwt::is_public_key;
 use crate::text::{Name, visible};
@@ -15,12 +15,15 @@ pub(crate) fn check(manifest: &Manifest, reader: &mut Reader, mut party: impl Fn
     let mut names: BTreeMap<String, &EntryName> = BTreeMap::new();
     let mut system: Option<&EntryName> = None;
     for (entry, account) in accounts {
-        let path = account_path(entry);
+        let path = NatsPath::Account(entry.clone()).to_string();
         unique(reader, &path, entry, account.name.as_ref(), &mut names);
         if account.system
             && let Some(other) = system.replace(entry)
         {
-            reader.report_at(&path, format!("{path}: [{}] is the system account already", account_path(other)));
+            reader.report_at(
+                &path,
+                format!("{path}: [{}] is the system account already", NatsPath::Account(other.clone())),
+            );
         }
         inside(reader, &path, account);
         for (user, it) in &account.users {

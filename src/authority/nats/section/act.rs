@@ -14,8 +14,8 @@ use crate::custody::ISSUING;
 use crate::declare::manifest::nats::{Account, AuthCallout, Operator, Permissions, Role};
 use crate::declare::manifest::{EntryName, Manifest};
 use crate::declare::nats::claims::{permissions, put_account};
-use crate::declare::nats::entries::{Place, account_of, account_path};
-use crate::declare::{Fields, Ids, SectionStep};
+use crate::declare::nats::entries::account_of;
+use crate::declare::{EntryPath, Fields, Ids, NatsPath, SectionStep};
 use crate::events::{NatsUserCreated, Party};
 use crate::ids::{KeyId, NatsAccountId, NatsOperatorId, NatsUserId};
 use crate::ipld_support::parse_cid;
@@ -40,7 +40,7 @@ impl<'r> Runner<'r> {
 
     /// Takes a step.
     pub(crate) fn step(&mut self, draft: &mut NatsDraft<'_, '_>, step: &SectionStep) -> Result<(), NatsError> {
-        match step.kind {
+        match step.path.kind() {
             Kind::Operator => self.operator(draft, step),
             Kind::Account => self.account(draft, step),
             Kind::SigningKey => self.role(draft, step),
@@ -146,7 +146,7 @@ impl<'r> Runner<'r> {
         let nats = &self.manifest.nats;
         let entry = nats.accounts.iter().find(|(_, account)| account.system);
         let (id, name) = match entry {
-            Some((entry, account)) => (self.id(&account_path(entry)), account.name.clone()),
+            Some((entry, account)) => (self.account_id(entry), account.name.clone()),
             None => (None, nats.operator.as_ref().and_then(|operator| operator.system_account.clone())),
         };
         let id = id.map_or_else(NatsAccountId::mint, NatsAccountId::from_uuid);
@@ -330,7 +330,8 @@ impl<'r> Runner<'r> {
         };
         let own = self.entry_of(facts);
         let user = |draft: &NatsDraft<'_, '_>, text: &String| -> Result<String, NatsError> {
-            let id = own.as_ref().and_then(|account| self.id(&format!("{}.users.{text}", account_path(account))));
+            let path = own.clone().zip(EntryName::new(text).ok()).map(|(account, user)| NatsPath::User(account, user));
+            let id = path.and_then(|path| self.id(path));
             match id.map(|id| draft.view().get(EntityRef::new(Kind::User, id))).transpose()?.flatten() {
                 Some(entity) => match entity.facts {
                     Facts::User(user) => Ok(user.user.public_key.to_string()),
@@ -353,18 +354,22 @@ impl<'r> Runner<'r> {
         auth_callout::set(draft, facts, Some(&users), Some(&allowed), Some(&xkey))
     }
 
-    fn id(&self, path: &str) -> Option<Uuid> {
-        self.ids.get(path).copied()
+    fn id(&self, path: NatsPath) -> Option<Uuid> {
+        self.ids.get(&EntryPath::Nats(path))
+    }
+
+    fn account_id(&self, name: &EntryName) -> Option<Uuid> {
+        self.id(NatsPath::Account(name.clone()))
     }
 
     fn entry_of(&self, facts: &AccountFacts) -> Option<EntryName> {
         let id = *facts.account.account_id.as_uuid();
-        self.manifest.nats.accounts.keys().find(|name| self.id(&account_path(name)) == Some(id)).cloned()
+        self.manifest.nats.accounts.keys().find(|name| self.account_id(name) == Some(id)).cloned()
     }
 
     /// The public key of an account that a file names: the name of an entry, or the key itself.
     fn account_key(&self, draft: &NatsDraft<'_, '_>, text: &str) -> Result<String, NatsError> {
-        let id = EntryName::new(text).ok().and_then(|name| self.id(&account_path(&name)));
+        let id = EntryName::new(text).ok().and_then(|name| self.account_id(&name));
         match id.map(|id| draft.view().get(EntityRef::new(Kind::Account, id))).transpose()?.flatten() {
             Some(entity) => match entity.facts {
                 Facts::Account(facts) => Ok(facts.account.public_key.to_string()),
@@ -375,13 +380,10 @@ impl<'r> Runner<'r> {
     }
 
     /// The account that an entry stands in.
-    fn account_of(&self, draft: &NatsDraft<'_, '_>, path: &str) -> Result<AccountFacts, NatsError> {
-        let name = match Place::of(path) {
-            Some(Place::Role(name, _) | Place::User(name, _) | Place::Member(name, _, _)) => name,
-            _ => return Err(NatsError::Usage(format!("{path} stands in no account"))),
-        };
-        let id = self.id(&account_path(&name)).unwrap_or_default();
-        account_by_id(draft, NatsAccountId::from_uuid(id))
+    fn account_of(&self, draft: &NatsDraft<'_, '_>, path: &NatsPath) -> Result<AccountFacts, NatsError> {
+        let account = path.within().ok_or_else(|| NatsError::Usage(format!("{path} stands in no account")))?;
+        let id = self.ids.of(EntryPath::Nats(NatsPath::Account(account.clone())));
+        account_by_id(draft, NatsAccountId::from_uuid(id.map_err(|error| NatsError::Usage(error.to_string()))?))
     }
 }
 

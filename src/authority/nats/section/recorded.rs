@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::authority::nats::{NatsError, accounts, auth_callout, operators, users};
 use crate::declare::manifest::nats::{AuthCallout, Import, Operator, Permissions, Role};
 use crate::declare::nats::claims::{account_of, name, permissions_of};
-use crate::declare::nats::entries::{account_fields, fields, json};
-use crate::declare::{Fields, PlanError};
+use crate::declare::nats::entries::{account_fields, fields};
+use crate::declare::{EntryPath, Fields, PlanError, json};
 use crate::events::Party;
 use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, Index, Kind, NameKey, OperatorFacts, UserFacts, View};
 use crate::nats::claims::{self, ImportToken, SigningKey, UserPermissions};
@@ -17,7 +17,7 @@ use crate::nats::claims::{self, ImportToken, SigningKey, UserPermissions};
 pub(super) fn recorded(
     view: &dyn View,
     entity: &Entity,
-    paths: &HashMap<Uuid, String>,
+    paths: &HashMap<Uuid, EntryPath>,
     entry: &Fields,
 ) -> Result<Fields, PlanError> {
     let read = Read { view, paths };
@@ -36,7 +36,7 @@ pub(super) fn recorded(
 
 struct Read<'r> {
     view: &'r dyn View,
-    paths: &'r HashMap<Uuid, String>,
+    paths: &'r HashMap<Uuid, EntryPath>,
 }
 
 impl Read<'_> {
@@ -185,8 +185,7 @@ impl Read<'_> {
 
     /// The last part of the path of an entry: how others in the file speak of it.
     fn entry_of(&self, id: Uuid) -> Option<String> {
-        let path = self.paths.get(&id)?;
-        Some(path.rsplit('.').next().unwrap_or(path).to_owned())
+        self.paths.get(&id).map(EntryPath::name)
     }
 }
 
