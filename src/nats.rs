@@ -12,3 +12,4 @@ pub mod jwt;
 pub mod presets;
 pub mod subject;
 pub mod template;
+pub mod words;

@@ -26,6 +26,7 @@ mod group;
 mod handover;
 mod journal;
 mod mirror;
+mod notes;
 mod outbox;
 mod proofs;
 mod read;
@@ -47,7 +48,6 @@ use rusqlite::Connection;
 pub use crate::act::AppendedEvent;
 pub use acquire::{Acquire, Acquiring};
 pub use append::Clock;
-pub use backup::LastBackup;
 pub use epoch::{Restoration, Restored, Rotation, mark_restored};
 pub use error::{
     AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, JournalError, NotTheWriter, OpenError,
@@ -57,6 +57,7 @@ pub use follow::{FollowedEvent, Follower, MirrorError};
 pub use founding::{Absent, Founding};
 pub use handover::{Elsewhere, HandingOver};
 pub use mirror::Mirror;
+pub use notes::LastBackup;
 pub use outbox::LedgerOutbox;
 pub use read::{Events, Listing, Recorded, Which};
 pub use restricted::{RestrictedBlocks, RestrictedError, RestrictedTexts};

@@ -431,6 +431,17 @@ fn parse_prefix(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The known word that a mistyped one probably meant.
+#[must_use]
+pub fn nearest<'k>(text: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let short: String = text.chars().take(80).collect();
+    known
+        .map(|candidate| (strsim::jaro_winkler(&short.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(score, _)| *score > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -61,7 +61,7 @@ pub fn add(view: &dyn View, new: NewLocation) -> Result<Command, LookupError> {
 pub fn update(view: &dyn View, which: &str, changes: LocationChanges) -> Result<Command, LookupError> {
     let entity = lookup::entity(view, Kind::Location, which)?;
     let Facts::Location(now) = entity.facts else {
-        return Err(LookupError::NotFound { kind: Kind::Location, text: which.to_owned() });
+        return Err(LookupError::NotFound { kind: Kind::Location, text: which.to_owned(), near: None });
     };
     let within = changes.within.as_deref().map(|within| lookup::location(view, within)).transpose()?;
     Ok(Command::UpdateLocation(LocationUpdated {

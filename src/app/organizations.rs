@@ -31,7 +31,7 @@ pub struct OrganizationChanges {
 pub fn update(view: &dyn View, which: &str, changes: OrganizationChanges) -> Result<Command, LookupError> {
     let entity = lookup::entity(view, Kind::Organization, which)?;
     let Facts::Organization(now) = entity.facts else {
-        return Err(LookupError::NotFound { kind: Kind::Organization, text: which.to_owned() });
+        return Err(LookupError::NotFound { kind: Kind::Organization, text: which.to_owned(), near: None });
     };
     Ok(Command::UpdateOrganization(OrganizationUpdated {
         organization_id: now.organization_id,

@@ -61,7 +61,7 @@ pub fn add(view: &dyn View, new: NewPerson) -> Result<Command, LookupError> {
 pub fn update(view: &dyn View, who: &str, changes: PersonChanges) -> Result<Command, LookupError> {
     let entity = lookup::entity(view, Kind::Person, who)?;
     let Facts::Person(now) = entity.facts else {
-        return Err(LookupError::NotFound { kind: Kind::Person, text: who.to_owned() });
+        return Err(LookupError::NotFound { kind: Kind::Person, text: who.to_owned(), near: None });
     };
     let unit = changes.unit.as_deref().map(|unit| lookup::unit(view, unit)).transpose()?;
     let location = changes.location.as_deref().map(|location| lookup::location(view, location)).transpose()?;

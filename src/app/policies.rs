@@ -56,7 +56,7 @@ pub fn add(view: &dyn View, new: NewPolicy) -> Result<Command, LookupError> {
 pub fn update(view: &dyn View, which: &str, changes: PolicyChanges) -> Result<Command, LookupError> {
     let entity = lookup::entity(view, Kind::Policy, which)?;
     let Facts::Policy(now) = entity.facts else {
-        return Err(LookupError::NotFound { kind: Kind::Policy, text: which.to_owned() });
+        return Err(LookupError::NotFound { kind: Kind::Policy, text: which.to_owned(), near: None });
     };
     Ok(Command::UpdatePolicy(PolicyUpdated {
         policy_id: now.policy_id,

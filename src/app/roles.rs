@@ -57,7 +57,7 @@ pub fn add(view: &dyn View, new: NewRole) -> Result<Command, LookupError> {
 pub fn update(view: &dyn View, which: &str, changes: RoleChanges) -> Result<Command, LookupError> {
     let entity = lookup::entity(view, Kind::Role, which)?;
     let Facts::Role(now) = entity.facts else {
-        return Err(LookupError::NotFound { kind: Kind::Role, text: which.to_owned() });
+        return Err(LookupError::NotFound { kind: Kind::Role, text: which.to_owned(), near: None });
     };
     let excludes = match changes.excludes {
         Some(names) => names.iter().map(|role| lookup::role(view, role)).collect::<Result<_, _>>()?,
@@ -131,7 +131,7 @@ pub fn withdraw(
         }
     }
     if commands.is_empty() {
-        return Err(LookupError::NotFound { kind: Kind::Assignment, text: format!("{role} of {person}") });
+        return Err(LookupError::NotFound { kind: Kind::Assignment, text: format!("{role} of {person}"), near: None });
     }
     Ok(commands)
 }

@@ -51,7 +51,7 @@ pub fn add(view: &dyn View, new: NewUnit) -> Result<Command, LookupError> {
 pub fn update(view: &dyn View, which: &str, changes: UnitChanges) -> Result<Command, LookupError> {
     let entity = lookup::entity(view, Kind::Unit, which)?;
     let Facts::Unit(now) = entity.facts else {
-        return Err(LookupError::NotFound { kind: Kind::Unit, text: which.to_owned() });
+        return Err(LookupError::NotFound { kind: Kind::Unit, text: which.to_owned(), near: None });
     };
     let parent = changes.parent.as_deref().map(|parent| lookup::unit(view, parent)).transpose()?;
     Ok(Command::UpdateUnit(OrganizationalUnitUpdated {

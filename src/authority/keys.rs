@@ -349,7 +349,7 @@ pub fn reference(key: &KeyFacts) -> KeyRef {
 pub fn facts(view: &dyn View, which: &str) -> Result<KeyFacts, LookupError> {
     match lookup::entity(view, Kind::Key, which)? {
         Entity { facts: Facts::Key(key), .. } => Ok(key),
-        _ => Err(LookupError::NotFound { kind: Kind::Key, text: which.chars().take(80).collect() }),
+        _ => Err(LookupError::NotFound { kind: Kind::Key, text: which.chars().take(80).collect(), near: None }),
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entries::ordered;
 use super::manifest::{EntryName, Key, Manifest, PartyRef};
 use super::nats;
-use super::reader::{Reader, listed, nearest};
+use super::reader::{Reader, listed};
 use crate::events::{KeyAlgorithm, KeyPurpose, NkeyKind};
+use crate::text::nearest;
 
 pub(super) fn check(manifest: &Manifest, reader: &mut Reader) {
     let mut check = Check { manifest, reader };

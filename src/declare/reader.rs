@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::text::visible;
+use crate::text::{nearest, visible};
 use crate::time::Timestamp;
 
 /// One thing that is wrong with a file, where it stands, and what would be right.
@@ -301,16 +301,6 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 pub(super) fn shown(text: &str) -> String {
     let cut: String = text.chars().take(80).collect();
     visible(&cut).into_owned()
-}
-
-/// The known word that a mistyped one probably meant.
-pub(super) fn nearest<'k>(text: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let short: String = text.chars().take(80).collect();
-    known
-        .map(|candidate| (strsim::jaro_winkler(&short.to_lowercase(), candidate), candidate))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }
 
 /// Words in a row: `a`, `b` and `c`.

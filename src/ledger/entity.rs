@@ -93,7 +93,7 @@ kinds! {
     /// A signature over an event.
     Attestation = "attestation", "attestation";
     /// Which types of events must be signed.
-    SignatureRequirement = "signature_requirement", "requirement of signatures";
+    SignatureRequirement = "signature_requirement", "signature requirement";
 }
 
 impl fmt::Display for Kind {

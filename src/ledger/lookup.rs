@@ -5,19 +5,21 @@ use uuid::Uuid;
 use crate::events::Party;
 use crate::ids::{LocationId, OrganizationId, PersonId, RoleId, UnitId};
 use crate::ledger::{Entity, EntityRef, Facts, Kind, NameKey, View, ViewError};
-use crate::text::{EmailAddress, InvalidText, Label, Name, visible};
+use crate::text::{EmailAddress, InvalidText, Label, Name, nearest, visible};
 
 /// Why nothing, or not one thing, was found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
     /// Nothing has this name.
-    #[error("there is no {kind} \"{}\"; look with `cim-keys {} list`", visible(text), command(*kind))]
+    #[error("there is no {kind} \"{}\"; {}", visible(text), advice(*kind, near.as_deref()))]
     NotFound {
         /// What was looked for.
         kind: Kind,
         /// What was given.
         text: String,
+        /// A name like it that something of this kind has.
+        near: Option<String>,
     },
     /// Several have this name.
     #[error("several are the {kind} \"{}\": {}; give the identifier of one", visible(text), listed(ids))]
@@ -45,6 +47,30 @@ pub enum LookupError {
     View(#[from] ViewError),
 }
 
+impl LookupError {
+    /// Nothing has this name; what is active and has a similar one is named.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn not_found(view: &dyn View, kind: Kind, text: &str) -> Result<Self, ViewError> {
+        let all = view.list(kind, None, CANDIDATES)?;
+        let names: Vec<String> =
+            all.iter().filter(|it| it.is_active()).filter_map(|it| Some(it.facts.name()?.to_string())).collect();
+        let near = nearest(text, names.iter().map(String::as_str)).map(ToOwned::to_owned);
+        Ok(Self::NotFound { kind, text: text.chars().take(80).collect(), near })
+    }
+}
+
+/// How many names are compared with a mistyped one.
+const CANDIDATES: usize = 2_000;
+
+fn advice(kind: Kind, near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("did you mean \"{}\"?", visible(near)),
+        None => format!("look with `cim-keys {} list`", command(kind)),
+    }
+}
+
 fn command(kind: Kind) -> &'static str {
     match kind {
         Kind::Assignment => "role",
@@ -62,9 +88,10 @@ fn listed(ids: &[Uuid]) -> String {
 /// # Errors
 /// When there is none, or more than one.
 pub fn entity(view: &dyn View, kind: Kind, text: &str) -> Result<Entity, LookupError> {
-    let not_found = || LookupError::NotFound { kind, text: text.chars().take(80).collect() };
     if let Ok(id) = text.parse::<Uuid>() {
-        return view.get(EntityRef::new(kind, id))?.ok_or_else(not_found);
+        let found = view.get(EntityRef::new(kind, id))?;
+        let not_found = || LookupError::NotFound { kind, text: text.chars().take(80).collect(), near: None };
+        return found.ok_or_else(not_found);
     }
     let mut found = Vec::new();
     if let (Kind::Person, Ok(email)) = (kind, EmailAddress::new(text)) {
@@ -79,7 +106,7 @@ pub fn entity(view: &dyn View, kind: Kind, text: &str) -> Result<Entity, LookupE
     match (active.as_slice(), found.len()) {
         ([one], _) => Ok(found.swap_remove(*one)),
         ([], 1) => Ok(found.remove(0)),
-        ([], 0) => Err(not_found()),
+        ([], 0) => Err(LookupError::not_found(view, kind, text)?),
         _ => {
             let ids = found.iter().map(|entity| entity.entity_ref().id).collect();
             Err(LookupError::Ambiguous { kind, text: text.chars().take(80).collect(), ids })

@@ -5,29 +5,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
-use serde::{Deserialize, Serialize};
 
-use super::error::{AppendError, CopyError, DatabaseError, ReadError};
+use super::error::{CopyError, DatabaseError, ReadError};
 use super::schema::{self, Access};
-use super::{Store, append, copy};
-use crate::time::Timestamp;
+use super::{Store, copy};
 
-/// How many pages are copied before progress is told: 32 MiB.
+/// How many pages are copied before progress is reported: 32 MiB.
 const PAGES: i32 = 4_096;
-
-/// The entry of the table `meta` that remembers the last backup.
-const LAST: &str = "backup";
-
-/// What is remembered of the last backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastBackup {
-    /// When it was made.
-    pub at: Timestamp,
-    /// How many events are in it.
-    pub events: u64,
-    /// Where it was written to.
-    pub place: String,
-}
 
 impl Store {
     /// Copies the database as of now, with SQLite's backup, to a file that its caller has made, empty and private. Whoever
@@ -42,14 +26,6 @@ impl Store {
             .map_err(|error| CopyError::from(DatabaseError::new("backing up the ledger", destination, error)))?;
         copy::finish(destination)?;
         Ok(end)
-    }
-
-    /// What is remembered of the last backup; `None` before the first.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub fn last_backup(&self) -> Result<Option<LastBackup>, DatabaseError> {
-        self.meta_json(LAST, "reading of the last backup of")
     }
 
     /// How many events of some types there are behind a position.
@@ -69,17 +45,6 @@ impl Store {
                     .query_row((position, types), |row| row.get(0))
             })
         })
-    }
-
-    /// Remembers a backup.
-    ///
-    /// # Errors
-    /// When the ledger is open for reading only, or the disk fails.
-    pub fn remember_backup(&self, backup: &LastBackup) -> Result<(), AppendError> {
-        let writing = self.writing.as_ref().map_err(Clone::clone)?;
-        let text = serde_json::to_string(backup).map_err(|error| AppendError::Encoding(error.to_string()))?;
-        let work = move |session: &mut append::Session<'_>| session.set_meta(LAST, &text).map(|()| Vec::new());
-        writing.group.submit(&writing.writer, Box::new(work)).map(|_| ())
     }
 }
 

@@ -134,7 +134,7 @@ impl Acting {
 
     /// Reports the events of an act.
     pub(crate) fn report(&self, events: &[AppendedEvent]) -> Result {
-        recorded::tell(events, self.session.place().folder(), self.ui)
+        recorded::tell(events, &self.session, self.ui)
     }
 }
 

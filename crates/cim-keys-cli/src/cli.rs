@@ -151,6 +151,8 @@ pub(crate) enum Command {
     State(commands::state::StateArgs),
     /// Show what changed between two moments
     Diff(commands::state::DiffArgs),
+    /// Show who changed something, when and how, back to its creation
+    History(commands::history::HistoryArgs),
     /// Check everything that is recorded, in the ledger or in an archive: identifiers, order, tree, projections
     Verify(commands::verify::VerifyArgs),
     /// Other ledgers that are known to this one

@@ -13,6 +13,7 @@ pub(crate) mod event;
 pub(crate) mod export;
 pub(crate) mod handover;
 pub(crate) mod head_words;
+pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
@@ -84,6 +85,7 @@ pub(crate) fn run(cli: Cli, ui: Ui) -> Result {
         Command::Reconcile(args) => stream::reconcile(&args, global, ui),
         Command::State(args) => state::run(&args, global, ui),
         Command::Diff(args) => state::diff(&args, global, ui),
+        Command::History(args) => history::run(&args, global, ui),
         Command::Verify(args) => verify::run(&args, global, ui),
         Command::Ledger(command) => ledgers::run(command, global, ui),
         Command::Log(command) => log::run(command, global, ui),

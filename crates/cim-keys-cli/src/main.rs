@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         return ExitCode::from(error.code());
     }
     let cli = Cli::parse();
-    let ui = Ui::new(cli.global.output, cli.global.yes);
+    let ui = Ui::new(cli.global.output, cli.global.yes).verbose(cli.global.verbose > 0);
     cli.global.log();
     match commands::run(cli, ui) {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,6 +27,7 @@ pub(crate) enum Format {
 pub(crate) struct Ui {
     format: Format,
     assume_yes: bool,
+    verbose: bool,
     /// Whether results go to standard error: standard output is taken by what was asked for.
     aside: bool,
 }
@@ -39,7 +40,17 @@ const CYAN: Style = AnsiColor::Cyan.on_default();
 
 impl Ui {
     pub(crate) const fn new(format: Format, assume_yes: bool) -> Self {
-        Self { format, assume_yes, aside: false }
+        Self { format, assume_yes, verbose: false, aside: false }
+    }
+
+    /// The same, saying more.
+    pub(crate) const fn verbose(self, verbose: bool) -> Self {
+        Self { verbose, ..self }
+    }
+
+    /// Whether more is to be said: identifiers and positions.
+    pub(crate) const fn is_verbose(self) -> bool {
+        self.verbose
     }
 
     /// The same on standard error, where standard output holds what was asked for.

@@ -8,6 +8,7 @@ use crate::nats::check::Finding;
 use crate::nats::jwt::SignError;
 use crate::store::{ReadError, RestrictedError};
 use crate::text::InvalidText;
+use crate::text::visible;
 
 /// Why an act on NATS identities did not take place.
 #[derive(Debug, thiserror::Error)]
@@ -17,10 +18,7 @@ pub enum NatsError {
     #[error("this ledger has no NATS operator; make one with `cim-keys nats operator add NAME`")]
     NoOperator,
     /// Nothing of that name is there.
-    #[error(
-        "there is no {kind} \"{}\"; `cim-keys nats {noun} list` shows those that are there",
-        crate::text::visible(text)
-    )]
+    #[error("there is no {kind} \"{}\"; {}", visible(text), advice(noun, near.as_deref()))]
     NotFound {
         /// What was looked for, in words.
         kind: Kind,
@@ -28,14 +26,16 @@ pub enum NatsError {
         noun: &'static str,
         /// What was given.
         text: String,
+        /// A name like it.
+        near: Option<String>,
     },
     /// A user is named without its account.
-    #[error("\"{}\" does not say whose user it is; write ACCOUNT/USER, or the user's public key", crate::text::visible(.0))]
+    #[error("\"{}\" does not say whose user it is; write ACCOUNT/USER, or the user's public key", visible(.0))]
     UserWithoutAccount(String),
     /// A user that is cut off gets no credentials.
     #[error(
         "user {} is revoked: servers refuse its credentials; `cim-keys nats user add` makes another of that name",
-        crate::text::visible(.0)
+        visible(.0)
     )]
     UserEnded(String),
     /// The claims would be refused by a server, or silently break.
@@ -60,8 +60,8 @@ pub enum NatsError {
     /// The text of an activation is not here, and the importer's token can't be made without it.
     #[error(
         "the activation of import \"{}\" of account {} is not kept here; give it again with `cim-keys nats import edit … --activation FILE`, or bring restricted.db back from a backup",
-        crate::text::visible(import),
-        crate::text::visible(account)
+        visible(import),
+        visible(account)
     )]
     ActivationNotHere {
         /// The importing account.
@@ -80,7 +80,7 @@ pub enum NatsError {
     /// Nothing but an identity key signs, and that one is never replaced.
     #[error(
         "account {} has no signing key to replace: its identity key signs its users, and that key is the account itself, by which servers, imports and permissions know it; give it a signing key with `cim-keys nats signing-key add` and let users be signed with that, or move them to a new account",
-        crate::text::visible(.0)
+        visible(.0)
     )]
     IdentityKey(String),
     /// The role has no users to template for.
@@ -118,4 +118,11 @@ pub enum NatsError {
 fn findings(list: &[Finding]) -> String {
     let lines: Vec<_> = list.iter().map(|finding| format!("\n  {finding}")).collect();
     format!("servers would refuse this, or silently break it:{}", lines.concat())
+}
+
+fn advice(noun: &str, near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("did you mean \"{}\"?", visible(near)),
+        None => format!("`cim-keys nats {noun} list` shows those that are there"),
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::error::NatsError;
 use crate::ledger::{AccountFacts, Entity, Facts, Index, Kind, NameKey, OperatorFacts, UserFacts, View};
-use crate::text::Name;
+use crate::text::{Name, nearest};
 
 /// The ledger's operator: a ledger has one.
 ///
@@ -26,7 +26,10 @@ pub fn account(view: &dyn View, text: &str) -> Result<AccountFacts, NatsError> {
     let found = find(view, Kind::Account, *operator.as_uuid(), text)?;
     match found.map(|entity| entity.facts) {
         Some(Facts::Account(facts)) => Ok(facts),
-        _ => Err(NatsError::NotFound { kind: Kind::Account, noun: "account", text: text.to_owned() }),
+        _ => {
+            let near = near(view, operator.into(), Kind::Account, text)?;
+            Err(NatsError::NotFound { kind: Kind::Account, noun: "account", text: text.to_owned(), near })
+        }
     }
 }
 
@@ -49,19 +52,25 @@ pub fn accounts(view: &dyn View, only: Option<&str>) -> Result<Vec<AccountFacts>
 /// # Errors
 /// When there is none.
 pub fn user(view: &dyn View, text: &str) -> Result<(AccountFacts, UserFacts), NatsError> {
-    let not_found = || NatsError::NotFound { kind: Kind::User, noun: "user", text: text.to_owned() };
+    let not_found = |near| NatsError::NotFound { kind: Kind::User, noun: "user", text: text.to_owned(), near };
+    let mut alike = None;
     let found = match text.split_once('/') {
         Some((account_text, name)) => {
             let account = account(view, account_text)?;
-            find(view, Kind::User, *account.account.account_id.as_uuid(), name)?
+            let found = find(view, Kind::User, *account.account.account_id.as_uuid(), name)?;
+            if found.is_none() {
+                let near = near(view, account.account.account_id.into(), Kind::User, name)?;
+                alike = near.map(|near| format!("{}/{near}", account.account.name));
+            }
+            found
         }
         None if text.starts_with('U') && text.len() == 56 => by_key(view, Kind::User, text)?,
         None => return Err(NatsError::UserWithoutAccount(text.to_owned())),
     };
-    let Some(Facts::User(user)) = found.map(|entity| entity.facts) else { return Err(not_found()) };
+    let Some(Facts::User(user)) = found.map(|entity| entity.facts) else { return Err(not_found(alike)) };
     match view.get(user.user.account_id.into())?.map(|entity| entity.facts) {
         Some(Facts::Account(account)) => Ok((account, user)),
-        _ => Err(not_found()),
+        _ => Err(not_found(None)),
     }
 }
 
@@ -74,6 +83,14 @@ fn find(view: &dyn View, kind: Kind, scope: uuid::Uuid, text: &str) -> Result<Op
     let Ok(name) = Name::typed(text) else { return Ok(None) };
     let key = NameKey { kind, index: Index::Name, scope: Some(scope), key: name.folded() };
     Ok(view.find(&key, 1)?.pop())
+}
+
+/// The name of an active member that a mistyped one probably means.
+fn near(view: &dyn View, of: crate::ledger::EntityRef, kind: Kind, text: &str) -> Result<Option<String>, NatsError> {
+    let all = view.referrers(of, kind, None, 2_000)?;
+    let names: Vec<String> =
+        all.iter().filter(|it| it.is_active()).filter_map(|it| Some(it.facts.name()?.to_string())).collect();
+    Ok(nearest(text, names.iter().map(String::as_str)).map(ToOwned::to_owned))
 }
 
 fn by_key(view: &dyn View, kind: Kind, text: &str) -> Result<Option<Entity>, NatsError> {

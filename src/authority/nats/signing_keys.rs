@@ -111,7 +111,12 @@ pub fn find(view: &dyn View, account: &AccountFacts, text: &str) -> Result<NatsS
             key.public_key.as_str() == text
                 || key.role.as_ref().is_some_and(|role| role.as_str().eq_ignore_ascii_case(text))
         })
-        .ok_or_else(|| NatsError::NotFound { kind: Kind::SigningKey, noun: "signing-key", text: text.to_owned() })
+        .ok_or_else(|| NatsError::NotFound {
+            kind: Kind::SigningKey,
+            noun: "signing-key",
+            text: text.to_owned(),
+            near: None,
+        })
 }
 
 /// Changes what a role gives its users, its name or what it is for. Servers take it from the account's token: the users

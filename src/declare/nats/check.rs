@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::declare::manifest::nats::Account;
 use crate::declare::manifest::{EntryName, Manifest, PartyRef};
 use crate::declare::path::NatsPath;
-use crate::declare::reader::{Reader, nearest};
+use crate::declare::reader::Reader;
 use crate::nats::jwt::is_public_key;
+use crate::text::nearest;
 use crate::text::{Name, visible};
 
 /// Reports all that is wrong. `party` checks that a party stands in the file.

@@ -9,9 +9,10 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::declare::manifest::EntryName;
 use crate::declare::manifest::nats::{Account, Fleet, Nats, Operator, Role, User};
-use crate::declare::reader::{Reader, Table, nearest, shown};
+use crate::declare::reader::{Reader, Table, shown};
 use crate::nats::presets::Preset;
 use crate::text::Name;
+use crate::text::nearest;
 
 /// Reads the table.
 pub(crate) fn read(reader: &mut Reader, value: &Spanned<DeValue<'_>>) -> Nats {

@@ -97,7 +97,9 @@ fn out(args: &OutArgs, global: &Global, ui: Ui) -> Result {
         ));
     }
     head_words::show(&carried.checkpoint, ui)?;
-    ui.line("Write them down; `cim-keys mirror init` and `mirror update` show them on the other side.")
+    ui.line("Write them down; `cim-keys mirror init` and `mirror update` show them on the other side.")?;
+    let key = session.store().verifier_key().map_err(|error| CliError::failed(error.to_string()))?;
+    ui.line(format_args!("A new mirror takes the ledger key: {key}"))
 }
 
 fn take_in(args: &InArgs, global: &Global, ui: Ui) -> Result {

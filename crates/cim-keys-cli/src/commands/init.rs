@@ -63,11 +63,13 @@ pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
     let manner = Manner { air_gapped: args.air_gapped, online_key: args.online_ledger_key };
     let session = make(&dir, args.name.clone(), manner, &args.custody, ui)?;
     let identity = session.store().identity();
+    let key = session.store().verifier_key().map_err(|error| CliError::failed(error.to_string()))?;
     ui.object(&json!({
         "ledger": dir.to_string_lossy(),
         "ledger_id": identity.ledger_id,
         "name": identity.name,
         "public_key": identity.public_key,
+        "verifier_key": key.to_string(),
         "source": identity.source,
         "compartments": [ROOT, ISSUING],
         "online_key": args.online_ledger_key,
@@ -76,7 +78,7 @@ pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
     let mut facts = vec![
         ("folder", dir.display().to_string()),
         ("ledger", identity.ledger_id.to_string()),
-        ("public key", identity.public_key.to_string()),
+        ("ledger key", key.to_string()),
         ("custody", format!("compartments {ROOT} and {ISSUING}")),
     ];
     if args.online_ledger_key {
@@ -84,6 +86,7 @@ pub(crate) fn run(args: &InitArgs, global: &Global, ui: Ui) -> Result {
     }
     ui.facts(&facts)?;
     ui.line("")?;
+    ui.line("Write the ledger key down: mirrors and auditors check with it what comes from this ledger.")?;
     ui.line("Next: `cim-keys apply FILE` declares an organisation; `cim-keys organization add NAME` begins by hand.")?;
     Acting::on(session, &args.custody.passphrases, ui)?.publish()
 }

@@ -1,5 +1,6 @@
 //! `status`: what this ledger is, how it stands, and what nobody has backed up.
 
+use cim_keys::app::debts;
 use cim_keys::app::publishing::{obstacle_of, running_sync};
 use cim_keys::app::queue;
 use cim_keys::app::status::{self, Role, StatusError};
@@ -8,7 +9,7 @@ use cim_keys::session::{Place, Session};
 use cim_keys::store::Listing;
 use serde_json::json;
 
-use super::publication;
+use super::{publication, recorded};
 use crate::cli::Global;
 use crate::error::{CliError, Result};
 use crate::ledger;
@@ -25,6 +26,8 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
         status::standing(&session, queue::stream(&configuration.config.nats)).map_err(|error| told(&error))?;
     let obstacle = obstacle_of(&configuration).filter(|_| standing.queue.queued > 0);
     let sync = running_sync(session.store());
+    let debts =
+        debts::all(session.store()).map_err(|error| CliError::failed("cannot read the ledger").because(&error))?;
     let identity = session.store().identity();
     let head = session.store().events(Listing::newest(1))?.pop().map(|last| last.cid.to_string());
     let signed = standing.head.signed.as_ref().map(SignedCheckpoint::size);
@@ -41,6 +44,7 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
         "queued": standing.queue.queued, "parked": standing.queue.parked, "last_published": standing.queue.last_published,
         "waiting_because": obstacle.as_ref().map(publication::reason), "sync_running": sync.is_some(),
         "last_backup": standing.backup, "keys_not_backed_up": standing.keys_not_backed_up,
+        "to_do": debts.iter().map(recorded::object).collect::<Vec<_>>(),
         "missing_secrets": standing.missing.iter().map(|(label, key)| format!("{label}/{key}")).collect::<Vec<_>>(),
     }))?;
     let signed = match signed {
@@ -72,6 +76,7 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
         ("queue", waiting),
         ("last backup", backup),
     ])?;
+    recorded::tell_debts("\nStill to be done:", &debts, ui)?;
     nag(&standing, ui);
     Ok(())
 }

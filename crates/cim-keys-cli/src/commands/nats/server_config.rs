@@ -61,6 +61,22 @@ fn server(text: &str) -> std::result::Result<Server, String> {
 }
 
 pub(crate) fn run(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
+    write_all(args, global, ui)?;
+    remember(global)
+}
+
+/// The ledger remembers which operator token servers are configured with. It can't where it is only read: a mirror writes
+/// configurations too.
+fn remember(global: &Global) -> Result {
+    let Ok(session) = ledger::write(global) else { return Ok(()) };
+    let operator = session.store().view(cim_keys::authority::nats::lookup::operator)??;
+    if let Some(token) = &operator.token {
+        session.store().remember_served(operator.operator.operator_id, &token.jti)?;
+    }
+    Ok(())
+}
+
+fn write_all(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
     let restricted = super::restricted(&session)?;
     let resolver = match args.resolver {
@@ -72,6 +88,7 @@ pub(crate) fn run(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
         Ok(session.store().view(|view| server_config(view, &restricted, resolver, server))??)
     };
     match (&args.out, args.servers.as_slice()) {
+        (None, _) if ui.is_json() => ui.object(&serde_json::json!({ "config": text(None)? })),
         (None, _) => ui.raw(text(None)?.as_bytes()),
         (Some(path), []) => {
             let mut out = Out::create(path)?;
