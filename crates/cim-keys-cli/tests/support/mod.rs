@@ -26,10 +26,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// The lines of standard output, as JSON, without the one about the publication.
+    /// The lines of standard output, as JSON, without those about the publication and what is still to be done.
     #[track_caller]
     pub fn json(&self) -> Vec<Value> {
-        self.all_json().into_iter().filter(|line| line.get("publication").is_none()).collect()
+        self.all_json().into_iter().filter(|line| !is_closing(line)).collect()
     }
 
     /// All lines of standard output, as JSON.
@@ -49,6 +49,12 @@ impl Run {
         }
         self
     }
+}
+
+/// Whether a line closes the report of an act: what became of the events, and what is still to be done.
+fn is_closing(line: &Value) -> bool {
+    let only = |name: &str| line.as_object().is_some_and(|line| line.len() == 1 && line.contains_key(name));
+    only("publication") || only("to_do")
 }
 
 /// A folder with a ledger, and everything that the program needs.
