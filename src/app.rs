@@ -1,4 +1,5 @@
-//! Use cases: what the command line and any other front end can do, one file each.
+//! Use cases that take more than one room, one file each. Others are in [`authority`](crate::authority),
+//! [`declare`](crate::declare) and `replica`.
 //!
 //! Nothing here prints, asks, or reads the environment; a front end does that and calls these functions. Those about one
 //! kind of thing look up what is meant and answer with a [`Command`](crate::ledger::Command), which the ledger decides

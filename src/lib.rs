@@ -3,12 +3,14 @@
 //!
 //! Data runs one way: an act (`act::Pipeline`) drafts [`ledger`] commands, which are decided upon and become [`events`]; a
 //! `policy` judges them, and keys sign; `ipld_support` gives each its canonical bytes and content identifier; `store` (SQLite)
-//! or `queue` (a JSON-lines file) keeps it; [`delivery`] says how it reaches a stream, and `adapters` takes it there. `log` signs and proves what is recorded, `verify` checks it, and `archive` carries it.
-//! Private keys are made by `keys` and live in `custody`, and nowhere else; `nats` knows the claims and tokens that they sign.
+//! or `queue` (a JSON-lines file) keeps it; [`delivery`] says how it reaches a stream, and `adapters` takes it there. `log`
+//! signs and proves what is recorded, `verify` checks it, and `archive` carries it. Private keys are made by `keys` and live in
+//! `custody`, and nowhere else; `nats` knows the claims and tokens that they sign.
 //!
-//! Where to begin: `app` for whole use cases, as the command line has them; `adapters::NatsClientAdapter` for publishing from a
-//! program of one's own; `manual` for ceremonies, recovery, defaults and threats. Nothing in this crate reads the
-//! environment, a home folder or a terminal.
+//! Where to begin: `session` opens a ledger. `authority` makes keys and NATS identities, `declare` plans an apply file,
+//! `replica` follows a stream, and `app` has the other use cases. `adapters::NatsClientAdapter` publishes from a program of
+//! one's own. `manual` is about ceremonies, recovery, defaults and threats. Nothing in this crate reads the environment, a home
+//! folder or a terminal.
 
 #[cfg(feature = "store")]
 pub mod act;
