@@ -2,14 +2,16 @@
 
 use cid::Cid;
 
-use super::nats::NatsCommand;
 use crate::events::{
-    CustodyRecipientAdded, CustodyRecipientRemoved, CustodyRekeyed, EventAttested, EventData, KeyGenerated,
-    KeyImported, LedgerCreated, LedgerHandedOver, LedgerKeyRotated, LedgerLinked, LocationClosed, LocationCreated,
-    LocationUpdated, ManifestApplied, OrganizationCreated, OrganizationUpdated, OrganizationalUnitCreated,
-    OrganizationalUnitDissolved, OrganizationalUnitUpdated, PersonCreated, PersonDeactivated, PersonReactivated,
-    PersonUpdated, PolicyCreated, PolicyUpdated, PolicyWithdrawn, RelationshipEnded, RelationshipEstablished,
-    RevocationReason, RoleAssigned, RoleCreated, RoleRetired, RoleUpdated, SignaturesRequired,
+    CustodyRecipientAdded, CustodyRecipientRemoved, CustodyRekeyed, EventAttested, EventData, JwtClaimsCreated,
+    JwtSigned, KeyGenerated, KeyImported, LedgerCreated, LedgerHandedOver, LedgerKeyRotated, LedgerLinked,
+    LocationClosed, LocationCreated, LocationUpdated, ManifestApplied, NKeyGenerated, NatsAccountCreated,
+    NatsAccountDeleted, NatsAccountPushed, NatsAccountUpdated, NatsOperatorCreated, NatsOperatorDeleted,
+    NatsOperatorUpdated, NatsSigningKeyGenerated, NatsSigningKeyRetired, NatsUserCreated, NatsUserRevoked,
+    NatsUserUpdated, OrganizationCreated, OrganizationUpdated, OrganizationalUnitCreated, OrganizationalUnitDissolved,
+    OrganizationalUnitUpdated, PersonCreated, PersonDeactivated, PersonReactivated, PersonUpdated, PolicyCreated,
+    PolicyUpdated, PolicyWithdrawn, RelationshipEnded, RelationshipEstablished, RevocationReason, RoleAssigned,
+    RoleCreated, RoleRetired, RoleUpdated, SignaturesRequired,
 };
 use crate::ids::{KeyId, RoleAssignmentId};
 use crate::text::{Note, Recipient};
@@ -149,6 +151,70 @@ pub enum Command {
     RemoveRecipient(CustodyRecipientRemoved),
     /// Records that a compartment was sealed anew.
     RecordRekey(CustodyRekeyed),
+}
+
+/// What can be done about NATS identities. As with every command, identifiers are minted by whoever commands.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // commands are held in small numbers
+pub enum NatsCommand {
+    /// Records an nkey whose seed is sealed in custody.
+    AddKey(NKeyGenerated),
+    /// Makes an operator.
+    CreateOperator(NatsOperatorCreated),
+    /// Replaces an operator's attributes.
+    UpdateOperator(NatsOperatorUpdated),
+    /// Gives an operator up whose accounts are deleted, all but the system account.
+    DeleteOperator(NatsOperatorDeleted),
+    /// Makes an account.
+    CreateAccount(NatsAccountCreated),
+    /// Replaces an account's attributes.
+    UpdateAccount(NatsAccountUpdated),
+    /// Deletes an account whose users are all revoked; the system account only once its operator is given up.
+    DeleteAccount(NatsAccountDeleted),
+    /// Records that servers hold an account's token.
+    RecordPush(NatsAccountPushed),
+    /// Makes a user.
+    CreateUser(NatsUserCreated),
+    /// Replaces a user's attributes: its name, its key, its expiry.
+    UpdateUser(NatsUserUpdated),
+    /// Cuts a user off.
+    RevokeUser(NatsUserRevoked),
+    /// Gives an operator or account a signing key.
+    AddSigningKey(NatsSigningKeyGenerated),
+    /// Takes a signing key out of use.
+    RetireSigningKey(NatsSigningKeyRetired),
+    /// Says that a recorded key takes over from another, which stays good for a while.
+    ReplaceKey {
+        /// The key that is replaced.
+        key_id: KeyId,
+        /// The key that takes over.
+        successor_id: KeyId,
+        /// Until when both are good.
+        retire_at: Timestamp,
+    },
+    /// Records a token that an account gives out and that is the token of no identity here: an activation, or that of a
+    /// user who keeps the key and is known by nothing else.
+    HandOut {
+        /// What it says; it is about the account that gives it.
+        claims: JwtClaimsCreated,
+        /// Who signed, and the text as a block.
+        signed: JwtSigned,
+    },
+    /// Records the signed request that makes servers forget an account that is deleted.
+    RecordDeletion {
+        /// What it says; it is about the account.
+        claims: JwtClaimsCreated,
+        /// Who signed, and the text as a block.
+        signed: JwtSigned,
+    },
+    /// Records a token: what it says, and that it is signed.
+    IssueToken {
+        /// What it says.
+        claims: JwtClaimsCreated,
+        /// Who signed, and the text as a block.
+        signed: JwtSigned,
+    },
 }
 
 /// An event that is to be recorded: what happened and why, still without identifier, time and actor.

@@ -2,14 +2,12 @@
 
 use cid::Cid;
 
-use super::ended::{Ended, How};
-use super::entity::{Entity, EntityRef, Facts, KeyFacts, Kind, LedgerFacts, RecipientFacts, Revocation};
+use super::entity::{Ended, Entity, How};
+use super::facts::{Facts, Revocation};
+use super::reference::{EntityRef, Kind};
+use super::stated::{carry, facts_of, is_update};
 use super::view::{Change, View, ViewError, each_referrer};
-use crate::events::{
-    EventData, KeyEvent, LocationCreated, LocationUpdated, OrganizationCreated, OrganizationUpdated,
-    OrganizationalUnitCreated, OrganizationalUnitUpdated, PersonCreated, PersonUpdated, PolicyCreated, PolicyUpdated,
-    RoleCreated, RoleUpdated,
-};
+use crate::events::{EventData, KeyEvent};
 use crate::text::Note;
 
 /// The changes that an event makes, given what stands before it. An event about something that is not recorded changes
@@ -48,111 +46,6 @@ pub fn concerns(data: &EventData) -> Vec<EntityRef> {
         EventData::EventAttested(event) => vec![EntityRef::attestation(event.event.cid(), event.key_id)],
         _ => super::nats::concerns(data),
     }
-}
-
-/// The facts that an event brings as a whole: those that make something, and those that replace all its attributes.
-pub(super) fn facts_of(data: &EventData) -> Option<Facts> {
-    Some(match data {
-        EventData::LedgerCreated(event) => Facts::Ledger(LedgerFacts {
-            ledger_id: event.ledger_id,
-            name: event.name.clone(),
-            public_key: event.public_key.clone(),
-            relation: None,
-        }),
-        EventData::LedgerLinked(event) => Facts::Ledger(LedgerFacts {
-            ledger_id: event.ledger_id,
-            name: event.name.clone(),
-            public_key: event.public_key.clone(),
-            relation: Some(event.relation),
-        }),
-        EventData::ManifestApplied(event) => Facts::Manifest(event.into()),
-        EventData::OrganizationCreated(event) => Facts::Organization(event.clone()),
-        EventData::OrganizationUpdated(event) => Facts::Organization(event.clone().into()),
-        EventData::OrganizationalUnitCreated(event) => Facts::Unit(event.clone()),
-        EventData::OrganizationalUnitUpdated(event) => Facts::Unit(event.clone().into()),
-        EventData::LocationCreated(event) => Facts::Location(event.clone()),
-        EventData::LocationUpdated(event) => Facts::Location(event.clone().into()),
-        EventData::PersonCreated(event) => Facts::Person(event.clone()),
-        EventData::PersonUpdated(event) => Facts::Person(event.clone().into()),
-        EventData::RoleCreated(event) => Facts::Role(event.clone()),
-        EventData::RoleUpdated(event) => Facts::Role(event.clone().into()),
-        EventData::RoleAssigned(event) => Facts::Assignment(event.clone()),
-        EventData::PolicyCreated(event) => Facts::Policy(event.clone()),
-        EventData::PolicyUpdated(event) => Facts::Policy(event.clone().into()),
-        EventData::RelationshipEstablished(event) => Facts::Relationship(event.clone()),
-        EventData::KeyGenerated(event) => Facts::Key(KeyFacts {
-            key_id: event.key_id,
-            name: event.name.clone(),
-            algorithm: event.algorithm,
-            encoding: event.encoding,
-            public_key: event.public_key.clone(),
-            purpose: event.purpose,
-            owner: event.owner.clone(),
-            compartment: Some(event.compartment.clone()),
-            validity: event.validity,
-            location_id: event.location_id,
-            origin: None,
-            was_plaintext: false,
-            exports: 0,
-            successor_id: None,
-            retire_at: None,
-            revocation: None,
-        }),
-        EventData::KeyImported(event) => Facts::Key(KeyFacts {
-            key_id: event.key_id,
-            name: event.name.clone(),
-            algorithm: event.algorithm,
-            encoding: event.encoding,
-            public_key: event.public_key.clone(),
-            purpose: event.purpose,
-            owner: event.owner.clone(),
-            compartment: event.compartment.clone(),
-            validity: event.validity,
-            location_id: None,
-            origin: Some(event.origin.clone()),
-            was_plaintext: event.was_plaintext,
-            exports: 0,
-            successor_id: None,
-            retire_at: None,
-            revocation: None,
-        }),
-        EventData::CustodyRecipientAdded(event) => Facts::Recipient(RecipientFacts {
-            compartment: event.compartment.clone(),
-            recipient: event.recipient.clone(),
-            holder: event.holder.clone(),
-        }),
-        EventData::SignaturesRequired(event) => Facts::SignatureRequirement(event.clone()),
-        _ => return super::nats::facts_of(data),
-    })
-}
-
-/// An update replaces all attributes, so that its facts are those of a creating event; with `<=>`, an update is made of
-/// what is recorded as well.
-macro_rules! same_facts {
-    ($($updated:ident => $created:ident { $($field:ident),+ };)+) => {$(
-        impl From<$updated> for $created {
-            fn from(event: $updated) -> Self {
-                let $updated { $($field),+ } = event;
-                Self { $($field),+ }
-            }
-        }
-    )+};
-    ($($updated:ident <=> $created:ident { $($field:ident),+ };)+) => {$(
-        same_facts! {
-            $updated => $created { $($field),+ };
-            $created => $updated { $($field),+ };
-        }
-    )+};
-}
-pub(in crate::ledger) use same_facts;
-
-same_facts! {
-    OrganizationUpdated => OrganizationCreated { organization_id, name, domain, description };
-    OrganizationalUnitUpdated => OrganizationalUnitCreated { unit_id, organization_id, parent_id, name, description };
-    LocationUpdated => LocationCreated { location_id, organization_id, parent_id, name, kind, address, description };
-    PersonUpdated => PersonCreated { person_id, organization_id, unit_id, location_id, name, email, title };
-    RoleUpdated => RoleCreated { role_id, organization_id, name, description, permissions, excludes };
-    PolicyUpdated => PolicyCreated { policy_id, organization_id, name, format, document, validity };
 }
 
 struct Evolution<'a> {
@@ -220,7 +113,7 @@ impl Evolution<'_> {
             EventData::CustodyRekeyed(event) => {
                 self.modify(EntityRef::recipient(&event.compartment, &event.recipient), |_| {})
             }
-            EventData::EventAttested(event) => match super::attestation::facts(self.view, event, self.event)? {
+            EventData::EventAttested(event) => match super::standing::facts(self.view, event, self.event)? {
                 Some(facts) => self.replace(Facts::Attestation(facts)),
                 None => Ok(()),
             },
@@ -238,7 +131,7 @@ impl Evolution<'_> {
         let before = self.view.get(facts.entity_ref())?;
         let entity = match before {
             Some(before) => {
-                super::nats::carry(&mut facts, &before.facts);
+                carry(&mut facts, &before.facts);
                 // What is added again after its end is active again: a custody recipient, an applied file.
                 let ended = if is_update(&self.event.data) { before.ended } else { None };
                 Entity {
@@ -303,19 +196,4 @@ impl Evolution<'_> {
         }
         Ok(())
     }
-}
-
-fn is_update(data: &EventData) -> bool {
-    matches!(
-        data,
-        EventData::OrganizationUpdated(_)
-            | EventData::OrganizationalUnitUpdated(_)
-            | EventData::LocationUpdated(_)
-            | EventData::PersonUpdated(_)
-            | EventData::RoleUpdated(_)
-            | EventData::PolicyUpdated(_)
-            | EventData::NatsOperatorUpdated(_)
-            | EventData::NatsAccountUpdated(_)
-            | EventData::NatsUserUpdated(_)
-    )
 }

@@ -2,7 +2,7 @@
 
 use cid::Cid;
 
-use super::entity::EntityRef;
+use super::reference::EntityRef;
 use super::view::ViewError;
 
 /// Why a decision was no. Each reason says what to do instead. Text that people gave is made visible in it.

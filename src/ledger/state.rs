@@ -6,9 +6,10 @@ use std::ops::Bound;
 use cid::Cid;
 use uuid::Uuid;
 
-use super::entity::{Entity, EntityRef, Kind};
+use super::entity::Entity;
 use super::evolve::{concerns, evolve};
-use super::view::{Change, NameKey, View, ViewError};
+use super::reference::{EntityRef, Kind, NameKey};
+use super::view::{Change, View, ViewError};
 use crate::events::{EventData, KeyEvent};
 
 /// All entities, in memory.

@@ -1,10 +1,10 @@
 //! Looking entities up.
 
 use cid::Cid;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::entity::{Entity, EntityRef, Kind};
+use super::entity::Entity;
+use super::reference::{EntityRef, Kind, NameKey};
 
 /// A lookup failed: the tables could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -15,81 +15,6 @@ impl ViewError {
     /// Wraps what went wrong.
     pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(source.into())
-    }
-}
-
-/// By what an entity can be found, beside its identifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Index {
-    /// Its folded name ([`crate::text::Name::folded`]).
-    Name,
-    /// Its e-mail address in lower case.
-    Email,
-    /// Its public key.
-    PublicKey,
-    /// What it connects: `ROLE PERSON SCOPE` of an assignment, `KIND SUBJECT OBJECT` of a relationship.
-    Pair,
-    /// The event that it is about.
-    Event,
-}
-
-impl Index {
-    /// One word, as tables have it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Name => "name",
-            Self::Email => "email",
-            Self::PublicKey => "public_key",
-            Self::Pair => "pair",
-            Self::Event => "event",
-        }
-    }
-}
-
-/// One key under which entities can be found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NameKey {
-    /// The kind of entity.
-    pub kind: Kind,
-    /// In which index.
-    pub index: Index,
-    /// Within which organisation, operator or account; `None` for what counts in the whole ledger.
-    pub scope: Option<Uuid>,
-    /// The text, folded.
-    pub key: String,
-}
-
-impl NameKey {
-    /// A name within an organisation, or in the whole ledger.
-    #[must_use]
-    pub fn name(kind: Kind, scope: Option<crate::ids::OrganizationId>, name: &crate::text::Name) -> Self {
-        Self { kind, index: Index::Name, scope: scope.map(|id| *id.as_uuid()), key: name.folded() }
-    }
-
-    /// A person's e-mail address.
-    #[must_use]
-    pub fn email(email: &crate::text::EmailAddress) -> Self {
-        Self { kind: Kind::Person, index: Index::Email, scope: None, key: email.as_str().to_ascii_lowercase() }
-    }
-
-    /// A key's public half.
-    #[must_use]
-    pub fn public_key(key: &crate::text::PublicKey) -> Self {
-        Self { kind: Kind::Key, index: Index::PublicKey, scope: None, key: key.as_str().to_owned() }
-    }
-
-    /// The recipients of a custody compartment.
-    #[must_use]
-    pub fn compartment(compartment: &crate::text::Label) -> Self {
-        Self { kind: Kind::Recipient, index: Index::Name, scope: None, key: compartment.as_str().to_owned() }
-    }
-
-    /// The signatures over an event.
-    #[must_use]
-    pub fn attested(event: &Cid) -> Self {
-        Self { kind: Kind::Attestation, index: Index::Event, scope: None, key: event.to_string() }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Decisions about NATS identities.
 
-use super::{NatsCommand, TokenFacts, token_of};
+use super::facts::TokenFacts;
 use crate::events::{
     EventData, JwtClaimsCreated, JwtKind, JwtSigned, KeyRotated, NatsHolder, NatsParty, NatsSigningKeyGenerated,
 };
-use crate::ledger::command::{Cause, EventDraft};
-use crate::ledger::decide::{active, create, create_beside, draft, known, unused, update};
-use crate::ledger::entity::{Entity, EntityRef, Facts, Kind};
+use crate::ledger::command::{Cause, EventDraft, NatsCommand};
+use crate::ledger::entity::Entity;
+use crate::ledger::facts::Facts;
+use crate::ledger::lifecycle::{active, create, create_beside, draft, known, unused, update};
+use crate::ledger::reference::{EntityRef, Index, Kind, NameKey};
 use crate::ledger::refusal::Refusal;
 use crate::ledger::view::{View, each_referrer};
 use crate::text::PublicKey;
@@ -109,7 +111,7 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
         NatsCommand::IssueToken { claims, signed } => {
             let reference = EntityRef::nats(&claims.about);
             let mut entity = active(view, reference)?;
-            let before = token_of(&mut entity.facts).and_then(Option::take);
+            let before = entity.facts.token_mut().and_then(Option::take);
             if let Some(TokenFacts { issued_at, .. }) = before
                 && claims.issued_at <= issued_at
             {
@@ -176,12 +178,7 @@ fn signs_for(view: &dyn View, above: &Entity, issuer: &PublicKey) -> Result<Opti
     if identity == issuer {
         return Ok(Some(above.clone()));
     }
-    let key = crate::ledger::view::NameKey {
-        kind: Kind::SigningKey,
-        index: crate::ledger::view::Index::PublicKey,
-        scope: None,
-        key: issuer.as_str().to_owned(),
-    };
+    let key = NameKey { kind: Kind::SigningKey, index: Index::PublicKey, scope: None, key: issuer.as_str().to_owned() };
     Ok(view
         .find(&key, 1)?
         .into_iter()

@@ -1,98 +1,14 @@
 //! What events about NATS identities make of the entities.
 
-use super::{AccountFacts, OperatorFacts, PushFacts, SignedFacts, TokenFacts, UserFacts, token_of};
-use crate::events::{
-    EventData, JwtKind, KeyAlgorithm, KeyEncoding, KeyPurpose, NKeyGenerated, NatsAccountCreated, NatsAccountUpdated,
-    NatsOperatorCreated, NatsOperatorUpdated, NatsParty, NatsUserCreated, NatsUserUpdated, NkeyKind, Validity,
-};
-use crate::ledger::ended::{Ended, How};
-use crate::ledger::entity::{Entity, EntityRef, Facts, KeyFacts};
-use crate::ledger::evolve::same_facts;
-use crate::text::{Name, Note};
+use super::facts::{PushFacts, SignedFacts, TokenFacts};
+use crate::events::{EventData, JwtKind, NatsParty};
+use crate::ledger::entity::{Ended, Entity, How};
+use crate::ledger::facts::Facts;
+use crate::ledger::reference::EntityRef;
+use crate::text::Note;
 use crate::time::Timestamp;
 
-/// The facts that an event brings as a whole; [`carry`] adds what an update leaves as it is.
-pub(in crate::ledger) fn facts_of(data: &EventData) -> Option<Facts> {
-    Some(match data {
-        EventData::NKeyGenerated(event) => Facts::Key(key_facts(event)?),
-        EventData::NatsSigningKeyGenerated(event) => Facts::SigningKey(event.clone()),
-        EventData::NatsOperatorCreated(event) => Facts::Operator(operator(event.clone())),
-        EventData::NatsOperatorUpdated(event) => Facts::Operator(operator(event.clone().into())),
-        EventData::NatsAccountCreated(event) => Facts::Account(account(event.clone())),
-        EventData::NatsAccountUpdated(event) => Facts::Account(account(event.clone().into())),
-        EventData::NatsUserCreated(event) => Facts::User(user(event.clone())),
-        EventData::NatsUserUpdated(event) => Facts::User(user(event.clone().into())),
-        _ => return None,
-    })
-}
-
-/// What an update does not speak of stays as it was: tokens, pushes.
-pub(in crate::ledger) fn carry(facts: &mut Facts, before: &Facts) {
-    match (facts, before) {
-        (Facts::Operator(now), Facts::Operator(before)) => now.token.clone_from(&before.token),
-        (Facts::Account(now), Facts::Account(before)) => {
-            now.token.clone_from(&before.token);
-            now.pushed.clone_from(&before.pushed);
-            now.deletion.clone_from(&before.deletion);
-        }
-        (Facts::User(now), Facts::User(before)) => {
-            now.token.clone_from(&before.token);
-            now.revoked_at = before.revoked_at;
-        }
-        _ => {}
-    }
-}
-
-fn operator(operator: NatsOperatorCreated) -> OperatorFacts {
-    OperatorFacts { operator, token: None }
-}
-
-fn account(account: NatsAccountCreated) -> AccountFacts {
-    AccountFacts { account, token: None, pushed: None, deletion: None }
-}
-
-fn user(user: NatsUserCreated) -> UserFacts {
-    UserFacts { user, token: None, revoked_at: None }
-}
-
-/// An nkey is a key like others; people know it by its public half.
-fn key_facts(event: &NKeyGenerated) -> Option<KeyFacts> {
-    let (algorithm, purpose) = match event.kind {
-        NkeyKind::Operator => (KeyAlgorithm::Ed25519, KeyPurpose::NatsOperator),
-        NkeyKind::Account => (KeyAlgorithm::Ed25519, KeyPurpose::NatsAccount),
-        NkeyKind::User => (KeyAlgorithm::Ed25519, KeyPurpose::NatsUser),
-        NkeyKind::Server | NkeyKind::Cluster => (KeyAlgorithm::Ed25519, KeyPurpose::NatsServer),
-        NkeyKind::Curve => (KeyAlgorithm::X25519, KeyPurpose::NatsServer),
-    };
-    Some(KeyFacts {
-        key_id: event.key_id,
-        name: Name::new(event.public_key.as_str()).ok()?,
-        algorithm,
-        encoding: KeyEncoding::Nkey,
-        public_key: event.public_key.clone(),
-        purpose,
-        owner: event.owner.clone(),
-        compartment: Some(event.compartment.clone()),
-        validity: Validity::ALWAYS,
-        location_id: None,
-        origin: None,
-        was_plaintext: false,
-        exports: 0,
-        successor_id: None,
-        retire_at: None,
-        revocation: None,
-    })
-}
-
-same_facts! {
-    NatsOperatorUpdated <=> NatsOperatorCreated {
-        operator_id, name, key_id, public_key, system_account_id, account_server_url, service_urls, strict_signing_key_usage
-    };
-    NatsAccountUpdated <=> NatsAccountCreated { account_id, operator_id, name, key_id, public_key, description, system };
-    NatsUserUpdated <=> NatsUserCreated { user_id, account_id, name, key_id, public_key, owner, bearer, expires_at };
-}
-
-/// The entities that an event concerns which is not [`facts_of`] one.
+/// The entities that an event concerns without stating the facts of one.
 pub(in crate::ledger) fn concerns(data: &EventData) -> Vec<EntityRef> {
     match data {
         EventData::NatsSigningKeyRetired(event) => vec![EntityRef::signing_key(event.key_id)],
@@ -122,7 +38,7 @@ fn slot(facts: &mut Facts, kind: JwtKind) -> Option<&mut Option<TokenFacts>> {
     match (kind, facts) {
         (JwtKind::Generic, Facts::Account(facts)) => Some(&mut facts.deletion),
         (JwtKind::Generic | JwtKind::Activation, _) => None,
-        (_, facts) => token_of(facts),
+        (_, facts) => facts.token_mut(),
     }
 }
 
