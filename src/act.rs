@@ -20,8 +20,10 @@
 
 mod commit;
 mod draft;
+mod front;
 mod outcome;
 mod pipeline;
+mod policy;
 mod port;
 mod prerequisite;
 mod publication;
@@ -29,10 +31,12 @@ mod signing;
 
 pub use commit::{AppendedEvent, Commit, CommitError};
 pub(crate) use commit::{Decision, Signature, Stamped, stamp};
-pub use draft::{Draft, DraftKey, SignedCommand};
-pub use outcome::{ActError, ClockJump, Head, Outcome};
+pub use draft::{Draft, DraftKey, SignedCommand, Signing};
+pub use front::{Answer, ClockJump, Front, NoFront, Question};
+pub use outcome::{ActError, Outcome};
 pub use pipeline::{ATTEMPTS, Intent, Pipeline, rehearse};
-pub use port::{Answer, Denial, Evidence, Front, Journal, NoFront, NoTexts, Policy, Question, Texts, Tip, Verdict};
+pub use policy::{Denial, Evidence, Policy, Verdict};
+pub use port::{Head, Journal, NoTexts, Texts, Tip};
 pub use prerequisite::{Fulfilment, Prerequisite};
 pub use publication::{NoPublisher, Obstacle, Publication, Publisher, RunningSync};
-pub use signing::{ActSigner, Later, Scope, Signers, Signing, SigningError};
+pub use signing::{ActSigner, Later, Scope, Signers, SigningError};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use cid::Cid;
 
-use super::outcome::ClockJump;
-use super::port::{Denial, Policy};
+use super::front::ClockJump;
+use super::policy::{Denial, Policy};
 use super::prerequisite::Prerequisite;
 use crate::events::{Actor, KeyEvent, Link};
 use crate::ids::{CorrelationId, EventId};

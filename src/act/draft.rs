@@ -1,12 +1,16 @@
 //! An act under way: what is recorded, and what the act has led to so far.
 
+use std::sync::Arc;
+
 use cid::Cid;
 
-use super::port::{Evidence, Policy, Question, Texts, Verdict};
-use super::signing::{Scope, Signed, Signing, SigningError};
+use super::front::Question;
+use super::policy::{Evidence, Policy, Verdict};
+use super::port::Texts;
+use super::signing::{ActSigner, Scope, Signed, Signers, SigningError};
 use crate::events::{Actor, EventData, KeyEvent};
 use crate::ids::{CorrelationId, EventId, KeyId};
-use crate::keys::{KeyError, KeyRef, KeyRing, KeySpec, NewKey, SecretBytes};
+use crate::keys::{KeyError, KeyRef, KeyRing, KeySpec, NewKey, SecretBytes, Signer};
 use crate::ledger::{Command, EventDraft, Refusal, Rehearsal, View, ViewError};
 use crate::text::Label;
 use crate::time::Timestamp;
@@ -314,5 +318,41 @@ impl<'d> Draft<'d> {
     /// The commands, each with the number of its events, and the events of all of them.
     pub(super) fn into_decided(self) -> (Vec<(Command, usize)>, Vec<EventDraft>) {
         (self.decisions, self.rehearsal.into_drafts())
+    }
+}
+
+/// The signing step: what a use case left for the end of its act ([`Draft::sign_commands`]) is signed here.
+pub struct Signing<'s, 'd>(&'s mut Draft<'d>);
+
+impl<'s, 'd> Signing<'s, 'd> {
+    const fn new(draft: &'s mut Draft<'d>) -> Self {
+        Self(draft)
+    }
+
+    /// The signer of a key; see [`Signers::signer`].
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn signer(&mut self, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
+        Signers::new(&mut *self.0.keys, &self.0.kept.signed).signer(key)
+    }
+
+    /// The signer of an act, for the signing step: it does not sign bytes again that it signed in an earlier attempt.
+    #[must_use]
+    pub fn act_signer(&self, signer: &ActSigner) -> ActSigner {
+        signer.remembering(&self.0.kept.signed)
+    }
+
+    /// The restricted text of a content identifier; `None` where it is not kept here.
+    ///
+    /// # Errors
+    /// When what keeps them fails.
+    pub fn text(&self, cid: &Cid) -> Result<Option<String>, SigningError> {
+        self.0.text(cid).map_err(|error| SigningError::Content(error.to_string()))
+    }
+
+    /// Keeps a text in the restricted blocks.
+    pub fn keep_text(&mut self, text: String) {
+        self.0.keep_text(text);
     }
 }

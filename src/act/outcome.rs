@@ -4,12 +4,13 @@ use std::error::Error;
 use std::fmt;
 
 use super::commit::AppendedEvent;
-use super::port::{Denial, Question};
+use super::front::{ClockJump, Question};
+use super::policy::Denial;
+use super::port::Head;
 use super::publication::Publication;
 use super::signing::SigningError;
 use crate::keys::KeyError;
 use crate::ledger::{Refusal, ViewError};
-use crate::time::Timestamp;
 
 /// What holds after an act.
 #[derive(Debug)]
@@ -23,60 +24,6 @@ pub struct Outcome<T> {
     pub head: Head,
     /// What is published of it.
     pub publication: Publication,
-}
-
-/// What is signed of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Head {
-    /// A signed head covers everything.
-    Signed {
-        /// How many events.
-        events: u64,
-    },
-    /// Events are not covered yet: the ledger's own key was not at hand.
-    Unsigned {
-        /// How many.
-        events: u64,
-    },
-    /// The key was at hand, and the head could not be signed.
-    Failed {
-        /// Why.
-        reason: String,
-        /// Whether what was signed before and what is recorded contradict each other.
-        contradiction: bool,
-    },
-}
-
-/// The clock is more than a day away from the last event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the clock says {now}, and the last event is of {last}, {} {} it", self.span(), if self.now < self.last { "after" } else { "before" })]
-pub struct ClockJump {
-    /// The time of the last event.
-    pub last: Timestamp,
-    /// What the clock says.
-    pub now: Timestamp,
-}
-
-impl ClockJump {
-    /// A day, in microseconds: how far the clock may jump unasked.
-    const DAY: u64 = 86_400_000_000;
-
-    /// The jump from the last event to now, where it is one.
-    #[must_use]
-    pub fn between(last: Timestamp, now: Timestamp) -> Option<Self> {
-        (now.unix_micros().abs_diff(last.unix_micros()) > Self::DAY).then_some(Self { last, now })
-    }
-
-    /// How far, in the largest unit that fits.
-    fn span(&self) -> String {
-        let seconds = self.now.unix_micros().abs_diff(self.last.unix_micros()) / 1_000_000;
-        match seconds {
-            0..=172_799 => format!("{} hours", seconds / 3_600),
-            172_800..=63_071_999 => format!("{} days", seconds / 86_400),
-            _ => format!("{} years", seconds / 31_536_000),
-        }
-    }
 }
 
 /// Why an act did not take place. Nothing was recorded, except as [`ActError::Unfinished`] says.

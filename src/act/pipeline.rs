@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::commit::{AppendedEvent, Commit, CommitError, Decision, Signature, Stamped, stamp};
 use super::draft::{Circumstances, Draft, Kept};
-use super::outcome::{ActError, ClockJump, Head, Outcome};
-use super::port::{Answer, Front, Journal, NoFront, NoTexts, Policy, Texts, Tip, Verdict};
+use super::front::{Answer, ClockJump, Front, NoFront};
+use super::outcome::{ActError, Outcome};
+use super::policy::{Policy, Verdict};
+use super::port::{Head, Journal, NoTexts, Texts, Tip};
 use super::prerequisite::Prerequisite;
 use super::publication::{NoPublisher, Publication, Publisher};
 use super::signing::{ActSigner, Signed, Signers, SigningError};

@@ -1,56 +1,17 @@
-//! The signing step of an act, and signatures over its events.
+//! What signs in an act: the signers of its keys, and signatures over its events.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cid::Cid;
 use sha2::{Digest as _, Sha256};
 
-use super::draft::Draft;
 use crate::events::{Bytes, EventAttested, EventData, Link, Party};
 use crate::ids::KeyId;
 use crate::keys::{self, KeyError, KeyRef, KeyRing, PublicFacts, SignError, Signer};
 use crate::ledger::Command;
 use crate::time::Timestamp;
-
-/// The signing step: what a use case left for the end of its act ([`Draft::sign_commands`]) is signed here.
-pub struct Signing<'s, 'd>(&'s mut Draft<'d>);
-
-impl<'s, 'd> Signing<'s, 'd> {
-    pub(super) const fn new(draft: &'s mut Draft<'d>) -> Self {
-        Self(draft)
-    }
-
-    /// The signer of a key; see [`Signers::signer`].
-    ///
-    /// # Errors
-    /// See [`KeyError`].
-    pub fn signer(&mut self, key: &KeyRef) -> Result<Arc<dyn Signer>, KeyError> {
-        Signers::new(&mut *self.0.keys, &self.0.kept.signed).signer(key)
-    }
-
-    /// The signer of an act, for the signing step: it does not sign bytes again that it signed in an earlier attempt.
-    #[must_use]
-    pub fn act_signer(&self, signer: &ActSigner) -> ActSigner {
-        let signed = Remembering::new(signer.key_id, Arc::clone(&signer.signer), &self.0.kept.signed);
-        ActSigner { signer: Arc::new(signed), ..signer.clone() }
-    }
-
-    /// The restricted text of a content identifier; `None` where it is not kept here.
-    ///
-    /// # Errors
-    /// When what keeps them fails.
-    pub fn text(&self, cid: &Cid) -> Result<Option<String>, SigningError> {
-        self.0.text(cid).map_err(|error| SigningError::Content(error.to_string()))
-    }
-
-    /// Keeps a text in the restricted blocks.
-    pub fn keep_text(&mut self, text: String) {
-        self.0.keep_text(text);
-    }
-}
 
 /// The signers of the keys of an act.
 pub struct Signers<'s> {
@@ -175,6 +136,12 @@ impl Scope {
 }
 
 impl ActSigner {
+    /// The same, for one that does not sign again what an act has had signed.
+    pub(super) fn remembering(&self, signed: &Signed) -> Self {
+        let signer = Remembering::new(self.key_id, Arc::clone(&self.signer), signed);
+        Self { signer: Arc::new(signer), ..self.clone() }
+    }
+
     /// What a signature over an event says besides the signature.
     #[must_use]
     pub fn unsigned(&self, event: Link) -> EventAttested {
