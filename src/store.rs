@@ -24,9 +24,11 @@ mod founding;
 mod gate;
 mod group;
 mod handover;
+mod identity;
 mod journal;
 mod mirror;
 mod notes;
+mod options;
 mod outbox;
 mod proofs;
 mod read;
@@ -38,26 +40,27 @@ mod token;
 mod tree;
 mod verify;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use cid::Cid;
 use rusqlite::Connection;
 
 pub use crate::act::AppendedEvent;
 pub use acquire::{Acquire, Acquiring};
-pub use append::Clock;
-pub use epoch::{Restoration, Restored, Rotation, mark_restored};
+pub use append::FollowedEvent;
+pub use epoch::{Restored, Rotation};
 pub use error::{
-    AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, JournalError, NotTheWriter, OpenError,
-    ReadError,
+    AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, JournalError, MirrorError, NotTheWriter,
+    OpenError, ReadError,
 };
-pub use follow::{FollowedEvent, Follower, MirrorError};
+pub use follow::Follower;
 pub use founding::{Absent, Founding};
 pub use handover::{Elsewhere, HandingOver};
+pub use identity::{Identity, Restoration, mark_restored};
 pub use mirror::Mirror;
 pub use notes::LastBackup;
+pub use options::{Clock, StoreOptions};
 pub use outbox::LedgerOutbox;
 pub use read::{Events, Listing, Recorded, Which};
 pub use restricted::{RestrictedBlocks, RestrictedError, RestrictedTexts};
@@ -65,64 +68,15 @@ pub use verify::{Demands, Extent};
 
 use append::Writer;
 use behind::Aside;
-use gate::Gate;
 use group::Group;
-use mirror::is_mirror;
+use identity::{identity, is_mirror};
 use read::{Log, Reader};
-use schema::Access;
-use tables::Tables;
+use schema::{Access, checkpoint};
 use token::Token;
 
-use crate::delivery::outbox::{Source, source_of};
 use crate::ids::LedgerId;
 use crate::keys::KeyRef;
 use crate::log::NodeHash;
-use crate::text::{Name, PublicKey};
-use crate::time::Timestamp;
-
-/// Where a ledger is and how it is opened.
-#[derive(Clone)]
-pub struct StoreOptions {
-    path: PathBuf,
-    tokens: PathBuf,
-    wait: Duration,
-    clock: Clock,
-}
-
-impl StoreOptions {
-    /// The database file, and the folder outside the ledger where this machine keeps its rights to write.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>, tokens: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), tokens: tokens.into(), wait: Duration::from_secs(5), clock: Arc::new(Timestamp::now) }
-    }
-
-    /// How long a write waits for another process that writes; 5 seconds when nothing is said.
-    #[must_use]
-    pub fn with_wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// Where the time of events comes from; this machine's clock when nothing is said.
-    #[must_use]
-    pub fn with_clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-}
-
-/// Which ledger it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The ledger.
-    pub ledger_id: LedgerId,
-    /// Its name.
-    pub name: Name,
-    /// Its Ed25519 key: the one that `LedgerCreated` has, or that of the last `LedgerKeyRotated`.
-    pub public_key: PublicKey,
-    /// The key as a subject token: the source under which the ledger publishes.
-    pub source: Source,
-}
 
 /// An open ledger.
 pub struct Store {
@@ -237,7 +191,7 @@ impl Store {
         if is_mirror(connection, &options.path)? {
             return Ok(Err(NotTheWriter::Mirror));
         }
-        if let Some(reason) = epoch::reason(connection, &options.path)? {
+        if let Some(reason) = identity::reason(connection, &options.path)? {
             return Ok(Err(reason));
         }
         let Some(token) = Token::read(&options.tokens, ledger)? else { return Ok(Err(NotTheWriter::NoToken)) };
@@ -338,46 +292,6 @@ impl Store {
         })
     }
 
-    /// The outbox, on a connection of its own: it can be moved to the thread that publishes. A mirror has one too: it
-    /// publishes what its ledger recorded, in the ledger's name.
-    ///
-    /// # Errors
-    /// When the ledger is open for reading only, or can't be opened once more.
-    pub fn outbox(&self) -> Result<LedgerOutbox, OpenError> {
-        let gate = match &self.writing {
-            Ok(writing) => writing.writer.lock().unwrap_or_else(PoisonError::into_inner).gate(),
-            Err(_) if self.pinned_key()?.is_some() => Arc::default(),
-            Err(reason) => return Err(reason.clone().into()),
-        };
-        // Another process may append for long; a publisher has the time.
-        self.outbox_with(Access::Write, self.options.wait * 6, gate)
-    }
-
-    /// The outbox for looking at only; changing it is an error.
-    ///
-    /// # Errors
-    /// When the ledger can't be opened once more.
-    pub fn outbox_read_only(&self) -> Result<LedgerOutbox, OpenError> {
-        self.outbox_with(Access::Read, self.options.wait, Arc::default())
-    }
-
-    fn outbox_with(&self, access: Access, wait: Duration, gate: Arc<Gate>) -> Result<LedgerOutbox, OpenError> {
-        let connection = schema::connect(&self.options.path, access, wait)?;
-        // It reads the log from front to back: what it has read, it does not need again.
-        let small = connection.pragma_update(None, "cache_size", -4_096);
-        small.map_err(|error| DatabaseError::new("opening the ledger", &self.options.path, error))?;
-        let path = self.options.path.clone();
-        let rotations = self.rotations().map_err(|error| damaged(&path, error))?;
-        let before =
-            |rotation: &Rotation| Ok((source_of(&rotation.rotated.previous_public_key)?, rotation.position - 1));
-        let before = rotations.iter().rev().map(before).collect::<Result<_, crate::text::InvalidText>>();
-        let sources = outbox::Sources {
-            now: self.identity.source.clone(),
-            before: before.map_err(|error| damaged(&path, error))?,
-        };
-        Ok(LedgerOutbox::new(connection, path, sources, Arc::clone(&self.options.clock), gate))
-    }
-
     /// Makes the tables of entities anew from the events.
     ///
     /// # Errors
@@ -426,50 +340,7 @@ impl Drop for Store {
     }
 }
 
-/// Moves the write-ahead log into the database and empties it.
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-}
-
-fn close(connection: Connection) -> rusqlite::Result<()> {
-    checkpoint(&connection)?;
-    connection.close().map_err(|(_, error)| error)
-}
-
-fn remove_database(path: &Path) -> std::io::Result<()> {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 fn is_permission(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode as Code;
     matches!(error.sqlite_error_code(), Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied))
-}
-
-fn identity(connection: &Connection, path: &Path) -> Result<Identity, DatabaseError> {
-    let read = |key: &'static str| -> Result<String, DatabaseError> {
-        let value = schema::meta(connection, key)
-            .map_err(|error| DatabaseError::new("reading which ledger it is", path, error))?;
-        value.ok_or_else(|| damaged(path, format!("the table meta has no {key}")))
-    };
-    let first_key: PublicKey = read("public_key")?.parse().map_err(|error| damaged(path, error))?;
-    let ledger_id = read("ledger")?.parse().map_err(|error| damaged(path, error))?;
-    let public_key = epoch::current_key(connection, ledger_id).unwrap_or(first_key);
-    Ok(Identity {
-        ledger_id,
-        name: read("name")?.parse().map_err(|error| damaged(path, error))?,
-        source: source_of(&public_key).map_err(|error| damaged(path, error))?,
-        public_key,
-    })
-}
-
-fn damaged(path: &Path, detail: impl ToString) -> DatabaseError {
-    DatabaseError::Damaged { action: "reading which ledger it is", path: path.to_owned(), detail: detail.to_string() }
 }

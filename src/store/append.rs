@@ -2,6 +2,8 @@
 
 mod followed;
 
+pub use followed::FollowedEvent;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use uuid::Uuid;
 use super::behind::folded;
 use super::error::{AppendError, CheckpointStoreError, DatabaseError, ReadError};
 use super::gate::Gate;
+use super::options::Clock;
 use super::read::Log;
 use super::schema;
 use super::signing::{GroupError, Signing, put_note};
@@ -24,9 +27,6 @@ use crate::ipld_support::{ContentAddressedEvent, cid_of_blob};
 use crate::ledger::{Cause, EventDraft, Refusal, decide};
 use crate::log::{Edge, NodeHash, leaf_hash, with_cid_bytes};
 use crate::time::Timestamp;
-
-/// Where the time comes from.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The end of the log, in memory.
 #[derive(Debug, Clone, Default)]

@@ -9,9 +9,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Store;
-use super::append::{Session, Writer};
+use super::append::{FollowedEvent, Session, Writer};
 use super::error::{AppendError, DatabaseError, ReadError};
-use super::follow::FollowedEvent;
 use super::read::Listing;
 use super::schema::{self, Access};
 use super::tables::{Cache, Tables};

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{CopyError, DatabaseError};
 use super::read::Log;
-use super::remove_database;
+use super::schema::remove_database;
 use crate::files::{folder_of, sync_folder};
 
 /// Copies the ledger as of now to a file that does not exist yet: beside its place, then in its place.

@@ -9,63 +9,21 @@ use std::fs;
 use std::path::Path;
 
 use cid::Cid;
-use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
 
 use super::acquire::{Acquire, Acquiring};
-use super::error::{CreateError, DatabaseError, JournalError, NotTheWriter, OpenError, ReadError};
+use super::error::{CreateError, DatabaseError, JournalError, OpenError, ReadError};
 use super::follow::Follower;
+use super::identity::{RESTORED, Restoration};
+use super::options::StoreOptions;
+use super::read::{Listing, Which};
 use super::token::Token;
-use super::{Store, StoreOptions, Which, schema};
+use super::{Store, schema};
 use crate::act::{AppendedEvent, Commit, CommitError};
 use crate::events::{EventAttested, EventData, LedgerKeyRotated};
 use crate::files::{folder_of, sync_folder};
-use crate::ledger::Facts;
-use crate::time::Timestamp;
-
-/// The entry of the table `meta` that says that the file came back from a backup.
-const RESTORED: &str = "restored";
 
 /// How far behind a new key the old one's signature is looked for.
 const NEARBY: usize = 8;
-
-/// What is known of a restoration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restoration {
-    /// When the backup was made.
-    pub backed_up_at: Timestamp,
-    /// When it was brought back.
-    pub restored_at: Timestamp,
-    /// How many events it had.
-    pub events: u64,
-}
-
-/// Marks a database that comes back from a backup, and takes the right to write out of it.
-///
-/// # Errors
-/// When it is no ledger of ours, or the disk fails.
-pub fn mark_restored(path: &Path, restoration: &Restoration) -> Result<(), OpenError> {
-    let connection = schema::connect(path, schema::Access::Write, std::time::Duration::from_secs(5))?;
-    let failed = |error| DatabaseError::new("marking as restored", path, error);
-    if super::is_mirror(&connection, path)? {
-        return Ok(());
-    }
-    let text = serde_json::to_string(restoration).map_err(|error| super::damaged(path, error))?;
-    schema::set_meta(&connection, RESTORED, &text).map_err(failed)?;
-    connection.execute("DELETE FROM meta WHERE key = 'writer'", []).map_err(failed)?;
-    connection.close().map_err(|(_, error)| failed(error))?;
-    Ok(())
-}
-
-/// Why a restored ledger can't write yet.
-pub(super) fn reason(connection: &Connection, path: &Path) -> Result<Option<NotTheWriter>, DatabaseError> {
-    let text = schema::meta(connection, RESTORED);
-    let text = text.map_err(|error| DatabaseError::new("reading of the restoration of", path, error))?;
-    Ok(text.map(|text| {
-        let restoration = serde_json::from_str::<Restoration>(&text).ok();
-        NotTheWriter::Restored { events: restoration.map_or(0, |restoration| restoration.events) }
-    }))
-}
 
 /// A new key of the ledger, in the order in which they came.
 #[derive(Debug, Clone)]
@@ -97,7 +55,8 @@ impl Store {
         let text = self.reader.with(|log| {
             schema::meta(log.connection, key).map_err(|error| DatabaseError::new(action, log.path, error))
         })?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| super::damaged(self.path(), error))).transpose()
+        text.map(|text| serde_json::from_str(&text).map_err(|error| DatabaseError::unreadable(self.path(), error)))
+            .transpose()
     }
 
     /// The new keys of the ledger, the first one first. Reads what concerns the ledger itself, however many events there are.
@@ -125,7 +84,7 @@ impl Store {
     }
 
     fn attestation(&self, position: u64, cid: &Cid) -> Result<Option<(u64, Cid, EventAttested)>, ReadError> {
-        for recorded in self.events(super::Listing::from(position + 1, NEARBY))? {
+        for recorded in self.events(Listing::from(position + 1, NEARBY))? {
             if let EventData::EventAttested(attested) = recorded.event()?.data
                 && attested.event.cid() == cid
             {
@@ -196,7 +155,7 @@ impl Acquiring<Restored> {
     /// # Errors
     /// When the ledger can't be read.
     pub fn last(&self) -> Result<Option<Cid>, ReadError> {
-        let last = self.before.follower.store().events(super::Listing::newest(1))?.pop();
+        let last = self.before.follower.store().events(Listing::newest(1))?.pop();
         Ok(last.map(|last| last.cid))
     }
 }
@@ -236,14 +195,5 @@ fn set_aside(memory: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         Err(_) => Ok(()),
         Ok(()) => sync_folder(folder_of(memory)),
-    }
-}
-
-/// The key that signs now, as the events say; `None` where the tables do not tell.
-pub(super) fn current_key(connection: &Connection, ledger: crate::ids::LedgerId) -> Option<crate::text::PublicKey> {
-    use crate::ledger::View as _;
-    match super::Tables::new(connection).get(ledger.into()).ok()??.facts {
-        Facts::Ledger(facts) => Some(facts.public_key),
-        _ => None,
     }
 }

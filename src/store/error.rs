@@ -71,6 +71,11 @@ fn next(error: &rusqlite::Error) -> &'static str {
 }
 
 impl DatabaseError {
+    /// What a file says of itself does not read.
+    pub(super) fn unreadable(path: &Path, detail: impl ToString) -> Self {
+        Self::Damaged { action: "reading which ledger it is", path: path.to_owned(), detail: detail.to_string() }
+    }
+
     /// What an error of SQLite means for whoever uses the ledger.
     pub(super) fn new(action: &'static str, path: &Path, error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
@@ -472,4 +477,39 @@ pub enum CopyError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// Why a copy did not take what it was given. It is then as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MirrorError {
+    /// Another event stands at a position: two histories.
+    #[error(
+        "two histories: at position {position} stands {there}, and what was brought has {here}; nothing was taken. Keep both, they are the evidence"
+    )]
+    Fork {
+        /// The first position at which the two differ, or one behind it.
+        position: u64,
+        /// What is recorded.
+        there: Box<Cid>,
+        /// What was brought.
+        here: Box<Cid>,
+    },
+    /// Events are missing in between.
+    #[error("the events from {needed} to {} are missing in between; bring an archive that begins at {needed} or before", first - 1)]
+    Gap {
+        /// The position that is needed next.
+        needed: u64,
+        /// The first that was brought.
+        first: u64,
+    },
+    /// The events could not be recorded.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// What is recorded could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The ledger's files could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }

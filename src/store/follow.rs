@@ -3,61 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cid::Cid;
-
 use super::append::{Session, Writer};
-use super::error::{AppendError, DatabaseError, OpenError, ReadError};
+use super::error::{CheckpointStoreError, DatabaseError, MirrorError, OpenError};
+use super::options::StoreOptions;
+use super::read::Which;
 use super::schema::{self, Access};
-use super::{Store, StoreOptions, Which};
-use crate::ipld_support::EventBlock;
+use super::{FollowedEvent, Store};
 use crate::log::SignedCheckpoint;
-use crate::text::SubjectPrefix;
-
-/// Why a copy did not take what it was given. It is then as it was.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MirrorError {
-    /// Another event stands at a position: two histories.
-    #[error(
-        "two histories: at position {position} stands {there}, and what was brought has {here}; nothing was taken. Keep both, they are the evidence"
-    )]
-    Fork {
-        /// The first position at which the two differ, or one behind it.
-        position: u64,
-        /// What is recorded.
-        there: Box<Cid>,
-        /// What was brought.
-        here: Box<Cid>,
-    },
-    /// Events are missing in between.
-    #[error("the events from {needed} to {} are missing in between; bring an archive that begins at {needed} or before", first - 1)]
-    Gap {
-        /// The position that is needed next.
-        needed: u64,
-        /// The first that was brought.
-        first: u64,
-    },
-    /// The events could not be recorded.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// What is recorded could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The ledger's files could not be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
-
-/// An event as its ledger recorded it, with nothing of it decoded: what it is about is for those who look at it to say.
-#[derive(Debug, Clone)]
-pub struct FollowedEvent {
-    /// Its content identifier, which whoever brings it has held against the block.
-    pub cid: Cid,
-    /// The aggregate in its subject.
-    pub aggregate: SubjectPrefix,
-    /// Its canonical bytes.
-    pub block: EventBlock,
-}
 
 /// A copy that takes what its ledger recorded: a mirror, or a ledger that was restored.
 pub struct Follower {
@@ -118,7 +70,7 @@ impl Follower {
     ///
     /// # Errors
     /// When the root of one is not that of the recorded events, or the disk fails.
-    pub fn keep_checkpoints(&self, checkpoints: &[SignedCheckpoint]) -> Result<(), super::CheckpointStoreError> {
+    pub fn keep_checkpoints(&self, checkpoints: &[SignedCheckpoint]) -> Result<(), CheckpointStoreError> {
         if checkpoints.is_empty() {
             return Ok(());
         }
@@ -131,7 +83,7 @@ impl Follower {
                 None => self.store.checkpoint(size)?,
             };
             let mut merged = there.unwrap_or_else(|| checkpoint.clone());
-            merged.merge(checkpoint).map_err(|_| super::CheckpointStoreError::Disagrees { size })?;
+            merged.merge(checkpoint).map_err(|_| CheckpointStoreError::Disagrees { size })?;
             kept.insert(size, merged);
         }
         let mut writer = self.writer();

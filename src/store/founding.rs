@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::acquire::{Acquire, Acquiring};
 use super::append::Writer;
-use super::schema::{self, Access};
+use super::schema::{self, Access, close, remove_database};
 use super::token::Token;
-use super::{AppendError, CreateError, DatabaseError, JournalError, Store, StoreOptions, close, remove_database};
+use super::{AppendError, CreateError, DatabaseError, JournalError, Store, StoreOptions};
 use crate::act::{AppendedEvent, Commit, CommitError};
 use crate::files::{folder_of, sync_folder};
 use crate::ledger::Command;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::acquire::{Acquire, Acquiring};
 use super::append::Writer;
-use super::mirror::is_mirror;
+use super::identity::{identity, is_mirror, reason};
 use super::schema::{self, Access};
 use super::token::Token;
-use super::{CreateError, JournalError, NotTheWriter, OpenError, Store, StoreOptions, epoch, identity};
+use super::{CreateError, JournalError, NotTheWriter, OpenError, Store, StoreOptions};
 use crate::act::{AppendedEvent, Commit, CommitError};
 use crate::ids::LedgerId;
 
@@ -33,7 +33,7 @@ impl HandingOver {
             if is_mirror(log.connection, log.path)? {
                 return Ok(Some(NotTheWriter::Mirror));
             }
-            epoch::reason(log.connection, log.path)
+            reason(log.connection, log.path)
         })?;
         match refused {
             Some(reason) => Err(reason.into()),

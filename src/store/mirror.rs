@@ -3,23 +3,20 @@
 //! A mirror is a ledger file like any other, pinned to the key that its user typed in. It has no right to write, so nothing
 //! can be decided in it; what a signed head covers is recorded at its very position, and another history is refused.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use super::append::Writer;
-use super::error::{AppendError, CreateError, DatabaseError, OpenError};
-use super::follow::{FollowedEvent, Follower, MirrorError};
-use super::schema::{self, Access};
-use super::{Store, StoreOptions, close, damaged, remove_database};
+use super::error::{AppendError, CheckpointStoreError, CreateError, DatabaseError, MirrorError, OpenError};
+use super::follow::Follower;
+use super::identity::PINNED;
+use super::options::StoreOptions;
+use super::schema::{self, Access, close, remove_database};
+use super::{FollowedEvent, Store};
 use crate::events::{EventData, KeyEvent};
 use crate::files::{folder_of, sync_folder};
 use crate::ipld_support::decode_block;
 use crate::log::{SignedCheckpoint, VerifierKey};
-
-/// The entry of the table `meta` that makes a ledger's file a mirror: the key that it is pinned to.
-const PINNED: &str = "mirror";
 
 /// An open mirror.
 pub struct Mirror {
@@ -101,7 +98,7 @@ impl Mirror {
     ///
     /// # Errors
     /// As [`Follower::keep_checkpoints`].
-    pub fn keep_checkpoints(&self, checkpoints: &[SignedCheckpoint]) -> Result<(), super::CheckpointStoreError> {
+    pub fn keep_checkpoints(&self, checkpoints: &[SignedCheckpoint]) -> Result<(), CheckpointStoreError> {
         self.follower.keep_checkpoints(checkpoints)
     }
 
@@ -110,17 +107,6 @@ impl Mirror {
     pub const fn key(&self) -> &VerifierKey {
         &self.key
     }
-}
-
-/// The key that a mirror is pinned to, as text.
-pub(super) fn pinned(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    schema::meta(connection, PINNED)
-}
-
-/// Whether a ledger's file is a mirror.
-pub(super) fn is_mirror(connection: &Connection, path: &Path) -> Result<bool, DatabaseError> {
-    let pinned = pinned(connection);
-    Ok(pinned.map_err(|error| DatabaseError::new("reading the key of", path, error))?.is_some())
 }
 
 impl Store {
@@ -133,6 +119,6 @@ impl Store {
             schema::meta(log.connection, PINNED)
                 .map_err(|error| DatabaseError::new("reading the key of", log.path, error))
         })?;
-        text.map(|text| text.parse().map_err(|error| damaged(self.path(), error))).transpose()
+        text.map(|text| text.parse().map_err(|error| DatabaseError::unreadable(self.path(), error))).transpose()
     }
 }

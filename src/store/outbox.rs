@@ -1,16 +1,64 @@
 //! The ledger as an outbox: a cursor a stream, parked positions, and the log itself, from which nothing is ever deleted.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::append::Clock;
+use super::Store;
+use super::epoch::Rotation;
+use super::error::{DatabaseError, OpenError};
 use super::gate::Gate;
+use super::options::Clock;
 use super::read::read_cid;
-use crate::delivery::outbox::{Cursor, Entry, Outbox, OutboxError, Parked, Source, StreamKey};
+use super::schema::{self, Access};
+use crate::delivery::outbox::{Cursor, Entry, Outbox, OutboxError, Parked, Source, StreamKey, source_of};
+use crate::text::InvalidText;
 use crate::time::Timestamp;
+
+impl Store {
+    /// The outbox, on a connection of its own: it can be moved to the thread that publishes. A mirror has one too: it
+    /// publishes what its ledger recorded, in the ledger's name.
+    ///
+    /// # Errors
+    /// When the ledger is open for reading only, or can't be opened once more.
+    pub fn outbox(&self) -> Result<LedgerOutbox, OpenError> {
+        let gate = match &self.writing {
+            Ok(writing) => writing.writer.lock().unwrap_or_else(PoisonError::into_inner).gate(),
+            Err(_) if self.pinned_key()?.is_some() => Arc::default(),
+            Err(reason) => return Err(reason.clone().into()),
+        };
+        // Another process may append for long; a publisher has the time.
+        self.outbox_with(Access::Write, self.options.wait * 6, gate)
+    }
+
+    /// The outbox for looking at only; changing it is an error.
+    ///
+    /// # Errors
+    /// When the ledger can't be opened once more.
+    pub fn outbox_read_only(&self) -> Result<LedgerOutbox, OpenError> {
+        self.outbox_with(Access::Read, self.options.wait, Arc::default())
+    }
+
+    fn outbox_with(&self, access: Access, wait: Duration, gate: Arc<Gate>) -> Result<LedgerOutbox, OpenError> {
+        let connection = schema::connect(&self.options.path, access, wait)?;
+        // It reads the log from front to back: what it has read, it does not need again.
+        let small = connection.pragma_update(None, "cache_size", -4_096);
+        small.map_err(|error| DatabaseError::new("opening the ledger", &self.options.path, error))?;
+        let path = self.options.path.clone();
+        let rotations = self.rotations().map_err(|error| DatabaseError::unreadable(&path, error))?;
+        let before =
+            |rotation: &Rotation| Ok((source_of(&rotation.rotated.previous_public_key)?, rotation.position - 1));
+        let before = rotations.iter().rev().map(before).collect::<Result<_, InvalidText>>();
+        let sources = Sources {
+            now: self.identity.source.clone(),
+            before: before.map_err(|error| DatabaseError::unreadable(&path, error))?,
+        };
+        Ok(LedgerOutbox::new(connection, path, sources, Arc::clone(&self.options.clock), gate))
+    }
+}
 
 /// The ledger's outbox, on a connection of its own.
 pub struct LedgerOutbox {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use cid::Cid;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::StoreOptions;
 use super::error::{DatabaseError, ReadError};
+use super::options::StoreOptions;
 use super::schema::{self, Access};
 use crate::events::KeyEvent;
 use crate::ipld_support::{Envelope, decode_block, verify_block};

@@ -1,4 +1,4 @@
-//! The tables, their versions, and how a connection is set up.
+//! The tables, their versions, and how a connection is set up and closed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -198,6 +198,30 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         }
     }
     transaction.commit()
+}
+
+/// Moves the write-ahead log into the database and empties it.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// Closes a database, with everything in its one file.
+pub(super) fn close(connection: Connection) -> rusqlite::Result<()> {
+    checkpoint(&connection)?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+/// Removes a database, with what SQLite keeps beside it.
+pub(super) fn remove_database(path: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A database of its own, gone when it is closed, that spills to a temporary file when it grows: for replays.

@@ -6,52 +6,21 @@
 //! before and after: the file ([`file`]), what stands beside the log ([`beside`]), and the entities ([`projection`]).
 
 mod beside;
+mod demands;
 mod file;
 mod nodes;
 mod projection;
 mod rows;
 mod walk;
 
+pub use demands::{Demands, Extent};
+
 use super::read::Log;
 use super::tree::read_edge;
-use super::{NotTheWriter, Store, schema};
-use crate::log::{Edge, Policy, SignedCheckpoint, check_consistency};
+use super::{NotTheWriter, Store};
+use crate::log::{Edge, SignedCheckpoint, check_consistency};
 use crate::verify::{Layer, Report};
-
-/// How much is checked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Extent<'a> {
-    /// Everything that can be checked event by event.
-    #[default]
-    Events,
-    /// That, SQLite's own check of every page and index, and the tables of entities against a replay of all events.
-    Deep,
-    /// What came after a checkpoint that was verified before, and that it continues that.
-    Since(&'a SignedCheckpoint),
-}
-
-/// What a ledger is held to.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Demands<'a> {
-    /// How much is checked.
-    pub extent: Extent<'a>,
-    /// A checkpoint that came on another way: the ledger must have the same history.
-    pub against: Option<&'a SignedCheckpoint>,
-    /// Whose signatures are demanded: at least one head must satisfy it.
-    pub policy: Option<&'a Policy>,
-}
-
-/// What this machine remembers of the ledger, outside of its folder.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// The newest head that was signed here.
-    pub(super) signed: Option<SignedCheckpoint>,
-    /// What there is to say about it.
-    pub(super) problem: Option<String>,
-}
-
-/// What is called now and then with how many events were checked, and how many there are.
-pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+use demands::{Memory, Progress, See};
 
 impl Store {
     /// Checks everything that is recorded, and nothing that came on another way: [`Extent::Deep`]. `progress` is called now
@@ -98,16 +67,7 @@ impl Store {
     }
 }
 
-/// What is called with the type and the actor of each event that reads, in order.
-pub(super) type See<'a> = &'a mut dyn FnMut(&str, &str);
-
-pub(super) fn verify(
-    log: &Log<'_>,
-    memory: &Memory,
-    demands: &Demands<'_>,
-    progress: Progress<'_>,
-    see: See<'_>,
-) -> Report {
+fn verify(log: &Log<'_>, memory: &Memory, demands: &Demands<'_>, progress: Progress<'_>, see: See<'_>) -> Report {
     let mut report = Report::new(1);
     // One moment for all that follows; without it each statement has its own, which only matters while others write.
     let _moment = log.connection.unchecked_transaction();
@@ -188,9 +148,4 @@ fn prove_consistency(log: &Log<'_>, since: &SignedCheckpoint, edge: &Edge, repor
         Ok(()) => report.consistency = Some(proof),
         Err(error) => report.add(Layer::History, Some(new), None, error.to_string()),
     }
-}
-
-/// Opens a database of its own for a replay, with the ledger's tables.
-fn replay_tables() -> rusqlite::Result<rusqlite::Connection> {
-    schema::scratch()
 }

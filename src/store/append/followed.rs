@@ -6,9 +6,21 @@ use rusqlite::{CachedStatement, OptionalExtension};
 use super::{Row, Session};
 use crate::events::{EventData, Link};
 use crate::ids::{EventId, InvalidId};
+use crate::ipld_support::EventBlock;
 use crate::store::error::AppendError;
-use crate::store::follow::FollowedEvent;
+use crate::text::SubjectPrefix;
 use crate::time::{InvalidTimestamp, Timestamp};
+
+/// An event as its ledger recorded it, with nothing of it decoded: what it is about is for those who look at it to say.
+#[derive(Debug, Clone)]
+pub struct FollowedEvent {
+    /// Its content identifier, which whoever brings it has held against the block.
+    pub cid: Cid,
+    /// The aggregate in its subject.
+    pub aggregate: SubjectPrefix,
+    /// Its canonical bytes.
+    pub block: EventBlock,
+}
 
 impl Session<'_> {
     /// Writes an event as it is into the log, and nothing else. Says whether it may change what is known of the ledger

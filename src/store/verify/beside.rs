@@ -3,10 +3,10 @@
 
 use cid::Cid;
 
-use super::Memory;
+use super::demands::Memory;
 use super::walk::Walked;
 use crate::ipld_support::cid_of_blob;
-use crate::store::mirror::pinned;
+use crate::store::identity::pinned;
 use crate::store::read::Log;
 use crate::store::schema::{self, CHECKPOINTS};
 use crate::verify::{Layer, Report};

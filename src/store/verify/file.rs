@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::replay_tables;
 use crate::store::read::Log;
+use crate::store::schema;
 use crate::verify::{Layer, Report};
 
 /// The most lines of SQLite's check that are asked for.
@@ -13,7 +13,7 @@ const MOST_LINES: u32 = 100;
 
 /// The tables and indexes are those of this version, and nothing else is there: no trigger, no view.
 pub(super) fn check_schema(log: &Log<'_>, report: &mut Report) {
-    let compared = replay_tables().and_then(|ours| Ok((objects(&ours)?, objects(log.connection)?)));
+    let compared = schema::scratch().and_then(|ours| Ok((objects(&ours)?, objects(log.connection)?)));
     let (ours, theirs) = match compared {
         Ok(both) => both,
         Err(error) => return report.add(Layer::File, None, None, format!("the tables can't be listed: {error}")),

@@ -6,12 +6,13 @@ use rusqlite::Connection;
 
 use crate::ledger::Entity;
 use crate::store::read::Log;
+use crate::store::schema;
 use crate::store::tables::reference_of;
 use crate::verify::{Layer, Report};
 
 /// The tables that a replay fills.
 pub(super) fn scratch(report: &mut Report) -> Option<Connection> {
-    match super::replay_tables() {
+    match schema::scratch() {
         Ok(scratch) => Some(scratch),
         Err(error) => {
             report.add(Layer::Projection, None, None, format!("the entities can't be replayed: {error}"));

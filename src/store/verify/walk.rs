@@ -6,14 +6,14 @@ use std::sync::Arc;
 use cid::Cid;
 use rusqlite::Connection;
 
+use super::demands::{Demands, Extent, Progress, See};
 use super::nodes::{Tree, stored_root};
 use super::rows::{Batch, Entry, RowReader, position_of};
-use super::{Demands, Extent, Progress, See};
 use crate::events::LedgerCreated;
 use crate::ipld_support::decode_block;
 use crate::log::{Edge, KeyChain, NodeHash, Policy, SignedCheckpoint};
 use crate::store::behind::folded;
-use crate::store::mirror::is_mirror;
+use crate::store::identity::is_mirror;
 use crate::store::read::Log;
 use crate::store::schema;
 use crate::store::tables::{Cache, Tables};
