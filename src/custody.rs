@@ -46,7 +46,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use crate::ids::KeyId;
 use crate::text::Label;
@@ -280,7 +280,10 @@ impl Custody {
             findings.strays.push(self.folder.path().join(name));
         }
         for (label, compartment) in &self.compartments {
-            there.extend(compartment.check(&mut findings)?.into_iter().map(|key| (label.clone(), key)));
+            let contents = compartment.check()?;
+            there.extend(contents.keys.into_iter().map(|key| (label.clone(), key)));
+            findings.strays.extend(contents.strays);
+            findings.damaged.extend(contents.damaged);
         }
         let expected: BTreeSet<_> = expected.into_iter().collect();
         findings.missing.extend(expected.difference(&there).cloned());
@@ -320,15 +323,6 @@ pub fn seal_to(recipient: &crate::text::Recipient, secret: &SecretBytes) -> Resu
     }
     let refused = |reason: &str| SealError::Recipient { recipient: recipient.clone(), reason: reason.to_owned() };
     let parsed = recipient.as_str().parse().map_err(refused)?;
-    let sealed = sealed::to_recipient(bounded(secret)?, &parsed).map_err(|reason| refused(&reason))?;
+    let sealed = sealed::to_recipient(sealed::bounded(secret)?, &parsed).map_err(|reason| refused(&reason))?;
     Ok(SecretBytes::new(Box::new(sealed)))
-}
-
-/// Checks the length of a secret and gives its bytes.
-fn bounded(secret: &SecretBytes) -> Result<&[u8], SealError> {
-    let bytes = secret.expose_secret();
-    if bytes.len() > LONGEST_SECRET {
-        return Err(SealError::TooLong { length: bytes.len(), limit: LONGEST_SECRET });
-    }
-    Ok(bytes)
 }

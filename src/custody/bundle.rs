@@ -17,11 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, ExposeSecretMut as _};
-use sha2::{Digest as _, Sha256};
 
-use super::compartment::hex;
 use super::error::FileError;
 use super::folder::Folder;
+use super::sealed;
 use crate::ids::KeyId;
 use crate::keys::SecretBytes;
 
@@ -108,7 +107,7 @@ pub(super) fn encode(secrets: &[(KeyId, &SecretBytes)]) -> SecretBytes {
 impl Bundle {
     /// What is known of a bundle that is yet to be written: its keys in ascending order, and its sealed bytes.
     pub(super) fn new(keys: Vec<KeyId>, sealed: &[u8]) -> Option<Self> {
-        Some(Self { name: keys.first()?.to_string(), keys, sum: hex(&Sha256::digest(sealed)) })
+        Some(Self { name: keys.first()?.to_string(), keys, sum: sealed::sum(sealed) })
     }
 
     /// Reads a bundle's index.
@@ -171,7 +170,7 @@ impl Bundle {
     /// Whether the sealed file is the one that was written. Opens nothing.
     pub(super) fn check(&self, bundles: &Folder) -> Result<(), FileError> {
         let sealed = self.sealed(bundles)?;
-        if hex(&Sha256::digest(&sealed)) == self.sum {
+        if sealed::sum(&sealed) == self.sum {
             return Ok(());
         }
         let path = self.path(bundles.path());

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use age::x25519;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
-use sha2::{Digest as _, Sha256};
 
-use super::Findings;
 use super::bundle::{self, Bundle, Opened};
 use super::bundles::{self, Bundles, Found};
 use super::error::{ChangeError, CreateError, FileError, OpenError, RevealError, SealError, UnlockError, UseError};
@@ -46,6 +44,16 @@ pub(super) struct Compartment {
     keys: Folder,
     bundles: Bundles,
     recipient: x25519::Recipient,
+}
+
+/// What is in a compartment's folder.
+pub(super) struct Contents {
+    /// The keys of which there are secrets.
+    pub(super) keys: BTreeSet<KeyId>,
+    /// Files and folders that custody did not put there, or did not finish.
+    pub(super) strays: Vec<PathBuf>,
+    /// Bundles that are not what was written, in words.
+    pub(super) damaged: Vec<String>,
 }
 
 /// A compartment that its passphrase opened. Its identity is zeroized when this is dropped.
@@ -128,7 +136,7 @@ impl Compartment {
     /// Seals secrets, all or none: many into bundles, those that are few or no lines of text into a file each.
     pub(super) fn seal(&self, label: &Label, mut secrets: Vec<(KeyId, &SecretBytes)>) -> Result<(), SealError> {
         for (_, secret) in &secrets {
-            super::bounded(secret)?;
+            sealed::bounded(secret)?;
         }
         secrets.sort_by_key(|(key, _)| *key);
         self.refuse_existing(&secrets)?;
@@ -214,32 +222,32 @@ impl Compartment {
         }
     }
 
-    /// Looks through all files. Gives the keys of which there are secrets.
-    pub(super) fn check(&self, findings: &mut Findings) -> Result<BTreeSet<KeyId>, FileError> {
+    /// Looks through all files.
+    pub(super) fn check(&self) -> Result<Contents, FileError> {
         let known = |name: &String| [RECIPIENT, IDENTITY, KEYS, bundles::FOLDER].contains(&name.as_str());
         let strays = |folder: &Folder, known: &dyn Fn(&String) -> bool| {
             let names = folder.names()?.into_iter().filter(|name| !known(name));
             Ok::<_, FileError>(names.map(|name| folder.path().join(name)).collect::<Vec<_>>())
         };
-        findings.strays.extend(strays(&self.folder, &known)?);
-        let mut keys = BTreeSet::new();
+        let (mut keys, mut damaged) = (BTreeSet::new(), Vec::new());
+        let mut found_strays = strays(&self.folder, &known)?;
         for name in self.keys.names()? {
             match key_of(&name) {
                 Some(key) => drop(keys.insert(key)),
-                None => findings.strays.push(self.keys.path().join(name)),
+                None => found_strays.push(self.keys.path().join(name)),
             }
         }
         if let Some(found) = self.bundles()? {
-            findings.damaged.extend(found.damaged.iter().map(|(_, error)| error.to_string()));
-            findings.strays.extend(found.strays);
+            damaged.extend(found.damaged.iter().map(|(_, error)| error.to_string()));
+            found_strays.extend(found.strays);
             for bundle in found.bundles {
                 keys.extend(bundle.keys());
-                findings.damaged.extend(bundle.check(&found.folder).err().map(|error| error.to_string()));
+                damaged.extend(bundle.check(&found.folder).err().map(|error| error.to_string()));
                 let folder = found.folder.folder(bundle.name())?;
-                findings.strays.extend(strays(&folder, &|name| bundle::FILES.contains(&name.as_str()))?);
+                found_strays.extend(strays(&folder, &|name| bundle::FILES.contains(&name.as_str()))?);
             }
         }
-        Ok(keys)
+        Ok(Contents { keys, strays: found_strays, damaged })
     }
 
     /// Opens the identity with a passphrase.
@@ -285,7 +293,7 @@ impl Compartment {
         let Ok(text) = self.folder.read(RECIPIENT, SMALL_FILE) else { return false };
         let text = String::from_utf8_lossy(&text).into_owned();
         let mut sums = text.lines().filter_map(|line| line.strip_prefix(SUM)).peekable();
-        let sum = hex(&Sha256::digest(identity_file));
+        let sum = sealed::sum(identity_file);
         sums.peek().is_some() && sums.all(|known| known.trim() != sum)
     }
 }
@@ -405,7 +413,7 @@ fn parse_identity(plain: &SecretBytes) -> Option<x25519::Identity> {
 }
 
 fn recipient_text(label: &Label, recipient: &x25519::Recipient, identity_files: &[&[u8]]) -> String {
-    let sums: String = identity_files.iter().map(|file| format!("{SUM}{}\n", hex(&Sha256::digest(file)))).collect();
+    let sums: String = identity_files.iter().map(|file| format!("{SUM}{}\n", sealed::sum(file))).collect();
     format!("# cim-keys compartment {label}\n{sums}{recipient}\n")
 }
 
@@ -416,8 +424,4 @@ fn file_name(key: KeyId) -> String {
 /// The key whose secret is in a file of its own, by the file's name.
 pub(super) fn key_of(name: &str) -> Option<KeyId> {
     name.strip_suffix(".age")?.parse().ok()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

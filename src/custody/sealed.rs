@@ -4,9 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::iter;
 
 use age::{DecryptError, Decryptor, Encryptor};
-use secrecy::{ExposeSecretMut as _, SecretString};
+use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretString};
+use sha2::{Digest as _, Sha256};
 
-use crate::keys::SecretBytes;
+use super::error::SealError;
+use crate::keys::{LONGEST_SECRET, SecretBytes};
 
 /// How dear each guess at a passphrase is: scrypt with N = 2 to the power of this, r = 8, p = 1, as
 /// [age's specification](https://c2sp.org/age#scrypt-recipient-stanza) has it. Each step doubles time and memory.
@@ -101,4 +103,18 @@ fn decrypt(sealed: &[u8], identity: &dyn age::Identity, by_passphrase: bool) -> 
     let mut plain = SecretBytes::new(Box::new(Vec::with_capacity(sealed.len())));
     reader.read_to_end(plain.expose_secret_mut()).map_err(|_| Closed::Damaged("its content was changed or cut off"))?;
     Ok(plain)
+}
+
+/// Checks the length of a secret and gives its bytes.
+pub(super) fn bounded(secret: &SecretBytes) -> Result<&[u8], SealError> {
+    let bytes = secret.expose_secret();
+    if bytes.len() > LONGEST_SECRET {
+        return Err(SealError::TooLong { length: bytes.len(), limit: LONGEST_SECRET });
+    }
+    Ok(bytes)
+}
+
+/// SHA-256 of a sealed file, as it stands in the file beside it.
+pub(super) fn sum(sealed: &[u8]) -> String {
+    Sha256::digest(sealed).iter().map(|byte| format!("{byte:02x}")).collect()
 }

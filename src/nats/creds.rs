@@ -5,9 +5,8 @@ use zeroize::Zeroizing;
 
 use super::claims::User;
 use super::jwt::{self, DecodeError};
-use crate::custody::SecretBytes;
 use crate::events::NkeyKind;
-use crate::keys::{check_public_nkey, normalize};
+use crate::keys::{SecretBytes, check_public_nkey, normalize};
 
 /// The largest file that is read, in bytes.
 pub const MAX_LEN: usize = jwt::MAX_LEN + 4_096;

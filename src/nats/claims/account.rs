@@ -4,7 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Extra, Generic, ImportToken, Info, NO_LIMIT, Permissions, UserPermissions, is_zero, null_is_default};
+use super::activation::ExportType;
+use super::common::{Body, Extra, Generic, NO_LIMIT, body, is_zero, null_is_default};
+use super::import_token::ImportToken;
+use super::user::{Permissions, UserPermissions};
+
+/// What people may know about an account or export.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// What it is, at most 8 KiB.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Where there is more, at most 8 KiB.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub info_url: String,
+}
 
 /// Public keys, or `*` for all, and the second up to which what was issued to them is revoked.
 pub type Revocations = BTreeMap<String, i64>;
@@ -107,27 +121,6 @@ impl AccountLimits {
             leaf: NO_LIMIT,
             jetstream: JetStreamLimits::default(),
             tiered_limits: BTreeMap::new(),
-        }
-    }
-}
-
-/// Stream or service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExportType {
-    /// Messages flow from the exporter.
-    Stream,
-    /// Requests flow to the exporter, replies from it.
-    Service,
-}
-
-impl ExportType {
-    /// `stream` or `service`, as the claims say it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stream => "stream",
-            Self::Service => "service",
         }
     }
 }
@@ -440,3 +433,23 @@ impl Account {
         self.signing_keys.sort_by(|a, b| a.public_key().cmp(b.public_key()));
     }
 }
+
+body!(
+    Account,
+    "account",
+    &['A'],
+    &['A', 'O'],
+    fn take_texts(&mut self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for import in &mut self.imports {
+            let record = import.token.to_record();
+            if let ImportToken::Text(text) = std::mem::replace(&mut import.token, record) {
+                texts.push(text);
+            }
+        }
+        texts
+    },
+    fn is_for_servers(&self) -> bool {
+        !self.imports.iter().any(|import| matches!(import.token, ImportToken::Reference(_)))
+    }
+);

@@ -2,7 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportType, Extra, Generic};
+use super::common::{Body, Extra, Generic, body};
+
+/// Stream or service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportType {
+    /// Messages flow from the exporter.
+    Stream,
+    /// Requests flow to the exporter, replies from it.
+    Service,
+}
+
+impl ExportType {
+    /// `stream` or `service`, as the claims say it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Service => "service",
+        }
+    }
+}
 
 /// The body of an activation token; its subject is the importing account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,3 +43,5 @@ pub struct Activation {
     #[serde(flatten)]
     pub extra: Extra,
 }
+
+body!(Activation, "activation", &['A'], &['A', 'O']);

@@ -5,7 +5,8 @@ use std::fmt;
 use cid::Cid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Activation, Claims};
+use super::activation::Activation;
+use super::common::Claims;
 use crate::ipld_support::{cid_of_blob, parse_cid};
 use crate::nats::jwt;
 

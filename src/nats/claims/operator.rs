@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Extra, Generic, is_zero};
+use super::common::{Body, Extra, Generic, body, is_zero};
 
 /// The body of an operator token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,3 +32,5 @@ pub struct Operator {
     #[serde(flatten)]
     pub extra: Extra,
 }
+
+body!(Operator, "operator", &['O'], &['O']);

@@ -1,12 +1,48 @@
-//! A user's claims.
+//! A user's claims, and what a user may do.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Extra, Generic, NO_LIMIT, Permission, ResponsePermission, is_zero, null_is_default};
+use super::common::{Body, Extra, Generic, NO_LIMIT, body, is_zero, null_is_default};
 
 /// How a client may connect, as `allowed_connection_types` names it.
 pub const CONNECTION_TYPES: &[&str] =
     &["STANDARD", "WEBSOCKET", "LEAFNODE", "LEAFNODE_WS", "MQTT", "MQTT_WS", "IN_PROCESS"];
+
+/// Subjects that are allowed and denied. Nothing allowed and nothing denied allows everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission {
+    /// Allowed subjects; for subscriptions `subject queue` names a queue too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub allow: Vec<String>,
+    /// Denied subjects; a denial wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub deny: Vec<String>,
+}
+
+/// How far a reply subject may be published to that came with a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponsePermission {
+    /// How many replies; -1 for no limit, 0 for the server's default of 1.
+    #[serde(default)]
+    pub max: i64,
+    /// For how long, in nanoseconds; 0 for the server's default of two minutes.
+    #[serde(default)]
+    pub ttl: i64,
+}
+
+/// What may be published and subscribed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permissions {
+    /// Publishing.
+    #[serde(default)]
+    pub r#pub: Permission,
+    /// Subscribing.
+    #[serde(default)]
+    pub sub: Permission,
+    /// Replies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resp: Option<ResponsePermission>,
+}
 
 /// A span of the day, in the user's time zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,3 +124,5 @@ pub struct User {
     #[serde(flatten)]
     pub extra: Extra,
 }
+
+body!(User, "user", &['U'], &['A']);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
-use super::{Chain, Question, Steps};
+use super::steps::{Chain, Question, Steps};
 use crate::nats::claims::{NO_LIMIT, Permission, SigningKey, TimeRange, UserPermissions};
 use crate::nats::template::{self, Context, ExpandError};
 use crate::time::Timestamp;

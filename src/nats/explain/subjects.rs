@@ -1,6 +1,6 @@
 //! Whether a user can publish or subscribe, and where what it publishes goes.
 
-use super::{Chain, Question, Steps};
+use super::steps::{Chain, Question, Steps};
 use crate::nats::claims::{Export, ExportType, Import, Permission, ResponsePermission, UserPermissions};
 use crate::nats::subject::{self, covers, overlaps};
 
