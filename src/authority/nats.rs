@@ -3,6 +3,7 @@
 //! Every act edits a [`NatsDraft`]: it reads what is recorded, has keys made, edits claims, and checks them for what servers
 //! refuse or silently break. The pipeline signs and records it.
 
+mod account_edits;
 pub mod accounts;
 pub mod agent;
 pub mod auth_callout;
@@ -10,6 +11,7 @@ pub mod creds;
 pub mod deletion;
 mod draft;
 pub mod due;
+mod endings;
 mod error;
 pub mod explain;
 pub mod issuer;

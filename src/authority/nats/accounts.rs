@@ -1,16 +1,21 @@
 //! Accounts: made, edited, signed anew, deleted.
 
-use super::draft::{NatsDraft, read_claims};
+use super::draft::NatsDraft;
+use super::endings::{record_retirement, record_revocation};
 use super::error::NatsError;
 use super::signing_keys::{self, NewSigningKey};
-use super::{deletion, lookup, users};
+use super::{deletion, lookup};
 use crate::custody::ISSUING;
-use crate::events::{NatsAccountCreated, NatsAccountDeleted, NkeyKind};
+use crate::events::{NatsAccountCreated, NatsAccountDeleted, NatsHolder, NkeyKind};
 use crate::ids::NatsAccountId;
-use crate::ledger::{AccountFacts, Entity, Facts, Kind, NatsCommand};
+use crate::ledger::{AccountFacts, Facts, Kind, NatsCommand};
 use crate::nats::claims::{Account, AccountLimits, Claims, Export, ExportType, Registered};
 use crate::text::{Name, Note, PublicKey};
 use crate::time::Timestamp;
+
+pub(crate) use super::account_edits::put;
+pub use super::account_edits::{edit, reissue};
+pub use super::lookup::account_claims as claims;
 
 /// An account to be made.
 #[derive(Debug, Clone)]
@@ -81,55 +86,6 @@ fn system_exports() -> Vec<Export> {
     ]
 }
 
-/// Replaces an account's name or description and edits its claims. Nothing happens where nothing changes.
-///
-/// # Errors
-/// See [`NatsError`].
-pub fn edit(
-    draft: &mut NatsDraft<'_, '_>,
-    facts: &AccountFacts,
-    attributes: &dyn Fn(&mut NatsAccountCreated),
-    edit: &dyn Fn(&mut Account),
-) -> Result<(), NatsError> {
-    let mut facts = facts.clone();
-    let before = draft.account_claims(&facts)?;
-    attributes(&mut facts.account);
-    draft.run(NatsCommand::UpdateAccount(facts.account.clone().into()))?;
-    let mut claims = before.clone();
-    claims.nats.info.description = facts.account.description.as_ref().map(ToString::to_string).unwrap_or_default();
-    edit(&mut claims.nats);
-    claims.nats.normalize();
-    if claims.nats == before.nats && before.registered.name == facts.account.name.as_str() {
-        return Ok(());
-    }
-    draft.issue_account(facts.account.account_id, claims);
-    Ok(())
-}
-
-/// Replaces an account's claims. Nothing happens where nothing changes.
-pub(crate) fn put(
-    draft: &mut NatsDraft<'_, '_>,
-    facts: &AccountFacts,
-    mut claims: Claims<Account>,
-) -> Result<(), NatsError> {
-    claims.nats.normalize();
-    draft.take_activations(&mut claims.nats);
-    if claims.nats != draft.account_claims(facts)?.nats {
-        draft.issue_account(facts.account.account_id, claims);
-    }
-    Ok(())
-}
-
-/// Signs an account's claims anew, as they are: with another operator key, or another time of issue.
-///
-/// # Errors
-/// See [`NatsError`].
-pub fn reissue(draft: &mut NatsDraft<'_, '_>, facts: &AccountFacts) -> Result<(), NatsError> {
-    let claims = draft.account_claims(facts)?;
-    draft.issue_account(facts.account.account_id, claims);
-    Ok(())
-}
-
 /// Cuts all of an account's users off, deletes it, and signs the request that makes servers do so. For one that is deleted, a
 /// request that no key in use has signed is signed anew.
 ///
@@ -147,13 +103,11 @@ pub fn delete(draft: &mut NatsDraft<'_, '_>, facts: &AccountFacts, reason: &Note
 pub(super) fn end(draft: &mut NatsDraft<'_, '_>, facts: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
     for user in lookup::members(draft.view(), facts.account.account_id.into(), Kind::User)? {
         if let (true, Facts::User(user)) = (user.is_active(), &user.facts) {
-            users::record_revocation(draft, user, reason)?;
+            record_revocation(draft, user, reason)?;
         }
     }
-    for key in lookup::members(draft.view(), facts.account.account_id.into(), Kind::SigningKey)? {
-        if let (true, Facts::SigningKey(key)) = (Entity::is_active(&key), &key.facts) {
-            signing_keys::record_retirement(draft, key, None, reason)?;
-        }
+    for key in lookup::signing_keys(draft.view(), &NatsHolder::Account(facts.account.account_id))? {
+        record_retirement(draft, &key, None, reason)?;
     }
     let (account_id, public_key) = (facts.account.account_id, facts.account.public_key.clone());
     draft.forget_account(account_id);
@@ -173,10 +127,7 @@ pub fn rotate(
     overlap_until: Option<Timestamp>,
     reason: &Note,
 ) -> Result<Vec<PublicKey>, NatsError> {
-    let keys = lookup::members(draft.view(), facts.account.account_id.into(), Kind::SigningKey)?;
-    let active = keys.into_iter().filter(Entity::is_active);
-    let keys: Vec<_> =
-        active.filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key) } else { None }).collect();
+    let keys = lookup::signing_keys(draft.view(), &NatsHolder::Account(facts.account.account_id))?;
     let mut elsewhere = Vec::new();
     let mut rotated = 0;
     for key in keys {
@@ -195,13 +146,4 @@ pub fn rotate(
         return Err(NatsError::IdentityKey(facts.account.name.to_string()));
     }
     Ok(elsewhere)
-}
-
-/// The recorded claims of an account.
-///
-/// # Errors
-/// When it has no token, or its claims do not read.
-pub fn claims(facts: &AccountFacts) -> Result<Claims<Account>, NatsError> {
-    let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.account.name.to_string()))?;
-    read_claims(facts.account.name.as_str(), token)
 }

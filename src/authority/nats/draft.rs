@@ -13,8 +13,8 @@ use crate::custody::SecretBytes;
 use crate::events::{KeyImported, KeyPurpose, NKeyGenerated, NatsHolder, NkeyKind, Party, Validity};
 use crate::ids::{KeyId, NatsAccountId};
 use crate::keys::{KeyError, KeyKind, KeyRef, KeySpec};
-use crate::ledger::{Command, Entity, EntityRef, Facts, Index, Kind, NameKey, NatsCommand, Refusal, TokenFacts, View};
-use crate::nats::claims::{Body, Claims, UserPermissions};
+use crate::ledger::{Command, Entity, EntityRef, Facts, Index, Kind, NameKey, NatsCommand, Refusal, View};
+use crate::nats::claims::UserPermissions;
 use crate::text::{Label, Name, Note, PublicKey};
 
 /// A key of this act, or of before.
@@ -227,15 +227,6 @@ impl<'n, 'd> NatsDraft<'n, 'd> {
 
 fn nkey(kind: NkeyKind, compartment: &str) -> Result<KeySpec, NatsError> {
     Ok(KeySpec { kind: KeyKind::Nkey(kind), compartment: Label::new(compartment)? })
-}
-
-/// The claims of a recorded token.
-pub(super) fn read_claims<B: Body>(what: &str, token: &TokenFacts) -> Result<Claims<B>, NatsError> {
-    let mut claims: Claims<B> = serde_json::from_str(token.claims.as_str())
-        .map_err(|source| NatsError::Recorded { what: crate::text::visible(what).into_owned(), source })?;
-    // Events of before the first release held the texts of activations.
-    claims.nats.take_texts();
-    Ok(claims)
 }
 
 /// Does an act on NATS identities in a draft: `act` edits, and then all claims that it edited are checked, and left to be

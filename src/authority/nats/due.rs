@@ -4,13 +4,11 @@
 //! with. So an overlap is kept here: the ledger remembers when the old key is to end, and ends it then.
 
 use super::draft::NatsDraft;
+use super::endings::{record_retirement, revocation_second};
 use super::error::NatsError;
-use super::lookup;
-use super::signing_keys;
-use super::{accounts, operators, users};
+use super::{account_edits, lookup, operators, signing_keys};
 use crate::events::{KeyPurpose, NatsHolder, NatsSigningKeyGenerated, RevocationReason};
-use crate::ids::KeyId;
-use crate::ledger::{AccountFacts, Command, EntityRef, Facts, How, KeyFacts, Kind, NatsCommand, UserFacts, View};
+use crate::ledger::{AccountFacts, Command, EntityRef, Facts, How, KeyFacts, Kind, UserFacts, View};
 use crate::text::Note;
 use crate::time::Timestamp;
 
@@ -80,16 +78,6 @@ fn old(view: &dyn View, key: &KeyFacts) -> Result<Option<Old>, NatsError> {
     Ok(None)
 }
 
-/// Says that a key takes over from another, which stays good until a time.
-pub(super) fn replace(
-    draft: &mut NatsDraft<'_, '_>,
-    key_id: KeyId,
-    successor_id: KeyId,
-    retire_at: Timestamp,
-) -> Result<(), NatsError> {
-    draft.run(NatsCommand::ReplaceKey { key_id, successor_id, retire_at })
-}
-
 /// Ends every key whose time has come, and signs what they let in anew. Says which.
 ///
 /// # Errors
@@ -102,15 +90,15 @@ pub fn end(draft: &mut NatsDraft<'_, '_>, reason: &Note) -> Result<Vec<Due>, Nat
         match &one.old {
             Old::User(account, user) => {
                 revoke_key(draft, &one.key, reason)?;
-                let (until, key) = (users::revocation_second(draft, user), one.key.public_key.to_string());
+                let (until, key) = (revocation_second(draft, user), one.key.public_key.to_string());
                 let account = lookup::account(draft.view(), account.account.public_key.as_str())?;
-                accounts::edit(draft, &account, &|_| {}, &|claims| {
+                account_edits::edit(draft, &account, &|_| {}, &|claims| {
                     claims.revocations.insert(key.clone(), until);
                 })?;
             }
             Old::SigningKey(key) => match &key.holder {
                 NatsHolder::Operator(_) => {
-                    signing_keys::record_retirement(draft, key, one.key.successor_id, reason)?;
+                    record_retirement(draft, key, one.key.successor_id, reason)?;
                     operators::edit(draft, &|_| {}, &|_| {})?;
                 }
                 NatsHolder::Account(id) => {

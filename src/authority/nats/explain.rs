@@ -1,7 +1,7 @@
 //! Why a user of the ledger can or cannot connect, publish or subscribe.
 
-use super::draft::read_claims;
 use super::error::NatsError;
+use super::lookup::read_claims;
 use super::{accounts, lookup, users};
 use crate::ledger::{EntityRef, Facts, Index, Kind, NameKey, View};
 use crate::nats::claims::{Account, Claims};

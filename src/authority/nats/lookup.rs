@@ -1,8 +1,12 @@
-//! Finding operators, accounts, users and signing keys by what people type.
+//! Finding operators, accounts, users and signing keys by what people type, and what is recorded of their claims.
 
 use super::error::NatsError;
-use crate::ledger::{AccountFacts, Entity, Facts, Index, Kind, NameKey, OperatorFacts, UserFacts, View};
-use crate::text::{Name, nearest};
+use crate::events::{NatsHolder, NatsSigningKeyGenerated};
+use crate::ledger::{
+    AccountFacts, Entity, EntityRef, Facts, Index, Kind, NameKey, OperatorFacts, TokenFacts, UserFacts, View,
+};
+use crate::nats::claims::{Account, Body, Claims, Operator, User};
+use crate::text::{Name, nearest, visible};
 
 /// The ledger's operator: a ledger has one.
 ///
@@ -86,7 +90,7 @@ fn find(view: &dyn View, kind: Kind, scope: uuid::Uuid, text: &str) -> Result<Op
 }
 
 /// The name of an active member that a mistyped one probably means.
-fn near(view: &dyn View, of: crate::ledger::EntityRef, kind: Kind, text: &str) -> Result<Option<String>, NatsError> {
+fn near(view: &dyn View, of: EntityRef, kind: Kind, text: &str) -> Result<Option<String>, NatsError> {
     let all = view.referrers(of, kind, None, 2_000)?;
     let names: Vec<String> =
         all.iter().filter(|it| it.is_active()).filter_map(|it| Some(it.facts.name()?.to_string())).collect();
@@ -102,7 +106,7 @@ fn by_key(view: &dyn View, kind: Kind, text: &str) -> Result<Option<Entity>, Nat
 ///
 /// # Errors
 /// When the ledger can't be read.
-pub fn members(view: &dyn View, of: crate::ledger::EntityRef, kind: Kind) -> Result<Vec<Entity>, NatsError> {
+pub fn members(view: &dyn View, of: EntityRef, kind: Kind) -> Result<Vec<Entity>, NatsError> {
     let mut all = Vec::new();
     let mut after = None;
     loop {
@@ -111,4 +115,50 @@ pub fn members(view: &dyn View, of: crate::ledger::EntityRef, kind: Kind) -> Res
         after = Some(last.entity_ref().id);
         all.extend(page);
     }
+}
+
+/// The active signing keys of an operator or account, the oldest first.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn signing_keys(view: &dyn View, holder: &NatsHolder) -> Result<Vec<NatsSigningKeyGenerated>, NatsError> {
+    let keys = members(view, EntityRef::holder(holder), Kind::SigningKey)?;
+    let active = keys.into_iter().filter(Entity::is_active);
+    Ok(active.filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key) } else { None }).collect())
+}
+
+/// The recorded claims of an operator.
+///
+/// # Errors
+/// When it has no token, or its claims do not read.
+pub fn operator_claims(facts: &OperatorFacts) -> Result<Claims<Operator>, NatsError> {
+    let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.operator.name.to_string()))?;
+    read_claims(facts.operator.name.as_str(), token)
+}
+
+/// The recorded claims of an account.
+///
+/// # Errors
+/// When it has no token, or its claims do not read.
+pub fn account_claims(facts: &AccountFacts) -> Result<Claims<Account>, NatsError> {
+    let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.account.name.to_string()))?;
+    read_claims(facts.account.name.as_str(), token)
+}
+
+/// The recorded claims of a user.
+///
+/// # Errors
+/// When it has no token, or its claims do not read.
+pub fn user_claims(facts: &UserFacts) -> Result<Claims<User>, NatsError> {
+    let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.user.name.to_string()))?;
+    read_claims(facts.user.name.as_str(), token)
+}
+
+/// The claims of a recorded token.
+pub(super) fn read_claims<B: Body>(what: &str, token: &TokenFacts) -> Result<Claims<B>, NatsError> {
+    let mut claims: Claims<B> = serde_json::from_str(token.claims.as_str())
+        .map_err(|source| NatsError::Recorded { what: visible(what).into_owned(), source })?;
+    // Events of before the first release held the texts of activations.
+    claims.nats.take_texts();
+    Ok(claims)
 }

@@ -2,13 +2,13 @@
 
 use super::accounts::{self, NewAccount};
 use super::draft::NatsDraft;
-use super::due;
+use super::endings::{record_retirement, record_successor};
 use super::error::NatsError;
-use super::lookup;
+use super::{account_edits, lookup};
 use crate::custody::{ISSUING, ROOT};
 use crate::events::{NatsHolder, NatsOperatorCreated, NatsOperatorDeleted, NatsSigningKeyGenerated, NkeyKind, Set};
 use crate::ids::{KeyId, NatsOperatorId};
-use crate::ledger::{Entity, Facts, Kind, NatsCommand, OperatorFacts, Refusal, View};
+use crate::ledger::{Facts, Kind, NatsCommand, OperatorFacts, View};
 use crate::nats::claims::{Claims, Operator, Registered};
 use crate::text::{Label, Name, Note, Url};
 use crate::time::Timestamp;
@@ -79,7 +79,7 @@ pub fn edit(
     let mut claims = draft.operator_claims(&facts)?;
     let before = claims.clone();
     edit(&mut claims.nats);
-    fill(draft, &facts, &mut claims)?;
+    draft.fill_operator(&facts, &mut claims)?;
     if claims.nats == before.nats && claims.registered.name == facts.operator.name.as_str() {
         return Ok(());
     }
@@ -109,9 +109,7 @@ fn add_signing_key(
 /// # Errors
 /// When the ledger can't be read.
 pub fn signing_keys(view: &dyn View, facts: &OperatorFacts) -> Result<Vec<NatsSigningKeyGenerated>, NatsError> {
-    let keys = lookup::members(view, facts.operator.operator_id.into(), Kind::SigningKey)?;
-    let active = keys.into_iter().filter(Entity::is_active);
-    Ok(active.filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key) } else { None }).collect())
+    lookup::signing_keys(view, &NatsHolder::Operator(facts.operator.operator_id))
 }
 
 /// Replaces the operator's signing keys by a new one, and signs every account anew with it. The old ones end at once, or
@@ -136,15 +134,15 @@ pub fn rotate_signing_key(
         match overlap_until {
             // A key that is on its way out already keeps its time.
             Some(_) if !is_active_key(draft, key.key_id)? => {}
-            Some(until) => due::replace(draft, key.key_id, new, until)?,
-            None => super::signing_keys::record_retirement(draft, &key, Some(new), reason)?,
+            Some(until) => record_successor(draft, key.key_id, new, until)?,
+            None => record_retirement(draft, &key, Some(new), reason)?,
         }
     }
     let claims = draft.operator_claims(&facts)?;
     draft.issue_operator(claims);
     for account in lookup::members(draft.view(), facts.operator.operator_id.into(), Kind::Account)? {
         if let (true, Facts::Account(account)) = (account.is_active(), account.facts) {
-            accounts::reissue(draft, &account)?;
+            account_edits::reissue(draft, &account)?;
         }
     }
     Ok(new)
@@ -163,8 +161,8 @@ pub fn delete(draft: &mut NatsDraft<'_, '_>, with_accounts: bool, reason: &Note)
     if with_accounts {
         others.iter().try_for_each(|account| accounts::end(draft, account, reason))?;
     }
-    for key in signing_keys(draft.view(), &lookup::operator(draft.view())?)? {
-        super::signing_keys::record_retirement(draft, &key, None, reason)?;
+    for key in lookup::signing_keys(draft.view(), &NatsHolder::Operator(operator.operator_id))? {
+        record_retirement(draft, &key, None, reason)?;
     }
     draft.run(NatsCommand::DeleteOperator(NatsOperatorDeleted {
         operator_id: operator.operator_id,
@@ -176,27 +174,4 @@ pub fn delete(draft: &mut NatsDraft<'_, '_>, with_accounts: bool, reason: &Note)
 
 fn is_active_key(draft: &NatsDraft<'_, '_>, key: KeyId) -> Result<bool, NatsError> {
     Ok(draft.view().get(key.into())?.is_some_and(|key| key.is_active()))
-}
-
-/// What the ledger knows goes into the claims.
-pub(super) fn fill(
-    draft: &NatsDraft<'_, '_>,
-    facts: &OperatorFacts,
-    claims: &mut Claims<Operator>,
-) -> Result<(), NatsError> {
-    let operator = &facts.operator;
-    let nats = &mut claims.nats;
-    nats.signing_keys = signing_keys(draft.view(), facts)?.iter().map(|key| key.public_key.to_string()).collect();
-    nats.signing_keys.sort();
-    nats.operator_service_urls = operator.service_urls.iter().map(ToString::to_string).collect();
-    nats.account_server_url = operator.account_server_url.as_ref().map(ToString::to_string).unwrap_or_default();
-    nats.strict_signing_key_usage = operator.strict_signing_key_usage;
-    nats.system_account = match operator.system_account_id {
-        None => String::new(),
-        Some(id) => match draft.view().get(id.into())?.map(|entity| entity.facts) {
-            Some(Facts::Account(facts)) => facts.account.public_key.to_string(),
-            _ => return Err(Refusal::Unknown(id.into()).into()),
-        },
-    };
-    Ok(())
 }

@@ -5,9 +5,9 @@ use std::fmt;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::draft::read_claims;
 use super::error::NatsError;
 use super::lookup;
+use super::lookup::read_claims;
 use crate::adapters::nats_system::{Answer, Form, ServerId, SystemClient, SystemError, Varz, Wait};
 use crate::ids::NatsAccountId;
 use crate::ledger::{Entity, Facts, Kind, TokenFacts, View};

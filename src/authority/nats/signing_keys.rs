@@ -1,11 +1,11 @@
 //! Signing keys of accounts: plain ones, and roles with a template.
 
 use super::draft::{Made, NatsDraft};
+use super::endings::{record_retirement, record_successor};
 use super::error::NatsError;
-use super::lookup;
-use super::{accounts, due, users};
+use super::{account_edits, lookup};
 use crate::custody::ISSUING;
-use crate::events::{KeyPurpose, NatsHolder, NatsSigningKeyGenerated, NatsSigningKeyRetired, NkeyKind};
+use crate::events::{KeyPurpose, NatsHolder, NatsSigningKeyGenerated, NkeyKind};
 use crate::ids::KeyId;
 use crate::ledger::{AccountFacts, Entity, Facts, Kind, NatsCommand, UserFacts, View};
 use crate::nats::claims::{SigningKey, UserPermissions, UserScope};
@@ -61,7 +61,7 @@ pub fn add(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, new: NewSignin
             &new.description,
         ))),
     };
-    accounts::edit(draft, account, &|_| {}, &|claims| claims.signing_keys.push(key.clone()))
+    account_edits::edit(draft, account, &|_| {}, &|claims| claims.signing_keys.push(key.clone()))
 }
 
 /// Takes the public half of a signing key that was made elsewhere.
@@ -101,10 +101,8 @@ fn record_new(
 /// # Errors
 /// When there is none.
 pub fn find(view: &dyn View, account: &AccountFacts, text: &str) -> Result<NatsSigningKeyGenerated, NatsError> {
-    let keys = lookup::members(view, account.account.account_id.into(), Kind::SigningKey)?;
+    let keys = lookup::signing_keys(view, &NatsHolder::Account(account.account.account_id))?;
     keys.into_iter()
-        .filter(Entity::is_active)
-        .filter_map(|key| if let Facts::SigningKey(key) = key.facts { Some(key) } else { None })
         // During an overlap two bear the role; the newer one signs.
         .rev()
         .find(|key| {
@@ -136,7 +134,7 @@ pub fn edit(
             key.public_key
         )));
     }
-    accounts::edit(draft, account, &|_| {}, &|claims| {
+    account_edits::edit(draft, account, &|_| {}, &|claims| {
         for known in &mut claims.signing_keys {
             if let SigningKey::Scoped(scope) = known
                 && scope.key == key.public_key.as_str()
@@ -185,11 +183,11 @@ pub fn rotate(
     };
     let made = draft.make_key(NkeyKind::Account, compartment.as_str())?;
     match overlap_until {
-        Some(until) => due::replace(draft, old.key_id, made.key_id, until)?,
+        Some(until) => record_successor(draft, old.key_id, made.key_id, until)?,
         None => record_retirement(draft, old, Some(made.key_id), reason)?,
     }
     record_new(draft, account, old.role.clone(), &made)?;
-    accounts::edit(draft, account, &|_| {}, &|claims| {
+    account_edits::edit(draft, account, &|_| {}, &|claims| {
         let mut added = Vec::new();
         for key in claims.signing_keys.iter_mut().filter(|key| key.public_key() == old.public_key.as_str()) {
             let mut new = key.clone();
@@ -202,7 +200,7 @@ pub fn rotate(
         claims.signing_keys.extend(added);
     })?;
     for user in signed {
-        users::reissue(draft, &user, &made)?;
+        draft.reissue_user(&user, &made)?;
     }
     Ok(made.key_id)
 }
@@ -224,23 +222,7 @@ pub fn retire(
         // An issuer's ledger: the account is elsewhere, and so is whoever signs it anew.
         return Ok(());
     }
-    accounts::edit(draft, account, &|_| {}, &|claims| {
+    account_edits::edit(draft, account, &|_| {}, &|claims| {
         claims.signing_keys.retain(|known| known.public_key() != key.public_key.as_str());
     })
-}
-
-/// Records that a signing key is out of use; the account's claims are the caller's to change.
-pub(super) fn record_retirement(
-    draft: &mut NatsDraft<'_, '_>,
-    key: &NatsSigningKeyGenerated,
-    successor_id: Option<KeyId>,
-    reason: &Note,
-) -> Result<(), NatsError> {
-    draft.run(NatsCommand::RetireSigningKey(NatsSigningKeyRetired {
-        key_id: key.key_id,
-        holder: key.holder.clone(),
-        public_key: key.public_key.clone(),
-        successor_id,
-        reason: reason.clone(),
-    }))
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Made, NatsDraft, read_claims};
+use super::draft::{Made, NatsDraft};
 use super::error::NatsError;
+use super::lookup::{self, read_claims};
 use super::signing::Purpose;
-use super::{lookup, operators};
 use crate::events::{JwtKind, NatsHolder, NatsParty};
 use crate::ids::{NatsAccountId, NatsUserId};
 use crate::ledger::{AccountFacts, Facts, Kind, OperatorFacts, Refusal, TokenFacts, UserFacts};
@@ -35,10 +35,9 @@ struct Checked {
 impl NatsDraft<'_, '_> {
     /// The operator's claims, as this act leaves them so far.
     pub(super) fn operator_claims(&self, facts: &OperatorFacts) -> Result<Claims<Operator>, NatsError> {
-        match (&self.pending.operator, &facts.token) {
-            (Some(claims), _) => Ok(claims.clone()),
-            (None, Some(token)) => read_claims(facts.operator.name.as_str(), token),
-            (None, None) => Err(NatsError::NoToken(facts.operator.name.to_string())),
+        match &self.pending.operator {
+            Some(claims) => Ok(claims.clone()),
+            None => lookup::operator_claims(facts),
         }
     }
 
@@ -46,7 +45,7 @@ impl NatsDraft<'_, '_> {
     pub(crate) fn account_claims(&self, facts: &AccountFacts) -> Result<Claims<Account>, NatsError> {
         match self.pending.accounts.get(&facts.account.account_id) {
             Some(claims) => Ok(claims.clone()),
-            None => super::accounts::claims(facts),
+            None => lookup::account_claims(facts),
         }
     }
 
@@ -54,7 +53,7 @@ impl NatsDraft<'_, '_> {
     pub(super) fn user_claims(&self, facts: &UserFacts) -> Result<Claims<User>, NatsError> {
         match self.pending.users.get(&facts.user.user_id) {
             Some((claims, _)) => Ok(claims.clone()),
-            None => super::users::claims(facts),
+            None => lookup::user_claims(facts),
         }
     }
 
@@ -108,6 +107,13 @@ impl NatsDraft<'_, '_> {
         self.pending.users.insert(id, (claims, signer));
     }
 
+    /// A user gets a token by another key of its account when the act ends.
+    pub(super) fn reissue_user(&mut self, facts: &UserFacts, signer: &Made) -> Result<(), NatsError> {
+        let claims = self.user_claims(facts)?;
+        self.issue_user(facts.user.user_id, claims, signer.clone());
+        Ok(())
+    }
+
     /// An account or user that ends in this act gets no token any more.
     pub(super) fn forget_account(&mut self, id: NatsAccountId) {
         self.known.get_mut().templates.clear();
@@ -117,6 +123,26 @@ impl NatsDraft<'_, '_> {
     /// See [`NatsDraft::forget_account`].
     pub(super) fn forget_user(&mut self, id: NatsUserId) {
         self.pending.users.remove(&id);
+    }
+
+    /// What the ledger knows goes into an operator's claims.
+    pub(super) fn fill_operator(&self, facts: &OperatorFacts, claims: &mut Claims<Operator>) -> Result<(), NatsError> {
+        let operator = &facts.operator;
+        let keys = lookup::signing_keys(self.view(), &NatsHolder::Operator(operator.operator_id))?;
+        let nats = &mut claims.nats;
+        nats.signing_keys = keys.iter().map(|key| key.public_key.to_string()).collect();
+        nats.signing_keys.sort();
+        nats.operator_service_urls = operator.service_urls.iter().map(ToString::to_string).collect();
+        nats.account_server_url = operator.account_server_url.as_ref().map(ToString::to_string).unwrap_or_default();
+        nats.strict_signing_key_usage = operator.strict_signing_key_usage;
+        nats.system_account = match operator.system_account_id {
+            None => String::new(),
+            Some(id) => match self.view().get(id.into())?.map(|entity| entity.facts) {
+                Some(Facts::Account(facts)) => facts.account.public_key.to_string(),
+                _ => return Err(Refusal::Unknown(id.into()).into()),
+            },
+        };
+        Ok(())
     }
 
     /// Ends the NATS part of an act: checks all claims that it edited, and leaves each to be signed once. Nothing is signed when
@@ -150,13 +176,10 @@ impl NatsDraft<'_, '_> {
         let operator = lookup::operator(self.view())?;
         let mut operator_claims = match pending.operator {
             Some(ref claims) => claims.clone(),
-            None => match &operator.token {
-                Some(token) => read_claims(operator.operator.name.as_str(), token)?,
-                None => return Err(NatsError::NoToken(operator.operator.name.to_string())),
-            },
+            None => lookup::operator_claims(&operator)?,
         };
         let mut problems = Vec::new();
-        operators::fill(self, &operator, &mut operator_claims)?;
+        self.fill_operator(&operator, &mut operator_claims)?;
         self.head(&mut operator_claims, operator.operator.public_key.as_str(), operator.operator.name.as_str());
         self.date(&mut operator_claims, operator.token.as_ref());
         if pending.operator.is_some() {
@@ -295,7 +318,7 @@ impl NatsDraft<'_, '_> {
                     let Some(Facts::Account(account)) = account else {
                         return Err(Refusal::Unknown(facts.user.account_id.into()).into());
                     };
-                    slot.insert(super::accounts::claims(&account)?)
+                    slot.insert(lookup::account_claims(&account)?)
                 }
             };
             self.head(&mut claims, facts.user.public_key.as_str(), facts.user.name.as_str());

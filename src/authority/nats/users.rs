@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Made, NatsDraft, read_claims};
+use super::draft::{Made, NatsDraft};
+use super::endings::{record_revocation, record_successor, revocation_second};
 use super::error::NatsError;
-use super::{due, lookup};
-use crate::authority::nats::accounts;
+use super::{account_edits, lookup};
 use crate::custody::ISSUING;
-use crate::events::{NatsHolder, NatsUserCreated, NatsUserRevoked, NkeyKind, Party, RevocationReason};
+use crate::events::{NatsHolder, NatsUserCreated, NkeyKind, Party, RevocationReason};
 use crate::ids::{KeyId, NatsAccountId, NatsUserId};
 use crate::ledger::{AccountFacts, Command, Entity, EntityRef, Facts, Kind, NatsCommand, UserFacts};
 use crate::nats::claims::{Claims, Registered, User, UserPermissions};
 use crate::nats::presets::Preset;
 use crate::text::{Name, Note};
 use crate::time::Timestamp;
+
+pub use super::lookup::user_claims as claims;
 
 /// A user to be made.
 #[derive(Debug, Clone)]
@@ -122,7 +124,7 @@ pub fn edit(
 }
 
 /// Gives a user a new key with the permissions of before; one that expires gets as long again as it had. The old key is
-/// revoked at once, and the account signed anew, or it stays good until `overlap_until` (see [`due`]).
+/// revoked at once, and the account signed anew, or it stays good until `overlap_until` (see [`due`](super::due)).
 ///
 /// # Errors
 /// See [`NatsError`].
@@ -147,7 +149,7 @@ pub fn rotate(
     update(draft, &facts.user)?;
     draft.issue_user(facts.user.user_id, claims, signer);
     if let Some(until) = overlap_until {
-        return due::replace(draft, old_key_id, key.key_id, until);
+        return record_successor(draft, old_key_id, key.key_id, until);
     }
     draft.run_any(Command::RevokeKey {
         key_id: old_key_id,
@@ -157,7 +159,7 @@ pub fn rotate(
     })?;
     let until = revocation_second(draft, &facts);
     let account = lookup::account(draft.view(), account.account.public_key.as_str())?;
-    accounts::edit(draft, &account, &|_| {}, &|claims| {
+    account_edits::edit(draft, &account, &|_| {}, &|claims| {
         claims.revocations.insert(old_key.to_string(), until);
     })
 }
@@ -174,7 +176,7 @@ pub fn revoke(
 ) -> Result<(), NatsError> {
     let until = record_revocation(draft, facts, reason)?;
     let key = facts.user.public_key.to_string();
-    accounts::edit(draft, account, &|_| {}, &|claims| {
+    account_edits::edit(draft, account, &|_| {}, &|claims| {
         claims.revocations.insert(key.clone(), until);
     })
 }
@@ -203,68 +205,12 @@ pub fn revoke_owned(draft: &mut NatsDraft<'_, '_>, owner: &Party, reason: &Note)
         }
         let account = draft.view().get(account_id.into())?.filter(Entity::is_active);
         if let Some(Facts::Account(account)) = account.map(|account| account.facts) {
-            accounts::edit(draft, &account, &|_| {}, &|claims| claims.revocations.extend(revocations.iter().cloned()))?;
+            account_edits::edit(draft, &account, &|_| {}, &|claims| {
+                claims.revocations.extend(revocations.iter().cloned())
+            })?;
         }
     }
     Ok(keys)
-}
-
-/// Records that a user is cut off, and its key revoked; the account's claims are the caller's to change.
-pub(super) fn record_revocation(
-    draft: &mut NatsDraft<'_, '_>,
-    facts: &UserFacts,
-    reason: &Note,
-) -> Result<i64, NatsError> {
-    let until = revocation_second(draft, facts);
-    record_revocation_until(draft, &facts.user, until, reason)?;
-    Ok(until)
-}
-
-/// The same up to a given second of the Unix epoch.
-pub(super) fn record_revocation_until(
-    draft: &mut NatsDraft<'_, '_>,
-    user: &NatsUserCreated,
-    until: i64,
-    reason: &Note,
-) -> Result<(), NatsError> {
-    draft.forget_user(user.user_id);
-    let revoked_at = Timestamp::from_unix_micros(until.saturating_mul(1_000_000))
-        .ok_or_else(|| NatsError::Usage("the clock is beyond the year 9999; set it right".to_owned()))?;
-    draft.run(NatsCommand::RevokeUser(NatsUserRevoked {
-        user_id: user.user_id,
-        account_id: user.account_id,
-        public_key: user.public_key.clone(),
-        revoked_at,
-        reason: reason.clone(),
-    }))?;
-    draft.run_any(Command::RevokeKey {
-        key_id: user.key_id,
-        reason: RevocationReason::PrivilegeWithdrawn,
-        note: Some(reason.clone()),
-        invalid_since: None,
-    })
-}
-
-/// The second up to which what was issued to a user is refused: now, or its last token's, if a clock was fast.
-pub(super) fn revocation_second(draft: &NatsDraft<'_, '_>, facts: &UserFacts) -> i64 {
-    let issued = facts.token.as_ref().map_or(0, |token| token.issued_at);
-    i64::try_from(draft.now().max(issued)).unwrap_or(i64::MAX)
-}
-
-/// The recorded claims of a user.
-///
-/// # Errors
-/// When it has no token, or its claims do not read.
-pub fn claims(facts: &UserFacts) -> Result<Claims<User>, NatsError> {
-    let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.user.name.to_string()))?;
-    read_claims(facts.user.name.as_str(), token)
-}
-
-/// Signs a user's claims anew by another key of the account.
-pub(super) fn reissue(draft: &mut NatsDraft<'_, '_>, facts: &UserFacts, signer: &Made) -> Result<(), NatsError> {
-    let claims = draft.user_claims(facts)?;
-    draft.issue_user(facts.user.user_id, claims, signer.clone());
-    Ok(())
 }
 
 fn update(draft: &mut NatsDraft<'_, '_>, user: &NatsUserCreated) -> Result<(), NatsError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 
-use super::MARK;
+use super::disk::MARK;
 use crate::act::Draft;
 use crate::authority::keys::reference;
 use crate::authority::nats::creds;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{MARK, Skipped, is_folder, names_in, read_file};
+use super::disk::{MARK, Skipped, is_folder, names_in, read_file};
 use crate::nats::jwt;
 use crate::text::visible;
 

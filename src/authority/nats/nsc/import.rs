@@ -1,13 +1,14 @@
 //! An operator of an `nsc` home becomes part of a ledger: keys, entities, tokens as they are.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
-use super::{Home, Keyring, StoredAccount, StoredOperator};
+use super::disk::Skipped;
+use super::home::{Home, StoredAccount, StoredOperator};
+use super::keyring::Keyring;
 use crate::authority::nats::draft::{Made, NatsDraft};
+use crate::authority::nats::endings::record_revocation_until;
 use crate::authority::nats::error::NatsError;
 use crate::authority::nats::lookup;
-use crate::authority::nats::users;
 use crate::custody::{ISSUING, ROOT, SecretBytes};
 use crate::events::{
     JwtKind, KeyPurpose, NatsAccountCreated, NatsHolder, NatsOperatorCreated, NatsParty, NatsSigningKeyGenerated,
@@ -20,21 +21,6 @@ use crate::nats::claims::{Account, Claims, Operator, SigningKey, User};
 use crate::nats::jwt;
 use crate::text::{Label, Name, Note, PublicKey, Url};
 use crate::time::Timestamp;
-
-/// Something that was left out, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// Why.
-    pub reason: String,
-}
-
-impl Skipped {
-    pub(super) fn new(path: &Path, reason: impl ToString) -> Self {
-        Self { path: path.to_owned(), reason: reason.to_string() }
-    }
-}
 
 /// What was taken of a home.
 #[derive(Debug, Clone, Default)]
@@ -311,7 +297,7 @@ impl Taking<'_, '_, '_> {
         let until = [user.public_key.as_str(), "*"].into_iter().filter_map(|key| revocations.get(key)).max();
         if let Some(until) = until.copied().filter(|until| *until >= claims.registered.iat) {
             let reason = Note::typed("the account's token that nsc had revokes the user")?;
-            users::record_revocation_until(self.draft, &user, until, &reason)?;
+            record_revocation_until(self.draft, &user, until, &reason)?;
         }
         Ok(())
     }

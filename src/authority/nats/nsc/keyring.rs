@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 
-use super::{Skipped, is_folder, names_in, read_file};
+use super::disk::{Skipped, is_folder, names_in, read_file};
 use crate::custody::{LONGEST_SECRET, SecretBytes};
 use crate::keys::{PublicFacts, normalize};
 use crate::nats::creds::{self, Creds};
