@@ -435,12 +435,3 @@ impl Serialize for KeyEvent {
         map.end()
     }
 }
-
-/// Decodes from any self-describing format. Where the data stands before its type, as in canonical order, it is held as
-/// [`Ipld`] in between; `ipld_support` gives the type first.
-impl<'de> Deserialize<'de> for KeyEvent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const FIELDS: &[&str] = &["id", "data", "type", "actor", "causes", "schema", "occurred_at", "correlation_id"];
-        deserializer.deserialize_struct("KeyEvent", FIELDS, decode::EventVisitor)
-    }
-}

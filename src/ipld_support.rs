@@ -40,6 +40,7 @@ mod envelope;
 mod event;
 mod from_json;
 mod limits;
+mod problem;
 mod read;
 mod sort;
 mod validate;
@@ -53,7 +54,8 @@ pub use envelope::{Causes, Envelope, EventBlock};
 pub use event::ContentAddressedEvent;
 pub use from_json::{FromJsonError, from_dag_json, parse_message_body};
 pub use limits::{DAG_CBOR, MAX_BLOCK_LEN, MAX_DEPTH, MAX_EVENT_INTEGER, RAW, SHA2_256};
-pub use validate::{BlockError, Problem, validate, validate_event};
+pub use problem::{BlockError, Problem};
+pub use validate::{validate, validate_event};
 
 /// The content identifier of a value: of its canonical bytes, without keeping them.
 ///

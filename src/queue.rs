@@ -112,12 +112,6 @@ enum Took {
 }
 
 impl FileQueue {
-    /// Opens the queue at a path, and makes it where there is none: the file with mode 0600, a missing folder with 0700.
-    /// Reads the whole file once, to check every line.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        open::open(path)
-    }
-
     /// Appends events, all of them or none, and returns once they are on the disk.
     ///
     /// An event that was appended before is not appended again; the answer says so. This holds for every event among the

@@ -3,10 +3,11 @@
 pub mod custody;
 pub mod heads;
 pub mod online_key;
+mod place;
 pub mod signatures;
 pub mod vouch;
 
-use std::path::{Path, PathBuf};
+pub use self::place::Place;
 
 use self::custody::settle;
 use self::online_key::OnlineKeyError;
@@ -16,75 +17,7 @@ use crate::events::{Actor, Party};
 use crate::files::staging;
 use crate::ids::CorrelationId;
 use crate::policy;
-use crate::store::{JournalError, OpenError, RestrictedTexts, Store, StoreOptions};
-
-/// Where a ledger is: its folder, and the folder outside of it where this machine keeps its rights to write.
-#[derive(Debug, Clone)]
-pub struct Place {
-    folder: PathBuf,
-    tokens: PathBuf,
-}
-
-impl Place {
-    /// A ledger's folder, and this machine's folder of rights to write.
-    #[must_use]
-    pub fn new(folder: impl Into<PathBuf>, tokens: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), tokens: tokens.into() }
-    }
-
-    /// The ledger's folder.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// This machine's folder of rights to write.
-    #[must_use]
-    pub fn tokens(&self) -> &Path {
-        &self.tokens
-    }
-
-    /// The same ledger in another folder.
-    pub(super) fn moved_to(&self, folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), tokens: self.tokens.clone() }
-    }
-
-    /// The file that holds the events.
-    #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.folder.join("ledger.db")
-    }
-
-    /// The folder of sealed secrets.
-    #[must_use]
-    pub fn custody(&self) -> PathBuf {
-        self.folder.join("custody")
-    }
-
-    /// The ledger's own key, where it is stored unencrypted ([`crate::session::online_key`]).
-    #[must_use]
-    pub fn online_key(&self) -> PathBuf {
-        self.folder.join("ledger.key")
-    }
-
-    /// The file of restricted blocks: the texts of signed tokens.
-    #[must_use]
-    pub fn restricted(&self) -> PathBuf {
-        self.folder.join("restricted.db")
-    }
-
-    /// The configuration.
-    #[must_use]
-    pub fn config(&self) -> PathBuf {
-        self.folder.join("config.toml")
-    }
-
-    /// How the store is opened.
-    #[must_use]
-    pub fn options(&self) -> StoreOptions {
-        StoreOptions::new(self.database(), &self.tokens)
-    }
-}
+use crate::store::{JournalError, OpenError, RestrictedTexts, Store};
 
 /// The pipeline of a ledger on disk.
 pub type LedgerPipeline<'p> = Pipeline<'p, Store>;

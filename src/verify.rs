@@ -8,11 +8,13 @@
 
 mod block;
 mod heads;
+mod layer;
 mod pipeline;
 mod report;
 
 pub use heads::Heads;
-pub use report::{Layer, Problem, Report};
+pub use layer::Layer;
+pub use report::{Problem, Report};
 
 pub(crate) use block::{LedgerFact, Verdict, judge};
 pub(crate) use heads::{HeadToJudge, HeadVerdict, judge_head};

@@ -5,7 +5,7 @@ mod verify;
 
 pub use import::{ImportError, Imported, import, recover, vouched};
 use verify::follow;
-pub use verify::{Held, Verified, VerifyError, open, verify};
+pub use verify::{Held, Progress, Verified, VerifyError, open, verify};
 
 use std::io::Write;
 
@@ -19,9 +19,6 @@ use crate::store::{Listing, ReadError, Store, Which};
 
 /// How often progress is told, in events.
 const STEP: u64 = 1_024;
-
-/// What is called now and then with how much is done, and how much there is.
-pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Why no archive was written.
 #[derive(Debug, thiserror::Error)]

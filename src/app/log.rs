@@ -1,6 +1,7 @@
 //! The transparency log: what is in it, proved; heads of others, cosigned; what others show, checked ([`check()`]).
 
 mod check;
+mod proved;
 mod pushed;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use crate::session::heads::{LogError, own_keys};
 use crate::store::{Recorded, Store, Which};
 use crate::time::Timestamp;
 
-pub use check::{CheckError, Checked, CheckedEvent, ProvedEvent, Requirements, check};
+pub use check::{Checked, Requirements, check};
+pub use proved::{CheckError, CheckedEvent, ProvedEvent};
 pub use pushed::{Pushed, prove_pushed};
 
 /// Keeps the signatures that a witness put under a head of this ledger.

@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{Config, NatsConfig, TlsConfig};
-use crate::text::{Label, SubjectPrefix};
+use super::values::Config;
 
 /// One key of the configuration.
 pub struct Key {
@@ -284,62 +283,37 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-/// The defaults, each with its reason.
-pub(super) fn defaults() -> NatsConfig {
-    let label = |text| Label::new(text).expect("the literals below are labels");
-    let prefix = |text| SubjectPrefix::new(text).expect("the literals below are subject prefixes");
-    NatsConfig {
-        enabled: true,
-        url: "nats://localhost:4222".parse().expect("the literal is an address"),
-        stream_name: label("CIM_KEYS_EVENTS"),
-        object_store_bucket: label("cim-keys-objects"),
-        subject_prefix: prefix("cim.keys"),
-        head_subject: prefix("cim.checkpoints"),
-        enable_jetstream: true,
-        enable_ipld: true,
-        payload: super::Payload::DagJson,
-        // What a single server can do; who runs a cluster says so.
-        replicas: 1,
-        // The most that a server takes in one batch is 1,000, and one of them is the head.
-        publish_batch: 999,
-        max_retries: 3,
-        connection_timeout_secs: 10,
-        domain: None,
-        inbox_prefix: None,
-        air_gapped: false,
-        credentials_file: None,
-        tls: TlsConfig::default(),
-    }
-}
-
 /// The key of a name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// A commented file that sets keys to their defaults. Keys without one are commented out, and so is the address: setting it
-/// means that commands publish.
-pub(super) fn example() -> String {
-    let mut out = String::from(
-        "# The configuration of cim-keys. Every line below says what holds without it.\n\
-         # A CIM_KEYS_* variable overrides a line here, and a flag overrides both: `cim-keys config show --origin`.\n",
-    );
-    let mut table = "";
-    for key in KEYS {
-        let (in_table, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
-        if in_table != table {
-            out += &format!("\n[{in_table}]\n");
-            table = in_table;
+impl Config {
+    /// A commented `config.toml` that says nothing but the defaults. Keys without one are commented out, and so is the
+    /// address: setting it means that commands publish.
+    #[must_use]
+    pub fn example() -> String {
+        let mut out = String::from(
+            "# The configuration of cim-keys. Every line below says what holds without it.\n\
+             # A CIM_KEYS_* variable overrides a line here, and a flag overrides both: `cim-keys config show --origin`.\n",
+        );
+        let mut table = "";
+        for key in KEYS {
+            let (in_table, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+            if in_table != table {
+                out += &format!("\n[{in_table}]\n");
+                table = in_table;
+            }
+            for line in wrapped(key.doc, 116) {
+                out += &format!("# {line}\n");
+            }
+            match key.default() {
+                Some(value) if key.sample.is_empty() => out += &format!("{name} = {value}\n"),
+                _ => out += &format!("# {name} = {}\n", key.sample),
+            }
         }
-        for line in wrapped(key.doc, 116) {
-            out += &format!("# {line}\n");
-        }
-        match key.default() {
-            Some(value) if key.sample.is_empty() => out += &format!("{name} = {value}\n"),
-            _ => out += &format!("# {name} = {}\n", key.sample),
-        }
+        out
     }
-    out
 }
 
 fn wrapped(text: &str, width: usize) -> Vec<String> {

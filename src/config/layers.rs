@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, Key, Kind, Value};
-use super::{Config, KEYS, ServerUrls};
+use super::keys::{self, KEYS, Key, Kind, Value};
+use super::server_url::ServerUrls;
+use super::values::Config;
 use crate::text::visible;
 
 /// What the variables of the tables begin with. Others that begin with `CIM_KEYS_` configure the command line itself.
@@ -296,4 +297,18 @@ fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> String {
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map_or_else(String::new, |(_, name)| format!("; did you mean \"{name}\"?"))
+}
+
+impl Config {
+    /// Reads the text of a `config.toml` over the defaults. Relative paths in it stay as they are; [`Layers::file`]
+    /// takes them from the file's folder.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let mut layers = Layers::new();
+        layers.file(std::path::Path::new("config.toml"), text);
+        // Paths are joined to the folder of the file, which is empty here.
+        layers.resolve().map(|resolved| resolved.config)
+    }
 }

@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::{ConfigError, NatsConfig, Payload, Problem, ServerUrl};
+use super::layers::{ConfigError, Problem};
+use super::server_url::ServerUrl;
+use super::values::{Config, NatsConfig, Payload};
 use crate::text::visible;
 
 /// The most that a certificate, key or credentials file may hold.
@@ -37,28 +39,44 @@ const CLIENT_KEY: FileRule = FileRule {
     secret: true,
 };
 
-pub(super) fn validate(config: &NatsConfig) -> Result<(), ConfigError> {
-    let mut problems: Vec<String> = Vec::new();
-    subjects(config, &mut problems);
-    servers(config, &mut problems);
-    modes(config, &mut problems);
-    let tls = &config.tls;
-    for (rule, path) in [
-        (CREDENTIALS, &config.credentials_file),
-        (CA_CERT, &tls.ca_cert),
-        (CLIENT_CERT, &tls.client_cert),
-        (CLIENT_KEY, &tls.client_key),
-    ] {
-        if let Some(path) = path
-            && let Err(reason) = check_file(&rule, path)
-        {
-            problems.push(format!("{}: {reason}", rule.key));
+impl Config {
+    /// Checks what single values can't show: files, and keys that contradict each other. All problems at once.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.nats.validate()
+    }
+}
+
+impl NatsConfig {
+    /// Checks what single values can't show: files, and keys that contradict each other. All problems at once.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems: Vec<String> = Vec::new();
+        subjects(self, &mut problems);
+        servers(self, &mut problems);
+        modes(self, &mut problems);
+        let tls = &self.tls;
+        for (rule, path) in [
+            (CREDENTIALS, &self.credentials_file),
+            (CA_CERT, &tls.ca_cert),
+            (CLIENT_CERT, &tls.client_cert),
+            (CLIENT_KEY, &tls.client_key),
+        ] {
+            if let Some(path) = path
+                && let Err(reason) = check_file(&rule, path)
+            {
+                problems.push(format!("{}: {reason}", rule.key));
+            }
         }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError { problems: problems.into_iter().map(|message| Problem { origin: None, message }).collect() })
     }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(ConfigError { problems: problems.into_iter().map(|message| Problem { origin: None, message }).collect() })
 }
 
 fn subjects(config: &NatsConfig, problems: &mut Vec<String>) {

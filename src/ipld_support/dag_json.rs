@@ -10,9 +10,10 @@ use cid::multibase::Base;
 
 use super::cids::write_cid;
 use super::limits::{MAX_BLOCK_LEN, MAX_DEPTH};
+use super::problem::{BlockError, Problem};
 use super::read::{DOUBLE, FALSE, NULL, Reader, TRUE};
 use super::sort::{Entry, sort_entries};
-use super::validate::{self, BlockError, Problem};
+use super::validate;
 
 /// Why a block has no DAG-JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

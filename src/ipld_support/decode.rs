@@ -9,8 +9,9 @@ use serde::forward_to_deserialize_any;
 use super::encode::EVENT_STRUCT;
 use super::envelope::Envelope;
 use super::limits::MAX_DEPTH;
+use super::problem::{BlockError, Problem};
 use super::read::{DOUBLE, FALSE, NULL, Reader, TRUE};
-use super::validate::{self, BlockError, Problem};
+use super::validate;
 use crate::events::KeyEvent;
 
 /// Why bytes do not decode into what was asked for.

@@ -5,8 +5,9 @@ use std::ops::{Deref, Range};
 use cid::Cid;
 
 use super::limits::{MAX_BLOCK_LEN, MAX_EVENT_INTEGER};
+use super::problem::{BlockError, Problem};
 use super::read::Reader;
-use super::validate::{self, BlockError, Problem};
+use super::validate;
 
 /// An event's outer fields as they stand in its block, and `data` as the bytes it is.
 ///

@@ -1,6 +1,6 @@
 //! Reading the heads of CBOR items from bytes, in their strict form.
 
-use super::validate::{BlockError, Problem};
+use super::problem::{BlockError, Problem};
 
 /// A place in a block.
 #[derive(Clone)]

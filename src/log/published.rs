@@ -20,8 +20,7 @@ use crate::text::SubjectPrefix;
 
 pub use fault::{StreamFault, StreamProblem};
 
-/// How many events may wait for a head: more than any batch holds, and what several torn ones leave.
-const MOST_UNCLOSED: usize = 100_000;
+use fault::MOST_UNCLOSED;
 
 /// How many missing positions of one head are looked for one by one.
 const MOST_MISSING: u64 = 100_000;

@@ -54,56 +54,60 @@ pub enum OpenError {
     },
 }
 
-pub(super) fn open(path: &Path) -> Result<FileQueue, OpenError> {
-    let failed = |action, path: &Path| {
-        let path = path.to_owned();
-        move |source| OpenError::Io { action, path, source }
-    };
-    let folder = folder_of(path);
-    if !folder.exists() {
-        create_private_folder(folder).map_err(failed("make the folder", folder))?;
-    }
-    // Two names of one file must mean one lock.
-    let path = resolved(path, folder).map_err(failed("find the folder of", path))?;
-    if let Some(filesystem) = filesystem::unsuitable(path.parent().unwrap_or(folder)) {
-        return Err(OpenError::Unsuitable { path, filesystem });
-    }
-    let lock = lock(&path)?;
-    let mut first = |out: &mut dyn Write| out.write_all(&new_file());
-    let disk = Disk::open(&path, &mut first).map_err(failed("open", &path))?;
-    take(path, Box::new(disk), Some(lock))
-}
-
-/// A queue over a medium that is open already.
-pub(super) fn take(path: PathBuf, mut medium: Box<dyn Medium>, lock: Option<Lock>) -> Result<FileQueue, OpenError> {
-    let io_failed = |action| {
-        let path = path.clone();
-        move |source| OpenError::Io { action, path, source }
-    };
-    let scan = match index::scan(&*medium) {
-        Ok(scan) => scan,
-        Err(ScanError::Io(error)) => return Err(io_failed("read")(error)),
-        Err(ScanError::Damaged { line: 1, problem }) => return Err(OpenError::Damaged { path, line: 1, problem }),
-        Err(ScanError::Damaged { line, problem }) => {
-            let problem = format!("{problem}; restore the file from a copy, or move it away to begin a new queue");
-            return Err(OpenError::Damaged { path, line, problem });
+impl FileQueue {
+    /// Opens the queue at a path, and makes it where there is none: the file with mode 0600, a missing folder with 0700.
+    /// Reads the whole file once, to check every line.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { action, path, source }
+        };
+        let folder = folder_of(path);
+        if !folder.exists() {
+            create_private_folder(folder).map_err(failed("make the folder", folder))?;
         }
-    };
-    if scan.torn > 0 {
-        tracing::warn!(queue = %path.display(), bytes = scan.torn, "cut off an append that was interrupted");
-        medium.truncate(scan.index.len).and_then(|()| medium.sync()).map_err(io_failed("cut off the end of"))?;
+        // Two names of one file must mean one lock.
+        let path = resolved(path, folder).map_err(failed("find the folder of", path))?;
+        if let Some(filesystem) = filesystem::unsuitable(path.parent().unwrap_or(folder)) {
+            return Err(OpenError::Unsuitable { path, filesystem });
+        }
+        let lock = lock(&path)?;
+        let mut first = |out: &mut dyn Write| out.write_all(&new_file());
+        let disk = Disk::open(&path, &mut first).map_err(failed("open", &path))?;
+        Self::take(path, Box::new(disk), Some(lock))
     }
-    Ok(FileQueue {
-        path,
-        source: scan.header.source,
-        medium,
-        index: scan.index,
-        next: std::cell::Cell::new(None),
-        closed: None,
-        dropped: scan.torn,
-        compaction: compact::Trigger::default(),
-        _lock: lock,
-    })
+
+    /// A queue over a medium that is open already.
+    pub(super) fn take(path: PathBuf, mut medium: Box<dyn Medium>, lock: Option<Lock>) -> Result<Self, OpenError> {
+        let io_failed = |action| {
+            let path = path.clone();
+            move |source| OpenError::Io { action, path, source }
+        };
+        let scan = match index::scan(&*medium) {
+            Ok(scan) => scan,
+            Err(ScanError::Io(error)) => return Err(io_failed("read")(error)),
+            Err(ScanError::Damaged { line: 1, problem }) => return Err(OpenError::Damaged { path, line: 1, problem }),
+            Err(ScanError::Damaged { line, problem }) => {
+                let problem = format!("{problem}; restore the file from a copy, or move it away to begin a new queue");
+                return Err(OpenError::Damaged { path, line, problem });
+            }
+        };
+        if scan.torn > 0 {
+            tracing::warn!(queue = %path.display(), bytes = scan.torn, "cut off an append that was interrupted");
+            medium.truncate(scan.index.len).and_then(|()| medium.sync()).map_err(io_failed("cut off the end of"))?;
+        }
+        Ok(Self {
+            path,
+            source: scan.header.source,
+            medium,
+            index: scan.index,
+            next: std::cell::Cell::new(None),
+            closed: None,
+            dropped: scan.torn,
+            compaction: compact::Trigger::default(),
+            _lock: lock,
+        })
+    }
 }
 
 /// The whole content of a queue that holds nothing yet, with a source of its own.

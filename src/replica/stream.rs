@@ -19,12 +19,14 @@ use crate::adapters::message::{BadMessage, Incoming, StreamMessage};
 use crate::adapters::stream_reader::{Selection, StreamReadError, StreamReader, StreamState};
 use crate::config::NatsConfig;
 use crate::delivery::Previous;
-use crate::log::{CheckpointError, Closed, KeyChain, PublishedEvent, PublishedHistory, StreamFault, VerifierKey};
+use crate::log::{CheckpointError, KeyChain, PublishedEvent, PublishedHistory, StreamFault, VerifierKey};
 use crate::session::heads::LogError;
 use crate::store::Store;
 use follower::{Fetch, Follower, fetch_object};
 use sources::{Sources, Trust};
 
+pub use follower::{Flow, Step};
+pub use sources::HeadSeen;
 pub use verify::{StreamVerified, VouchError, verify, verify_recorded, vouched};
 
 /// How many chunks may wait between the thread that fetches and the one that verifies.
@@ -38,24 +40,6 @@ pub struct LedgerStream {
     trust: Arc<Trust>,
     /// As far as they are known; they are looked for again when a new key is announced.
     sources: Arc<Mutex<Sources>>,
-}
-
-/// What is handed on.
-#[derive(Debug)]
-pub enum Step {
-    /// A head has closed these positions.
-    Closed(Closed),
-    /// An event that comes when the history is past its position: one that was parked, or one that was known before.
-    Late(PublishedEvent),
-}
-
-/// Whether to read on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    /// Read on.
-    On,
-    /// That was enough.
-    Stop,
 }
 
 impl LedgerStream {
@@ -318,15 +302,6 @@ pub enum Surveyed<'a> {
     Event(&'a PublishedEvent),
     /// A message under the source's name that does not.
     Bad(&'a BadMessage),
-}
-
-/// The newest message on a head subject.
-#[derive(Debug, Clone)]
-pub enum HeadSeen {
-    /// A head.
-    Head(Box<crate::delivery::Head>),
-    /// Something else, and why.
-    Unreadable(String),
 }
 
 /// A head, with its sequence in the stream.

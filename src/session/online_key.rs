@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Place;
+use super::place::Place;
 use crate::custody::lone::LoneError;
 use crate::custody::{FileError, SecretBytes, lone};
 use crate::keys::Signer;

@@ -2,78 +2,21 @@
 //! signed is.
 
 mod passing;
+mod tally;
 
 use std::collections::{BTreeSet, HashMap};
 
 use cid::Cid;
 
-pub use passing::{Claims, Passing, PassingError};
+pub use passing::{Passing, PassingError};
+pub use tally::{Claims, Tally, Vouched};
 
 use super::signatures::{Nearby, Signature, Verdict, signatures_among};
 use crate::events::{Actor, EventAttested, EventData};
 use crate::ledger::{Entity, EntityRef, Standing, ViewError, is_about_the_ledgers_key};
 use crate::parallel::in_parts;
 use crate::store::{ReadError, Recorded, Store, Which};
-use crate::verify::{Layer, Problem, Report};
-
-/// What one actor did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tally {
-    /// The actor, as the events say it.
-    pub actor: String,
-    /// The person's name, where it is a recorded person.
-    pub name: Option<String>,
-    /// The events that the actor signed.
-    pub signed: u64,
-    /// The events that only say so.
-    pub claimed: u64,
-}
-
-/// Who vouches for what.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Vouched {
-    /// Each actor, in the order of the first act. Signatures themselves are not counted as acts.
-    pub actors: Vec<Tally>,
-    /// How many signatures there are.
-    pub signatures: u64,
-    /// The signatures that do not count. Those of programs, such as the ledger's own over its next key, claim nothing for a
-    /// person and are not among them.
-    pub void: Vec<Signature>,
-    /// What is wrong: forged signatures, and events without the signature that the ledger demanded.
-    pub problems: Vec<Problem>,
-}
-
-impl Vouched {
-    /// How many events their actors signed.
-    #[must_use]
-    pub fn signed(&self) -> u64 {
-        self.actors.iter().map(|tally| tally.signed).sum()
-    }
-
-    /// What an actor did, found by where each stands in the list.
-    fn tally(&mut self, index: &mut HashMap<String, usize>, actor: &str) -> &mut Tally {
-        let there = index.get(actor).copied().unwrap_or_else(|| {
-            self.actors.push(Tally { actor: actor.to_owned(), name: None, signed: 0, claimed: 0 });
-            index.insert(actor.to_owned(), self.actors.len() - 1);
-            self.actors.len() - 1
-        });
-        // Nothing is ever taken out of the list.
-        &mut self.actors[there]
-    }
-
-    /// Adds what is wrong to a report.
-    pub fn tell(&self, report: &mut Report) {
-        for it in &self.problems {
-            report.add(it.layer, it.position, it.cid, it.what.clone());
-        }
-    }
-
-    /// How many events only claim their actor.
-    #[must_use]
-    pub fn claimed(&self) -> u64 {
-        self.actors.iter().map(|tally| tally.claimed).sum()
-    }
-}
+use crate::verify::{Layer, Problem};
 
 /// How many void signatures and problems are listed.
 const MOST: usize = 1_000;

@@ -2,7 +2,7 @@
 
 use cid::Cid;
 
-use super::report::Layer;
+use super::layer::Layer;
 use crate::events::{EventData, KeyEvent, LedgerCreated, LedgerKeyRotated};
 use crate::ipld_support::{DAG_CBOR, Envelope, verify_block};
 use crate::time::Timestamp;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::Layer;
+use super::layer::Layer;
 use crate::log::{CheckpointError, KeyChain, KeyKind, NodeHash, Policy, PolicyError, SignedCheckpoint};
 use crate::time::Timestamp;
 

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use cid::Cid;
 
-use super::Progress;
 use crate::archive::{ArchiveError, ArchiveReader, Item};
 use crate::events::{EventData, KeyEvent};
 use crate::ipld_support::{DecodeError, decode_block};
@@ -18,6 +17,9 @@ use crate::verify::{Stages, run};
 /// Events, and bytes of them, that are decoded at a time.
 const MOST_EVENTS: usize = 256;
 const MOST_BYTES: usize = 1 << 20;
+
+/// What is called now and then with how much is done, and how much there is.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// What an archive was found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,87 +1,11 @@
 //! Checking a file that somebody shows: a proof or a checkpoint. It needs no ledger.
 
+use super::proved::{CheckError, CheckedEvent, ProvedEvent};
 use super::pushed::{Pushed, check_pushed};
 use crate::events::KeyEvent;
-use crate::ipld_support::{DecodeError, decode_block};
-use crate::log::{
-    Checkpoint, CheckpointError, LogProof, Policy, PolicyError, ProofError, ProofFileError, SignedCheckpoint, Subject,
-    Update, VerifierKey,
-};
+use crate::ipld_support::decode_block;
+use crate::log::{Checkpoint, LogProof, Policy, SignedCheckpoint, Subject, Update, VerifierKey};
 use crate::time::Timestamp;
-
-/// Why something that was shown does not hold.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckError {
-    /// The file does not read, or its checkpoint is not signed by the ledger.
-    #[error(transparent)]
-    File(#[from] ProofFileError),
-    /// The checkpoint is not signed as it should be.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The hashes do not lead where they should.
-    #[error(transparent)]
-    Proof(#[from] ProofError),
-    /// Too few witnesses signed.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// The event in the proof does not read.
-    #[error("the event in the proof does not read: {0}")]
-    Event(#[from] DecodeError),
-    /// The proof does not hold the event, only its content identifier.
-    #[error(
-        "the proof names the event and does not hold it, so its time is not known; ask for one that `cim-keys event proof-of` made"
-    )]
-    NotDisclosed,
-    /// A further event in the file has nothing to do with the first.
-    #[error(
-        "the event at position {position} in the file says nothing about the first one: neither that a token carries that revocation nor that servers hold it; ask for the file again"
-    )]
-    Unrelated {
-        /// Its position.
-        position: u64,
-    },
-    /// The proofs in the file lead to different heads.
-    #[error("the proofs in the file lead to different heads; ask for the file again")]
-    OtherHead,
-    /// The event is not of before the date.
-    #[error("the event is of {at}, which is not before {before}")]
-    Later {
-        /// The event's time.
-        at: Timestamp,
-        /// The date that was asked about.
-        before: Timestamp,
-    },
-    /// Nobody but the ledger vouches for the date.
-    #[error(
-        "the event says {at}, but {witness} saw it only at {seen}, which is not before {before}: only the ledger itself vouches for the earlier time"
-    )]
-    SeenLater {
-        /// The event's time.
-        at: Timestamp,
-        /// The witness.
-        witness: String,
-        /// When it signed.
-        seen: Timestamp,
-        /// The date that was asked about.
-        before: Timestamp,
-    },
-    /// A consistency proof needs the earlier checkpoint.
-    #[error(
-        "this is a proof that one head continues another, and the other is missing: give it with --from CHECKPOINT"
-    )]
-    FromNeeded,
-    /// A consistency proof begins at another size than the earlier checkpoint has.
-    #[error(
-        "the proof begins at {old_size} events, and the earlier checkpoint has {size}; they do not belong together"
-    )]
-    OtherSize {
-        /// Where the proof begins.
-        old_size: u64,
-        /// The earlier checkpoint's size.
-        size: u64,
-    },
-}
 
 /// What a file must stand up to.
 #[derive(Debug, Clone)]
@@ -111,26 +35,6 @@ pub struct Checked {
     pub pushed: Vec<Pushed>,
     /// The size of the earlier head that it continues.
     pub continues: Option<u64>,
-}
-
-/// An event that is proved to be in a log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckedEvent {
-    /// Its position, from 1.
-    pub position: u64,
-    /// Its content identifier.
-    pub cid: cid::Cid,
-    /// The event, if the proof holds it.
-    pub event: Option<ProvedEvent>,
-}
-
-/// An event that came with its proof.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProvedEvent {
-    /// The event.
-    pub event: KeyEvent,
-    /// Its canonical block.
-    pub block: Vec<u8>,
 }
 
 /// Checks a file that somebody shows: a proof (of an event, or of consistency) or a checkpoint. It needs no ledger.

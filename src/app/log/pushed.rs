@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{CheckError, CheckedEvent, Disclose, LogError, ProvedEvent, prove_to};
+use super::proved::{CheckError, CheckedEvent, ProvedEvent};
+use super::{Disclose, LogError, prove_to};
 use crate::events::{EventData, JwtClaimsCreated, JwtKind, NatsParty, NatsUserRevoked};
 use crate::log::LogProof;
 use crate::store::{Recorded, Store, Which};

@@ -6,6 +6,9 @@ use super::super::checkpoint::CheckpointError;
 use super::super::history::HistoryError;
 use crate::delivery::Previous;
 
+/// How many events may wait for a head: more than any batch holds, and what several torn ones leave.
+pub(super) const MOST_UNCLOSED: usize = 100_000;
+
 /// One thing that is wrong with a history in a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
@@ -164,7 +167,7 @@ pub enum StreamFault {
         size: u64,
     },
     /// Too many events wait for a head.
-    #[error("more than {} events stand behind the last head: no head closes them", super::MOST_UNCLOSED)]
+    #[error("more than {} events stand behind the last head: no head closes them", MOST_UNCLOSED)]
     Unclosed,
 }
 

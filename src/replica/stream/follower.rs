@@ -3,13 +3,30 @@
 use std::collections::{HashMap, HashSet};
 
 use super::sources::Sources;
-use super::{Flow, Step};
 use crate::adapters::message::{BadMessage, Incoming, LinkedEvent, MessageReader, StreamMessage};
 use crate::adapters::stream_reader::StreamReadError;
-use crate::log::{PublishedEvent, PublishedHistory, StreamFault};
+use crate::log::{Closed, PublishedEvent, PublishedHistory, StreamFault};
 
 /// How many messages are fetched by their sequences at a time.
 const SOME: usize = 512;
+
+/// What is handed on.
+#[derive(Debug)]
+pub enum Step {
+    /// A head has closed these positions.
+    Closed(Closed),
+    /// An event that comes when the history is past its position: one that was parked, or one that was known before.
+    Late(PublishedEvent),
+}
+
+/// Whether to read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Read on.
+    On,
+    /// That was enough.
+    Stop,
+}
 
 /// Where messages are fetched from that are needed out of their turn.
 pub(super) trait Fetch {

@@ -8,10 +8,10 @@ use std::collections::HashSet;
 
 use cid::Cid;
 
-use super::HeadSeen;
 use crate::adapters::message::{BadMessage, Incoming, MessageReader, StreamMessage};
 use crate::adapters::stream_reader::{Selection, StreamReadError, StreamReader};
 use crate::config::NatsConfig;
+use crate::delivery::Head;
 use crate::delivery::outbox::Source;
 use crate::events::{self, EventData, KeyEvent};
 use crate::ipld_support::decode_block;
@@ -59,6 +59,15 @@ pub(super) struct Sources {
     newest: Option<u64>,
     /// Whether there is one that may be vouched for yet.
     waits: bool,
+}
+
+/// The newest message on a head subject.
+#[derive(Debug, Clone)]
+pub enum HeadSeen {
+    /// A head.
+    Head(Box<Head>),
+    /// Something else, and why.
+    Unreadable(String),
 }
 
 /// An announcement of a new key.

@@ -2,9 +2,9 @@
 
 use cid::Cid;
 
-use super::follower::{Follower, Recording};
+use super::LedgerStream;
+use super::follower::{Flow, Follower, Recording, Step};
 use super::sources::Sources;
-use super::{Flow, LedgerStream, Step};
 use crate::adapters::message::{MessageReader, StreamMessage};
 use crate::adapters::stream_reader::StreamReadError;
 use crate::events::KeyEvent;

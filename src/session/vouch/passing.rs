@@ -1,10 +1,10 @@
 //! Histories that are at hand only in passing, in an archive or a stream: the same is asked of them as of a ledger, in a
 //! mirror of them that lasts no longer than the question.
 
-use std::collections::HashMap;
 use std::io;
 
-use super::{Vouched, vouched};
+use super::tally::Vouched;
+use super::vouched;
 use crate::events::{EventData, KeyEvent};
 use crate::ipld_support::decode_block;
 use crate::log::{InvalidKey, KeyChain};
@@ -33,36 +33,6 @@ pub enum PassingError {
     /// The copy could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-/// Who claims to have acted, counted while a history passes by, and whether there is any signature to be judged.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claims {
-    vouched: Vouched,
-    index: HashMap<String, usize>,
-    /// Whether something is signed, or had to be.
-    judged: bool,
-}
-
-impl Claims {
-    /// Counts an event.
-    pub fn see(&mut self, event_type: &str, actor: &str) {
-        match event_type {
-            "EventAttested" => {
-                self.judged = true;
-                return;
-            }
-            "SignaturesRequired" => self.judged = true,
-            _ => {}
-        }
-        self.vouched.tally(&mut self.index, actor).claimed += 1;
-    }
-
-    /// What there is to say, where nothing is signed and nothing had to be: then nothing has to be judged.
-    #[must_use]
-    pub fn unsigned(&self) -> Option<Vouched> {
-        (!self.judged).then(|| self.vouched.clone())
-    }
 }
 
 /// A mirror of a history that passes by.
