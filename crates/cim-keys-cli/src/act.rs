@@ -15,9 +15,9 @@ use cim_keys::store::{AppendedEvent, JournalError, Store};
 use cim_keys::text::Label;
 use cim_keys::time::Timestamp;
 
-use crate::cli::Global;
 use crate::commands::{publication, recorded};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::passphrase::{PassphraseArgs, Passphrases};
 use crate::place;

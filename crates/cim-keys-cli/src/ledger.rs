@@ -9,8 +9,8 @@ use cim_keys::store::AppendError;
 use cim_keys::text::Label;
 use indicatif::ProgressBar;
 
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::place;
 use crate::ui::Ui;
 

@@ -4,6 +4,7 @@ mod act;
 mod cli;
 mod commands;
 mod error;
+mod global;
 mod hardening;
 mod ledger;
 mod outcome;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use cim_keys::config::{Layers, Resolved};
 
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 
 /// The file that makes a folder a ledger.
 pub(crate) const LEDGER_FILE: &str = "ledger.db";

@@ -1,11 +1,12 @@
 //! `agent`: an issuer that stays at hand for a while, and signs short-lived users for whoever asks on its socket.
 
+mod args;
 mod client;
 mod detach;
 mod serve;
 mod socket;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cim_keys::authority::nats::agent::{self, Agent, Answer, Request, StartError};
 use cim_keys::authority::nats::issuer::{self, IssueError};
@@ -13,59 +14,19 @@ use cim_keys::custody::{NoPassphrases, Ring};
 use cim_keys::events::Actor;
 use cim_keys::text::{Label, visible};
 use cim_keys::time::Timestamp;
-use clap::{Args, Subcommand};
 use serde_json::json;
 
+pub(crate) use args::{AgentCommand, SocketArgs};
 pub(crate) use client::ask;
 
-use crate::cli::Global;
-use crate::commands::nats::span;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::passphrase::Passphrases;
 use crate::ui::Ui;
+use args::StartArgs;
 use serve::End;
 use socket::Claimed;
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AgentCommand {
-    /// Open the compartment of an issuer's signing keys and serve `nats creds` from here, until the time is over or it is
-    /// stopped; it stays in the foreground, unless --detach is given
-    Start(StartArgs),
-    /// Show what an agent serves, and for how long
-    Status(SocketArgs),
-    /// End an agent
-    Stop(SocketArgs),
-}
-
-/// Where an agent is.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SocketArgs {
-    /// The agent's socket [default: cim-keys/agent.sock in XDG_RUNTIME_DIR, or agent/agent.sock in this user's state folder]
-    #[arg(long, visible_alias = "agent", value_name = "SOCKET", env = "CIM_KEYS_AGENT", hide_env_values = true)]
-    socket: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StartArgs {
-    /// How long the agent lives: 30m, 8h
-    #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = span)]
-    ttl: u64,
-    /// How long a user is good at most
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = span)]
-    max_ttl: u64,
-    /// The one compartment that is opened
-    #[arg(long, value_name = "NAME", default_value = "issuing")]
-    compartment: Label,
-    /// Go into the background when it can be asked, and print what a shell evaluates: eval "$(cim-keys agent start --detach)"
-    #[arg(long)]
-    detach: bool,
-    /// It is the one in the background
-    #[arg(long, hide = true, conflicts_with = "detach")]
-    detached: bool,
-    #[command(flatten)]
-    socket: SocketArgs,
-}
 
 pub(crate) fn run(command: AgentCommand, global: &Global, ui: Ui) -> Result {
     match command {

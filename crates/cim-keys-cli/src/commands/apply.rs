@@ -18,10 +18,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::init::{self, CustodyArgs};
+use super::input::read_text;
 use super::recorded::subject_prefix;
 use crate::act::{Acting, EndAct as _, Terminal};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::place;
 use crate::ui::Ui;
@@ -48,7 +49,7 @@ pub(crate) struct ApplyArgs {
 }
 
 pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
-    let text = super::read_text(&args.file, declare::MAX_PLAN_BYTES as u64)?;
+    let text = read_text(&args.file, declare::MAX_PLAN_BYTES as u64)?;
     if SavedPlan::looks_like_one(text.as_bytes()) {
         return saved(args, &text, global, ui);
     }
@@ -90,7 +91,7 @@ pub(crate) fn run(args: &ApplyArgs, global: &Global, ui: Ui) -> Result {
 
 /// Reads an apply file.
 pub(crate) fn read_manifest(path: &Path) -> Result<Manifest> {
-    manifest(path, &super::read_text(path, declare::MAX_PLAN_BYTES as u64)?)
+    manifest(path, &read_text(path, declare::MAX_PLAN_BYTES as u64)?)
 }
 
 fn manifest(path: &Path, text: &str) -> Result<Manifest> {
@@ -389,7 +390,7 @@ impl Files for Beside {
             return Err(format!("{}: name a file in the apply file's folder or below", visible(name)));
         }
         let path = self.folder.join(name);
-        super::read_text(&path, 1024 * 1024).map_err(|error| {
+        read_text(&path, 1024 * 1024).map_err(|error| {
             let lines = error.lines().into_iter().map(|(_, text)| text).take(2).collect::<Vec<_>>();
             lines.join(": ")
         })

@@ -7,8 +7,8 @@ use cim_keys::session::{Place, Session};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::place;
 use crate::ui::Ui;

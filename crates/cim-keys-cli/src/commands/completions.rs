@@ -1,9 +1,8 @@
 //! `completions`: what a shell needs to complete our commands.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::error::Result;
 use crate::ui::Ui;
 
@@ -14,8 +13,8 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, ui: Ui) -> Result {
+pub(crate) fn run(args: &CompletionsArgs, mut command: Command, ui: Ui) -> Result {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "cim-keys", &mut script);
+    clap_complete::generate(args.shell, &mut command, "cim-keys", &mut script);
     ui.raw(&script)
 }

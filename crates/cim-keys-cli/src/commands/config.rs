@@ -3,8 +3,8 @@
 use cim_keys::config::Config;
 use clap::{Args, Subcommand};
 
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::place;
 use crate::ui::Ui;
 

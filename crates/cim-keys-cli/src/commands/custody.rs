@@ -11,9 +11,10 @@ use cim_keys::session::custody::{self, Comparison};
 use cim_keys::text::{Label, Recipient, visible};
 use clap::{Args, Subcommand};
 
+use super::changes;
 use crate::act::Acting;
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::passphrase::{PassphraseArgs, Passphrases};
 use crate::ui::Ui;
@@ -136,7 +137,7 @@ fn holder(args: &HolderArgs, global: &Global, ui: Ui) -> Result {
     let custody = acting.session().custody()?;
     let recipient = Recipient::new(&custody.recipient(&args.compartment).map_err(UnlockError::from)?)?;
     acting.record(|draft| {
-        super::found(draft, &|view| {
+        changes::found(draft, &|view| {
             let holder = Some(lookup::party(view, &args.holder)?);
             let (compartment, recipient) = (args.compartment.clone(), recipient.clone());
             Ok(vec![Command::AddRecipient(CustodyRecipientAdded { compartment, recipient, holder })])

@@ -12,8 +12,8 @@ use cim_keys::time::Timestamp;
 use clap::Args;
 
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::Passphrases;
 use crate::ui::Ui;
 

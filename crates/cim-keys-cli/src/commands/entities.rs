@@ -7,8 +7,8 @@ use cim_keys::session::Session;
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::recorded::subject_prefix;
 use super::signatures::{self, AttestArgs, Vouched};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 

@@ -13,10 +13,10 @@ use cim_keys::store::Listing;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::log::read_checkpoint;
+use super::input::read_checkpoint;
 use super::recorded::subject_prefix;
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 

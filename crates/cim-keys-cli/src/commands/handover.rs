@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::act::Acting;
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::place;
 use crate::ui::Ui;

@@ -5,8 +5,8 @@ use cim_keys::text::visible;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 

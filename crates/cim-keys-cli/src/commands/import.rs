@@ -8,9 +8,9 @@ use cim_keys::store::MirrorError;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::log::read_key;
-use crate::cli::Global;
+use super::input::read_key;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::place;
 use crate::ui::Ui;
 

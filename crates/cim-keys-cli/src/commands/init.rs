@@ -11,8 +11,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::act::Acting;
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::passphrase::{PassphraseArgs, Passphrases};
 use crate::place;

@@ -18,8 +18,8 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _};
 use super::entities::{self, ListArgs, ShowArgs};
 use super::out::Out;
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 

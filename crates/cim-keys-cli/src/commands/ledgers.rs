@@ -7,9 +7,10 @@ use cim_keys::ledger::{Facts, Kind};
 use cim_keys::text::Name;
 use clap::{Args, Subcommand};
 
+use super::changes;
 use super::entities::{self, ListArgs, ShowArgs};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -43,7 +44,7 @@ pub(crate) fn run(command: LedgerCommand, global: &Global, ui: Ui) -> Result {
     match command {
         LedgerCommand::Link(args) => {
             let key = ledgers::public_key(&args.key).map_err(|error| CliError::usage(error.to_string()))?;
-            super::record(
+            changes::record(
                 &|view| Ok(vec![ledgers::link(view, args.name.clone(), key.clone(), args.relation, args.id)?]),
                 global,
                 ui,

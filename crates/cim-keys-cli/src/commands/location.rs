@@ -6,9 +6,10 @@ use cim_keys::ledger::{Facts, Kind};
 use cim_keys::text::{Name, Note};
 use clap::{Args, Subcommand};
 
+use super::changes::{self, EndArgs, Look};
 use super::entities::{self, ListArgs, ShowArgs};
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -23,7 +24,7 @@ pub(crate) enum LocationCommand {
     /// Change what is recorded of a location
     Update(UpdateArgs),
     /// Close a location that nobody is at any more
-    Close(super::EndArgs),
+    Close(EndArgs),
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +71,7 @@ pub(crate) struct UpdateArgs {
 }
 
 pub(crate) fn run(command: LocationCommand, global: &Global, ui: Ui) -> Result {
-    let record = |look: &super::Look<'_>| super::record(look, global, ui);
+    let record = |look: &Look<'_>| changes::record(look, global, ui);
     match command {
         LocationCommand::Add(args) => record(&|view| {
             let new = locations::NewLocation {
@@ -95,7 +96,7 @@ pub(crate) fn run(command: LocationCommand, global: &Global, ui: Ui) -> Result {
         }),
         LocationCommand::Close(args) => {
             let question = format!("Close the location {}?", args.which);
-            super::end(&question, global, ui, &|view| {
+            changes::end(&question, global, ui, &|view| {
                 Ok(vec![locations::close(view, &args.which, args.reason.clone())?])
             })
         }

@@ -1,6 +1,5 @@
 //! `log`: signed heads of the ledger's history, proofs of what is in it, and checking what others show.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use cim_keys::custody::Ring;
 use cim_keys::files::write_durably;
 use cim_keys::ipld_support::to_dag_json;
 use cim_keys::keys::{Signer, signer_of};
-use cim_keys::log::{CheckpointError, Policy, SignedCheckpoint, Update, VerifierKey};
+use cim_keys::log::{CheckpointError, SignedCheckpoint, Update, VerifierKey};
 use cim_keys::session::Session;
 use cim_keys::session::heads;
 use cim_keys::session::heads::LogError;
@@ -21,15 +20,13 @@ use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::input::{read, read_checkpoint, read_key, read_policy};
 use crate::act::Acting;
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::passphrase::{PassphraseArgs, Passphrases};
 use crate::ui::Ui;
-
-/// The longest file that is read: a proof holds one event.
-const LONGEST: u64 = 32 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
@@ -422,43 +419,6 @@ fn write(text: &str, out: Option<&Path>, what: &Value, ui: Ui) -> Result {
     }
     ui.object(what)?;
     if ui.is_json() { Ok(()) } else { ui.raw(text.as_bytes()) }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let cannot = |error: &std::io::Error| CliError::usage(format!("cannot read {}", path.display())).because(error);
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(LONGEST).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).map_err(|error| cannot(&error))?.take(LONGEST).read_to_string(&mut text)
-    };
-    read.map_err(|error| cannot(&error))?;
-    Ok(text)
-}
-
-/// A checkpoint in a file.
-pub(crate) fn read_checkpoint(path: &Path) -> Result<SignedCheckpoint> {
-    let not_one = |error| CliError::verification(format!("{} is no checkpoint", path.display())).because(&error);
-    read(path)?.parse().map_err(not_one)
-}
-
-pub(crate) fn read_policy(path: &Path) -> Result<Policy> {
-    read(path)?.parse().map_err(|error| CliError::usage(format!("{} is no policy", path.display())).because(&error))
-}
-
-/// A verifier key, given as it is or as a file that holds it.
-pub(crate) fn read_key(text: &str) -> Result<VerifierKey> {
-    match text.parse::<VerifierKey>() {
-        Ok(key) => Ok(key),
-        Err(_) if Path::new(text).is_file() => {
-            let path = Path::new(text);
-            read(path)?
-                .trim()
-                .parse()
-                .map_err(|error| CliError::usage(format!("{} holds no verifier key", path.display())).because(&error))
-        }
-        Err(error) => Err(CliError::usage(error.to_string()).hint("give the key itself, or a file that holds it")),
-    }
 }
 
 fn check_told(path: &Path, error: &CheckError) -> CliError {

@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man;
 
-use crate::cli::Cli;
 use crate::error::{CliError, Result};
 use crate::ui::Ui;
 
@@ -18,8 +17,8 @@ pub(crate) struct ManArgs {
     out: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &ManArgs, ui: Ui) -> Result {
-    let command = Cli::command().disable_help_subcommand(true);
+pub(crate) fn run(args: &ManArgs, command: Command, ui: Ui) -> Result {
+    let command = command.disable_help_subcommand(true);
     let Some(folder) = &args.out else {
         let mut page = Vec::new();
         Man::new(command).render(&mut page)?;

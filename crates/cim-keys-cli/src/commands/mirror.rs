@@ -8,10 +8,10 @@ use cim_keys::session::Place;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::log::read_key;
+use super::input::read_key;
 use super::{head_words, import};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::place;
 use crate::ui::Ui;
 

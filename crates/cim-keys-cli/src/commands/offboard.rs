@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 

@@ -5,9 +5,10 @@ use cim_keys::ledger::{Facts, Kind};
 use cim_keys::text::{DnsName, Name, Note};
 use clap::{Args, Subcommand};
 
+use super::changes::{self, Look};
 use super::entities::{self, ListArgs, ShowArgs};
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -52,7 +53,7 @@ pub(crate) struct UpdateArgs {
 }
 
 pub(crate) fn run(command: OrganizationCommand, global: &Global, ui: Ui) -> Result {
-    let record = |look: &super::Look<'_>| super::record(look, global, ui);
+    let record = |look: &Look<'_>| changes::record(look, global, ui);
     match command {
         OrganizationCommand::Add(AddArgs { name, domain, description }) => {
             record(&|_| Ok(vec![organizations::add(name.clone(), domain.clone(), description.clone())]))

@@ -126,3 +126,10 @@ pub(crate) fn folder(path: &Path) -> Result {
         CliError::failed(format!("cannot make the folder {}", visible(&path.to_string_lossy()))).because(&error)
     })
 }
+
+/// A name as that of a file.
+pub(crate) fn file_name(name: &str) -> String {
+    let clean: String =
+        name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
+    if clean.starts_with('.') { format!("_{clean}") } else { clean }
+}

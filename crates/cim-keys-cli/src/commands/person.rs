@@ -5,9 +5,10 @@ use cim_keys::ledger::{Facts, Kind};
 use cim_keys::text::{EmailAddress, Name};
 use clap::{Args, Subcommand};
 
+use super::changes::{self, EndArgs, Look};
 use super::entities::{self, ListArgs, ShowArgs};
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -26,9 +27,9 @@ pub(crate) enum PersonCommand {
     /// End everything that a leaver has: roles, relationships, keys, NATS users; and name the keys that must be rotated
     Offboard(super::offboard::OffboardArgs),
     /// Deactivate a person who leaves or is suspended: their roles end
-    Deactivate(super::EndArgs),
+    Deactivate(EndArgs),
     /// Bring a person back, without the roles of before
-    Reactivate(super::EndArgs),
+    Reactivate(EndArgs),
 }
 
 #[derive(Debug, Args)]
@@ -71,7 +72,7 @@ struct Details {
 }
 
 pub(crate) fn run(command: PersonCommand, global: &Global, ui: Ui) -> Result {
-    let record = |look: &super::Look<'_>| super::record(look, global, ui);
+    let record = |look: &Look<'_>| changes::record(look, global, ui);
     match command {
         PersonCommand::Add(args) => record(&|view| {
             let Details { email, unit, location, title } = args.details.clone();
@@ -87,7 +88,7 @@ pub(crate) fn run(command: PersonCommand, global: &Global, ui: Ui) -> Result {
         PersonCommand::Offboard(args) => super::offboard::run(&args, global, ui),
         PersonCommand::Deactivate(args) => {
             let question = format!("Deactivate {}? Their roles end.", args.which);
-            super::end(&question, global, ui, &|view| {
+            changes::end(&question, global, ui, &|view| {
                 Ok(vec![people::deactivate(view, &args.which, args.reason.clone())?])
             })
         }

@@ -8,9 +8,11 @@ use cim_keys::ledger::{Facts, Kind};
 use cim_keys::text::{Document, Name};
 use clap::{Args, Subcommand};
 
+use super::changes::{self, EndArgs, Look, ValidityArgs};
 use super::entities::{self, ListArgs, ShowArgs};
-use crate::cli::Global;
+use super::input::read_text;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -25,7 +27,7 @@ pub(crate) enum PolicyCommand {
     /// Replace a policy by another version
     Update(UpdateArgs),
     /// Withdraw a policy
-    Withdraw(super::EndArgs),
+    Withdraw(EndArgs),
     /// Demand that events of some types are signed by whoever acts (`event types` shows which are)
     RequireSignatures(super::signatures::RequireArgs),
 }
@@ -42,7 +44,7 @@ pub(crate) struct AddArgs {
     #[arg(long, default_value = "markdown")]
     format: PolicyFormat,
     #[command(flatten)]
-    validity: super::ValidityArgs,
+    validity: ValidityArgs,
     /// The organization, where there are several
     #[arg(long)]
     organization: Option<String>,
@@ -62,17 +64,17 @@ pub(crate) struct UpdateArgs {
     #[arg(long)]
     format: Option<PolicyFormat>,
     #[command(flatten)]
-    validity: super::ValidityArgs,
+    validity: ValidityArgs,
 }
 
 fn read(path: &Path) -> Result<Document> {
-    let text = super::read_text(path, 1024 * 1024)?;
+    let text = read_text(path, 1024 * 1024)?;
     Document::new(&text)
         .map_err(|error| CliError::usage(format!("{} can't be a policy", path.display())).because(&error))
 }
 
 pub(crate) fn run(command: PolicyCommand, global: &Global, ui: Ui) -> Result {
-    let record = |look: &super::Look<'_>| super::record(look, global, ui);
+    let record = |look: &Look<'_>| changes::record(look, global, ui);
     match command {
         PolicyCommand::Add(args) => {
             let (document, validity) = (read(&args.document)?, args.validity.validity()?);
@@ -93,7 +95,7 @@ pub(crate) fn run(command: PolicyCommand, global: &Global, ui: Ui) -> Result {
         }
         PolicyCommand::Withdraw(args) => {
             let question = format!("Withdraw the policy {}?", args.which);
-            super::end(&question, global, ui, &|view| {
+            changes::end(&question, global, ui, &|view| {
                 Ok(vec![policies::withdraw(view, &args.which, args.reason.clone())?])
             })
         }

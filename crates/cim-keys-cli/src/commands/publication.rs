@@ -2,10 +2,13 @@
 
 use cim_keys::act::{Obstacle, Publication};
 use cim_keys::app::publishing::BOUND;
+use cim_keys::app::queue;
+use cim_keys::session::Session;
 use cim_keys::text::visible;
 use serde_json::{Value, json};
 
 use crate::error::Result;
+use crate::place;
 use crate::ui::Ui;
 
 /// Reports a publication. Events that wait because the configuration asks for that are no news in the text form; `status`
@@ -123,4 +126,10 @@ fn object(publication: &Publication) -> Option<Value> {
         }
         _ => return None,
     })
+}
+
+/// How the queue of a ledger stands.
+pub(crate) fn standing(session: &Session) -> Result<queue::Standing> {
+    let config = place::config(Some(session.place().folder()))?.config.nats;
+    Ok(queue::standing(session.store(), queue::stream(&config))?)
 }

@@ -2,13 +2,12 @@
 
 use cim_keys::app::publishing::{answering_server, running_sync};
 use cim_keys::app::queue;
-use cim_keys::session::Session;
 use cim_keys::text::visible;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::ledger;
 use crate::place;
 use crate::ui::Ui;
@@ -95,12 +94,6 @@ fn status(global: &Global, ui: Ui) -> Result {
         (0, _) => ui.line("`cim-keys queue list --parked` says why; `cim-keys queue retry` tries again."),
         _ => ui.line("`cim-keys sync` publishes what waits, whenever a server can be reached."),
     }
-}
-
-/// How the queue of a ledger stands.
-pub(crate) fn standing(session: &Session) -> Result<queue::Standing> {
-    let config = place::config(Some(session.place().folder()))?.config.nats;
-    Ok(queue::standing(session.store(), queue::stream(&config))?)
 }
 
 fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {

@@ -23,8 +23,8 @@ use serde_json::json;
 
 use super::{head_words, import};
 use crate::act::Acting;
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::passphrase::{PassphraseArgs, Passphrases};
 use crate::place;
@@ -63,6 +63,15 @@ pub(crate) struct RecoverArgs {
     passphrases: PassphraseArgs,
 }
 
+impl RecoverArgs {
+    /// The flags as layers of the configuration: their name, the key, the value.
+    fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
+        let url = self.url.iter().map(|url| ("--url", "nats.url", url.clone()));
+        let creds = self.creds.iter().map(|path| ("--creds", "nats.credentials_file", path.display().to_string()));
+        url.chain(creds).collect()
+    }
+}
+
 /// Where newer events are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Source {
@@ -77,7 +86,10 @@ pub(crate) fn run(args: &RecoverArgs, global: &Global, ui: Ui) -> Result {
     let (mut new, mut unsigned) = (0, 0);
     match (args.from, &args.medium) {
         (Some(Source::Carry), Some(medium)) => (new, unsigned) = carry(&place, medium, args, ui)?,
-        (Some(Source::Nats), _) => (new, unsigned) = way::nats(&place, args, ui)?,
+        (Some(Source::Nats), _) => {
+            let restored = Restored::open(place.options()).map_err(not_restored)?;
+            (new, unsigned) = way::nats(&restored, place.folder(), &args.flags(), args.accept_unsigned, ui)?;
+        }
         _ => {}
     }
     if unsigned > 0 && !args.accept_loss && !args.more_to_come {

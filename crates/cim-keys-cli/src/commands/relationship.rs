@@ -6,9 +6,10 @@ use cim_keys::ledger::{Facts, Kind};
 use cim_keys::text::{Note, Permission};
 use clap::{Args, Subcommand};
 
+use super::changes::{self, EndArgs, ValidityArgs};
 use super::entities::{self, ListArgs, ShowArgs};
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -21,7 +22,7 @@ pub(crate) enum RelationshipCommand {
     /// Show a relationship
     Show(ShowArgs),
     /// End a relationship
-    End(super::EndArgs),
+    End(EndArgs),
 }
 
 #[derive(Debug, Args)]
@@ -40,7 +41,7 @@ pub(crate) struct AddArgs {
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<Permission>,
     #[command(flatten)]
-    validity: super::ValidityArgs,
+    validity: ValidityArgs,
     /// What else there is to say
     #[arg(long, value_parser = Note::typed)]
     note: Option<Note>,
@@ -50,7 +51,7 @@ pub(crate) fn run(command: RelationshipCommand, global: &Global, ui: Ui) -> Resu
     match command {
         RelationshipCommand::Add(args) => {
             let validity = args.validity.validity()?;
-            super::record(
+            changes::record(
                 &|view| {
                     let new = relationships::NewRelationship {
                         kind: args.kind,
@@ -68,7 +69,7 @@ pub(crate) fn run(command: RelationshipCommand, global: &Global, ui: Ui) -> Resu
         }
         RelationshipCommand::End(args) => {
             let question = format!("End the relationship {}?", args.which);
-            super::end(&question, global, ui, &|view| {
+            changes::end(&question, global, ui, &|view| {
                 Ok(vec![relationships::end(view, &args.which, args.reason.clone())?])
             })
         }

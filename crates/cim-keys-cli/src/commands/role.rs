@@ -5,9 +5,10 @@ use cim_keys::ledger::{Facts, Kind};
 use cim_keys::text::{Name, Note, Permission};
 use clap::{Args, Subcommand};
 
+use super::changes::{self, EndArgs, Look, ValidityArgs};
 use super::entities::{self, ListArgs, ShowArgs};
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -22,7 +23,7 @@ pub(crate) enum RoleCommand {
     /// Change a role's definition
     Update(UpdateArgs),
     /// Retire a role: its assignments end
-    Retire(super::EndArgs),
+    Retire(EndArgs),
     /// Give a person a role
     Assign(AssignArgs),
     /// Take a role away from a person
@@ -76,7 +77,7 @@ pub(crate) struct AssignArgs {
     #[arg(long, value_name = "PARTY")]
     scope: Option<String>,
     #[command(flatten)]
-    validity: super::ValidityArgs,
+    validity: ValidityArgs,
 }
 
 #[derive(Debug, Args)]
@@ -98,7 +99,7 @@ fn some<T: Clone>(list: &[T]) -> Option<Vec<T>> {
 }
 
 pub(crate) fn run(command: RoleCommand, global: &Global, ui: Ui) -> Result {
-    let record = |look: &super::Look<'_>| super::record(look, global, ui);
+    let record = |look: &Look<'_>| changes::record(look, global, ui);
     match command {
         RoleCommand::Add(args) => record(&|view| {
             let new = roles::NewRole {
@@ -121,7 +122,9 @@ pub(crate) fn run(command: RoleCommand, global: &Global, ui: Ui) -> Result {
         }),
         RoleCommand::Retire(args) => {
             let question = format!("Retire the role {}? Its assignments end.", args.which);
-            super::end(&question, global, ui, &|view| Ok(vec![roles::retire(view, &args.which, args.reason.clone())?]))
+            changes::end(&question, global, ui, &|view| {
+                Ok(vec![roles::retire(view, &args.which, args.reason.clone())?])
+            })
         }
         RoleCommand::Assign(args) => {
             let validity = args.validity.validity()?;
@@ -129,7 +132,7 @@ pub(crate) fn run(command: RoleCommand, global: &Global, ui: Ui) -> Result {
         }
         RoleCommand::Withdraw(args) => {
             let question = format!("Take the role {} away from {}?", args.role, args.person);
-            super::end(&question, global, ui, &|view| {
+            changes::end(&question, global, ui, &|view| {
                 roles::withdraw(view, &args.role, &args.person, args.scope.as_deref(), args.reason.clone())
             })
         }

@@ -2,21 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use cim_keys::app::attest::{self};
+use cim_keys::app::attest;
 use cim_keys::events::{Actor, EventData, SignaturesRequired};
 use cim_keys::ledger::{Command, EntityRef, Facts, Standing, may_be_required};
 use cim_keys::session::Session;
-use cim_keys::session::signatures;
-use cim_keys::session::signatures::{Signature, Verdict};
+use cim_keys::session::signatures::{self, Signature, Verdict};
+use cim_keys::session::vouch;
 use cim_keys::store::{Recorded, Which};
 use cim_keys::text::{Label, Note, visible};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::entities;
+use super::{changes, entities};
 use crate::act::Acting;
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ pub(crate) fn require(args: &RequireArgs, global: &Global, ui: Ui) -> Result {
         }
     }
     let event = SignaturesRequired { event_types: types.into_iter().collect(), reason: args.reason.clone() };
-    super::record(&|_| Ok(vec![Command::RequireSignatures(event.clone())]), global, ui)
+    changes::record(&|_| Ok(vec![Command::RequireSignatures(event.clone())]), global, ui)
 }
 
 /// Lists the types of events, and which must be signed.
@@ -189,4 +189,39 @@ pub(crate) fn problem(verdict: &Verdict) -> Option<String> {
         Verdict::Forged => Some("these bytes are no signature of this key over this event".into()),
         _ => Some("this release does not know why".into()),
     }
+}
+
+/// Who vouches for a whole history, as JSON.
+pub(super) fn acts_json(vouched: &vouch::Vouched) -> Value {
+    let actor =
+        |it: &vouch::Tally| json!({ "actor": it.actor, "name": it.name, "signed": it.signed, "claimed": it.claimed });
+    let void =
+        |it: &Signature| json!({ "position": it.position, "cid": it.cid.to_string(), "problem": problem(&it.verdict) });
+    json!({
+        "signed": vouched.signed(), "claimed": vouched.claimed(), "signatures": vouched.signatures,
+        "actors": vouched.actors.iter().map(actor).collect::<Vec<_>>(),
+        "void": vouched.void.iter().map(void).collect::<Vec<_>>(),
+    })
+}
+
+/// Says who signed what, and who is only said to have acted.
+pub(super) fn tell_acts(vouched: &vouch::Vouched, ui: Ui) -> Result {
+    let (signed, claimed) = (vouched.signed(), vouched.claimed());
+    ui.line(format_args!(
+        "Of {} acts their actors have signed {signed}; {claimed} only claim their actor.",
+        signed + claimed
+    ))?;
+    if signed > 0 {
+        let row = |it: &vouch::Tally| {
+            let name = it.name.clone().unwrap_or_else(|| "-".into());
+            vec![it.actor.clone(), name, it.signed.to_string(), it.claimed.to_string()]
+        };
+        let rows: Vec<_> = vouched.actors.iter().map(row).collect();
+        ui.table(&["ACTOR", "NAME", "SIGNED", "CLAIMED"], &rows)?;
+    }
+    for void in vouched.void.iter().take(20) {
+        let problem = problem(&void.verdict).unwrap_or_default();
+        ui.line(format_args!("The signature at position {} does not count: {problem}.", void.position))?;
+    }
+    Ok(())
 }

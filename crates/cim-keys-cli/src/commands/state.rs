@@ -8,9 +8,10 @@ use cim_keys::time::Timestamp;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::log::{read_checkpoint, told as log_told};
-use crate::cli::Global;
+use super::input::read_checkpoint;
+use super::log::told as log_told;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 

@@ -10,8 +10,8 @@ use cim_keys::store::Listing;
 use serde_json::json;
 
 use super::{publication, recorded};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::place;
 use crate::ui::Ui;

@@ -5,9 +5,10 @@ use cim_keys::ledger::{Facts, Kind};
 use cim_keys::text::{Name, Note};
 use clap::{Args, Subcommand};
 
+use super::changes::{self, EndArgs, Look};
 use super::entities::{self, ListArgs, ShowArgs};
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::ui::Ui;
 
 #[derive(Debug, Subcommand)]
@@ -22,7 +23,7 @@ pub(crate) enum UnitCommand {
     /// Change what is recorded of a unit
     Update(UpdateArgs),
     /// Dissolve a unit that nobody is in any more
-    Dissolve(super::EndArgs),
+    Dissolve(EndArgs),
 }
 
 #[derive(Debug, Args)]
@@ -57,7 +58,7 @@ pub(crate) struct UpdateArgs {
 }
 
 pub(crate) fn run(command: UnitCommand, global: &Global, ui: Ui) -> Result {
-    let record = |look: &super::Look<'_>| super::record(look, global, ui);
+    let record = |look: &Look<'_>| changes::record(look, global, ui);
     match command {
         UnitCommand::Add(args) => record(&|view| {
             let (name, parent, description) = (args.name.clone(), args.parent.clone(), args.description.clone());
@@ -70,7 +71,7 @@ pub(crate) fn run(command: UnitCommand, global: &Global, ui: Ui) -> Result {
         }),
         UnitCommand::Dissolve(args) => {
             let question = format!("Dissolve the unit {}?", args.which);
-            super::end(&question, global, ui, &|view| {
+            changes::end(&question, global, ui, &|view| {
                 Ok(vec![units::dissolve(view, &args.which, args.reason.clone())?])
             })
         }

@@ -6,18 +6,16 @@ use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use cim_keys::app::archive::{ImportError, VerifyError};
 use cim_keys::app::verify::{self, Anchor, ArchiveDemands, ArchiveVerified, Verified};
 use cim_keys::log::{Policy, SignedCheckpoint};
-use cim_keys::session::signatures::Signature;
-use cim_keys::session::vouch::{Tally, Vouched};
 use cim_keys::session::{Place, Session};
 use cim_keys::store::{Demands, Extent};
 use cim_keys::verify::{Problem, Report};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::log::{read_checkpoint, read_key, read_policy};
-use super::signatures;
-use crate::cli::Global;
+use super::input::{read_checkpoint, read_key, read_policy};
+use super::signatures::{acts_json, tell_acts};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 use crate::{ledger, place};
 
@@ -161,38 +159,6 @@ fn report_json(report: &Report) -> Value {
         "heads": { "checked": report.heads.checked, "signed": report.heads.signed },
         "unknown": report.unknown,
     })
-}
-
-pub(super) fn acts_json(vouched: &Vouched) -> Value {
-    let actor = |it: &Tally| json!({ "actor": it.actor, "name": it.name, "signed": it.signed, "claimed": it.claimed });
-    let void = |it: &Signature| json!({ "position": it.position, "cid": it.cid.to_string(), "problem": signatures::problem(&it.verdict) });
-    json!({
-        "signed": vouched.signed(), "claimed": vouched.claimed(), "signatures": vouched.signatures,
-        "actors": vouched.actors.iter().map(actor).collect::<Vec<_>>(),
-        "void": vouched.void.iter().map(void).collect::<Vec<_>>(),
-    })
-}
-
-/// Says who signed what, and who is only said to have acted.
-pub(super) fn tell_acts(vouched: &Vouched, ui: Ui) -> Result {
-    let (signed, claimed) = (vouched.signed(), vouched.claimed());
-    ui.line(format_args!(
-        "Of {} acts their actors have signed {signed}; {claimed} only claim their actor.",
-        signed + claimed
-    ))?;
-    if signed > 0 {
-        let row = |it: &Tally| {
-            let name = it.name.clone().unwrap_or_else(|| "-".into());
-            vec![it.actor.clone(), name, it.signed.to_string(), it.claimed.to_string()]
-        };
-        let rows: Vec<_> = vouched.actors.iter().map(row).collect();
-        ui.table(&["ACTOR", "NAME", "SIGNED", "CLAIMED"], &rows)?;
-    }
-    for void in vouched.void.iter().take(20) {
-        let problem = signatures::problem(&void.verdict).unwrap_or_default();
-        ui.line(format_args!("The signature at position {} does not count: {problem}.", void.position))?;
-    }
-    Ok(())
 }
 
 fn anchor_json(anchor: &Anchor) -> Value {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use cim_keys::authority::nats::agent::{Answer, FailureKind, LONGEST_ANSWER, Request};
 use cim_keys::text::visible;
 
-use super::{SocketArgs, socket};
+use super::args::SocketArgs;
+use super::socket;
 use crate::error::{CliError, Result};
 
 /// How long an answer may take: an agent waits for whoever else records in its ledger.

@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::StartArgs;
-use crate::cli::Global;
+use super::args::StartArgs;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase;
 use crate::ui::Ui;
 

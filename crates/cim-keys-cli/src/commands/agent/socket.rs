@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cim_keys::files::create_private_folder;
 use cim_keys::text::visible;
 
-use super::SocketArgs;
+use super::args::SocketArgs;
 use crate::error::{CliError, Result};
 use crate::place;
 

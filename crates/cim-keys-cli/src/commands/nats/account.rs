@@ -8,11 +8,12 @@ use cim_keys::ledger::{Entity, EntityRef, Facts, Kind};
 use cim_keys::text::{Name, Note};
 use clap::{Args, Subcommand};
 
+use super::acts::{self, look};
 use super::flags::{AccountArgs, OverlapArgs};
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -93,12 +94,12 @@ pub(crate) struct RotateArgs {
 
 pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        AccountCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+        AccountCommand::Add(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let (name, description) = (args.name.clone(), args.description.clone());
             let new = NewAccount { id: NatsAccountId::mint(), name, description, system: false };
             accounts::add(nats, new, &|account| args.details.apply(account))
         }),
-        AccountCommand::Edit(args) => super::act(&args.passphrases, global, ui, |nats| {
+        AccountCommand::Edit(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let facts = lookup::account(nats.view(), &args.which)?;
             accounts::edit(
                 nats,
@@ -127,14 +128,14 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
             },
         ),
         AccountCommand::Show(args) => {
-            let (session, account) = super::look(global, |view| lookup::account(view, &args.which))?;
+            let (session, account) = look(global, |view| lookup::account(view, &args.which))?;
             let entity = session.store().view(|view| view.get(EntityRef::from(account.account.account_id)))?;
             let entity = entity.map_err(|error| CliError::failed(error.to_string()))?;
             entity.map_or(Ok(()), |entity| entities::print(&session, &entity, &[Kind::User, Kind::SigningKey], ui))
         }
         AccountCommand::Revoke(args) => {
             tell_cut_off(&args.which, global, ui)?;
-            super::act(&args.passphrases, global, ui, |nats| {
+            acts::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
                     format!("Refuse every token that was issued to users of {} up to now?", args.which),
                     "nothing was revoked",
@@ -146,7 +147,7 @@ pub(crate) fn run(command: AccountCommand, global: &Global, ui: Ui) -> Result {
         AccountCommand::Rotate(args) => rotate(&args, global, ui),
         AccountCommand::Delete(args) => {
             tell_cut_off(&args.which, global, ui)?;
-            super::act(&args.passphrases, global, ui, |nats| {
+            acts::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
                     format!("Delete the account {} and cut all of its users off?", args.which),
                     "nothing was deleted",
@@ -196,12 +197,12 @@ fn rotate(args: &RotateArgs, global: &Global, ui: Ui) -> Result {
 
 /// Says whose users an account's end would cut off.
 fn tell_cut_off(which: &str, global: &Global, ui: Ui) -> Result {
-    let (_, names) = super::look(global, |view| {
+    let (_, names) = look(global, |view| {
         let account = lookup::account(view, which)?;
         let users = lookup::members(view, account.account.account_id.into(), Kind::User)?;
         let active = users.into_iter().filter(Entity::is_active);
         Ok(active.filter_map(|user| user.facts.name().map(ToString::to_string)).collect::<Vec<_>>())
     })?;
-    super::tell_cut_off(&names, ui);
+    acts::tell_cut_off(&names, ui);
     Ok(())
 }

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use super::flags::Expiry;
 use super::import::public_key;
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 

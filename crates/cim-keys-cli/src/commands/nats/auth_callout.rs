@@ -6,9 +6,10 @@ use cim_keys::ledger::View;
 use cim_keys::text::Note;
 use clap::{Args, Subcommand};
 
+use super::acts;
 use super::import::public_key;
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -60,7 +61,7 @@ pub(crate) struct DisableArgs {
 
 pub(crate) fn run(command: AuthCalloutCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        AuthCalloutCommand::Edit(args) => super::act(&args.passphrases, global, ui, |nats| {
+        AuthCalloutCommand::Edit(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             let users = keys(&args.auth_user, |user| user_key(nats.view(), account.account.name.as_str(), user))?;
             let allowed = keys(&args.allowed_account, |text| match text {
@@ -74,11 +75,11 @@ pub(crate) fn run(command: AuthCalloutCommand, global: &Global, ui: Ui) -> Resul
             });
             auth_callout::set(nats, &account, users.as_deref(), allowed.as_deref(), xkey.as_ref())
         }),
-        AuthCalloutCommand::RotateXkey(args) => super::act(&args.passphrases, global, ui, |nats| {
+        AuthCalloutCommand::RotateXkey(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             auth_callout::rotate_xkey(nats, &account, &args.reason)
         }),
-        AuthCalloutCommand::Disable(args) => super::act(&args.passphrases, global, ui, |nats| {
+        AuthCalloutCommand::Disable(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             auth_callout::set(nats, &account, Some(&[]), Some(&[]), Some(&Xkey::None))
         }),

@@ -7,11 +7,12 @@ use cim_keys::text::visible;
 use clap::Args;
 use serde_json::json;
 
-use super::creds::{self, file_name};
+use super::creds;
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
+use crate::commands::out::file_name;
 use crate::commands::out::{self, Out};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 

@@ -14,9 +14,9 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
-use crate::commands::out::{self, Out};
+use crate::commands::out::{self, Out, file_name};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -43,7 +43,7 @@ pub(crate) struct CredsArgs {
 
 pub(crate) fn run(args: &CredsArgs, global: &Global, ui: Ui) -> Result {
     if args.which.is_empty() {
-        return by_agent::run(args, ui);
+        return by_agent::run(&args.agent, args.file.as_deref(), args.to.as_ref(), ui);
     }
     let mut acting = Acting::begin(global, &args.passphrases, ui)?;
     let users = acting.session().store().view(|view| creds::users(view, &args.which))??;
@@ -110,11 +110,4 @@ fn names(made: &[User]) -> Vec<String> {
 
 fn user_name(made: &User) -> String {
     file_name(made.1.user.name.as_str())
-}
-
-/// A name as a file's.
-pub(super) fn file_name(name: &str) -> String {
-    let clean: String =
-        name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
-    if clean.starts_with('.') { format!("_{clean}") } else { clean }
 }

@@ -6,8 +6,9 @@ use cim_keys::text::{Note, visible};
 use cim_keys::time::Timestamp;
 use clap::Args;
 
-use crate::cli::Global;
+use super::acts::{self, look};
 use crate::error::Result;
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -23,9 +24,9 @@ pub(crate) struct DueArgs {
 pub(crate) fn run(args: &DueArgs, global: &Global, ui: Ui) -> Result {
     if args.apply {
         let reason = Note::typed("the overlap of a rotation is over")?;
-        return super::act(&args.passphrases, global, ui, |nats| due::end(nats, &reason).map(|_| ()));
+        return acts::act(&args.passphrases, global, ui, |nats| due::end(nats, &reason).map(|_| ()));
     }
-    let (_, scheduled) = super::look(global, due::scheduled)?;
+    let (_, scheduled) = look(global, due::scheduled)?;
     let now = Timestamp::now();
     let mut rows = Vec::new();
     for one in &scheduled {

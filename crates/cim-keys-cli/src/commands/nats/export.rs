@@ -5,9 +5,10 @@ use cim_keys::nats::claims::{Export, ExportType, Info, ResponseType, Sampling, S
 use cim_keys::text::visible;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::acts::{self, look};
 use super::flags::duration;
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -167,14 +168,14 @@ impl Details {
 
 pub(crate) fn run(command: ExportCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        ExportCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+        ExportCommand::Add(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             let kind = if args.service { ExportType::Service } else { ExportType::Stream };
             let mut export = new(&args.subject, kind);
             args.details.apply(&mut export);
             sharing::add_export(nats, &account, export)
         }),
-        ExportCommand::Edit(args) => super::act(&args.passphrases, global, ui, |nats| {
+        ExportCommand::Edit(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             sharing::edit_export(nats, &account, &args.which, &|export| {
                 if let Some(subject) = &args.subject {
@@ -183,7 +184,7 @@ pub(crate) fn run(command: ExportCommand, global: &Global, ui: Ui) -> Result {
                 args.details.apply(export);
             })
         }),
-        ExportCommand::Delete(args) => super::act(&args.passphrases, global, ui, |nats| {
+        ExportCommand::Delete(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             sharing::delete_export(nats, &account, &args.which)
         }),
@@ -209,7 +210,7 @@ fn new(subject: &str, kind: ExportType) -> Export {
 }
 
 fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
-    let (_, accounts) = super::look(global, |view| lookup::accounts(view, args.account()))?;
+    let (_, accounts) = look(global, |view| lookup::accounts(view, args.account()))?;
     let mut rows = Vec::new();
     for account in &accounts {
         for export in accounts::claims(account)?.nats.exports {

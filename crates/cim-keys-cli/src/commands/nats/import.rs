@@ -6,9 +6,11 @@ use cim_keys::nats::claims::{ExportType, Import, ImportToken};
 use cim_keys::text::visible;
 use clap::{Args, Subcommand};
 
+use super::acts::{self, look};
 use super::export::{ListArgs, WhichArgs};
-use crate::cli::Global;
+use crate::commands::input::read_text;
 use crate::error::Result;
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -79,7 +81,7 @@ impl Details {
     /// The text of the activation that was given.
     fn token(&self) -> Result<Option<String>> {
         let path = self.activation.as_ref();
-        let text = path.map(|path| crate::commands::read_text(path, 1024 * 1024)).transpose()?;
+        let text = path.map(|path| read_text(path, 1024 * 1024)).transpose()?;
         Ok(text.map(|text| text.trim().to_owned()))
     }
 
@@ -102,7 +104,7 @@ pub(crate) fn run(command: ImportCommand, global: &Global, ui: Ui) -> Result {
     match command {
         ImportCommand::Add(args) => {
             let token = args.details.token()?;
-            super::act(&args.passphrases, global, ui, |nats| {
+            acts::act(&args.passphrases, global, ui, |nats| {
                 let account = lookup::account(nats.view(), &args.account)?;
                 let mut import = Import {
                     name: args.subject.clone(),
@@ -121,12 +123,12 @@ pub(crate) fn run(command: ImportCommand, global: &Global, ui: Ui) -> Result {
         }
         ImportCommand::Edit(args) => {
             let token = args.details.token()?;
-            super::act(&args.passphrases, global, ui, |nats| {
+            acts::act(&args.passphrases, global, ui, |nats| {
                 let account = lookup::account(nats.view(), &args.account)?;
                 sharing::edit_import(nats, &account, &args.which, &|import| args.details.apply(import, token.as_ref()))
             })
         }
-        ImportCommand::Delete(args) => super::act(&args.passphrases, global, ui, |nats| {
+        ImportCommand::Delete(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             sharing::delete_import(nats, &account, &args.which)
         }),
@@ -144,7 +146,7 @@ pub(super) fn public_key(view: &dyn View, text: &str) -> std::result::Result<Str
 }
 
 fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
-    let (session, accounts) = super::look(global, |view| lookup::accounts(view, args.account()))?;
+    let (session, accounts) = look(global, |view| lookup::accounts(view, args.account()))?;
     let mut rows = Vec::new();
     for account in &accounts {
         for import in accounts::claims(account)?.nats.imports {

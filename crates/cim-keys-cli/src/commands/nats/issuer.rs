@@ -10,8 +10,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 use crate::{ledger, place};

@@ -5,9 +5,10 @@ use cim_keys::nats::claims::WeightedMapping;
 use cim_keys::text::visible;
 use clap::{Args, Subcommand};
 
+use super::acts::{self, look};
 use super::export::ListArgs;
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -55,12 +56,12 @@ pub(crate) struct DeleteArgs {
 
 pub(crate) fn run(command: MappingCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        MappingCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+        MappingCommand::Add(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             let (subject, cluster) = (args.to.clone(), args.cluster.clone());
             sharing::put_mapping(nats, &account, &args.from, WeightedMapping { subject, weight: args.weight, cluster })
         }),
-        MappingCommand::Delete(args) => super::act(&args.passphrases, global, ui, |nats| {
+        MappingCommand::Delete(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             sharing::delete_mapping(nats, &account, &args.from, args.to.as_deref())
         }),
@@ -69,7 +70,7 @@ pub(crate) fn run(command: MappingCommand, global: &Global, ui: Ui) -> Result {
 }
 
 fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
-    let (_, accounts) = super::look(global, |view| lookup::accounts(view, args.account()))?;
+    let (_, accounts) = look(global, |view| lookup::accounts(view, args.account()))?;
     let mut rows = Vec::new();
     for account in &accounts {
         for (from, targets) in accounts::claims(account)?.nats.mappings {

@@ -10,9 +10,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
 use crate::commands::init;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 use crate::{ledger, place};

@@ -1,9 +1,6 @@
 //! `nats push`, `nats diff` and `nats pull`: what servers hold, over their system account.
 
-use std::path::PathBuf;
-
-use clap::{ArgGroup, Args};
-
+mod args;
 #[cfg(feature = "nats-client")]
 mod asking;
 #[cfg(feature = "nats-client")]
@@ -17,91 +14,8 @@ mod pull;
 #[cfg(feature = "nats-client")]
 mod push;
 
+pub(crate) use args::{DiffArgs, PullArgs, PushArgs};
 #[cfg(not(feature = "nats-client"))]
 pub(crate) use disabled::{diff, pull, push};
 #[cfg(feature = "nats-client")]
 pub(crate) use {diff::diff, pull::pull, push::push};
-
-/// Which servers, and as whom.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SystemArgs {
-    /// The servers, instead of nats.url: nats://HOST[:PORT] or tls://HOST[:PORT], several joined by commas
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-    /// The credentials file of a user of the system account, instead of nats.credentials_file
-    #[arg(long, value_name = "FILE")]
-    creds: Option<PathBuf>,
-    /// How many servers there should be: fewer answers are an error (exit code 5)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    servers: Option<u16>,
-}
-
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["account", "all", "delete"])))]
-pub(crate) struct PushArgs {
-    /// The account to push: its name or public key; several times for several
-    #[arg(long, value_name = "ACCOUNT")]
-    account: Vec<String>,
-    /// Push every account
-    #[arg(long)]
-    all: bool,
-    /// Make servers delete an account that is deleted in the ledger: its name or public key
-    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["receipt", "allow_rollback"])]
-    delete: Vec<String>,
-    /// Replace a token even where a server holds a later one, which brings back users that were revoked in between
-    #[arg(long)]
-    allow_rollback: bool,
-    /// Write what was proved into this file, for `carry` to take to the ledger's own machine
-    #[arg(long, value_name = "FILE")]
-    receipt: Option<PathBuf>,
-    #[command(flatten)]
-    system: SystemArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DiffArgs {
-    /// Compare only this account: its name or public key
-    #[arg(long, value_name = "ACCOUNT")]
-    account: Option<String>,
-    /// Go on comparing, and say so whenever something changes
-    #[arg(long)]
-    watch: bool,
-    /// With --watch: end with exit code 4 or 5 as soon as something is not as it should be
-    #[arg(long, requires = "watch")]
-    fail_fast: bool,
-    /// With --watch: how many seconds to pause between two comparisons
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    interval: u64,
-    #[command(flatten)]
-    system: SystemArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PullArgs {
-    /// Pull only this account: its name or public key
-    #[arg(long, value_name = "ACCOUNT")]
-    account: Option<String>,
-    /// The folder to write the tokens into, mode 0600; made if it is not there
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Keep the texts of tokens that the ledger recorded and whose texts are missing here
-    #[arg(long)]
-    adopt: bool,
-    #[command(flatten)]
-    system: SystemArgs,
-}
-
-impl SystemArgs {
-    /// The flags as layers of the configuration: their name, the key, the value.
-    #[cfg(feature = "nats-client")]
-    fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
-        let url = self.url.iter().map(|url| ("--url", "nats.url", url.clone()));
-        let creds = self.creds.iter().map(|path| ("--creds", "nats.credentials_file", path.display().to_string()));
-        url.chain(creds).collect()
-    }
-
-    #[cfg(feature = "nats-client")]
-    fn expected(&self) -> Option<usize> {
-        self.servers.map(usize::from)
-    }
-}

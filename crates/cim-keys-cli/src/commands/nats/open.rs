@@ -10,8 +10,8 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
+use crate::commands::input::read_text;
 use crate::commands::out::Out;
-use crate::commands::read_text;
 use crate::error::{CliError, Result};
 use crate::ui::Ui;
 

@@ -10,10 +10,11 @@ use cim_keys::ledger::{EntityRef, Kind};
 use cim_keys::text::{Label, Name, Note, Url, visible};
 use clap::{Args, Subcommand};
 
+use super::acts::{self, look};
 use super::flags::{OverlapArgs, TagArgs};
-use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -120,7 +121,7 @@ pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
         OperatorCommand::Add(args) => add(&args, global, ui),
         OperatorCommand::Edit(args) => edit(&args, global, ui),
         OperatorCommand::Show => {
-            let (session, operator) = super::look(global, lookup::operator)?;
+            let (session, operator) = look(global, lookup::operator)?;
             let reference = EntityRef::from(operator.operator.operator_id);
             let entity = session.store().view(|view| view.get(reference))?;
             let entity = entity.map_err(|error| CliError::failed(error.to_string()))?;
@@ -133,7 +134,7 @@ pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
             })
         }
         OperatorCommand::Delete(args) => delete(&args, global, ui),
-        OperatorCommand::Rotate(args) => super::act(&args.passphrases, global, ui, |nats| {
+        OperatorCommand::Rotate(args) => acts::act(&args.passphrases, global, ui, |nats| {
             nats.ask(Question::new(
                 "Replace the operator's signing key, and sign every account anew?",
                 "nothing was rotated",
@@ -145,7 +146,7 @@ pub(crate) fn run(command: OperatorCommand, global: &Global, ui: Ui) -> Result {
 }
 
 fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
-    super::act(&args.passphrases, global, ui, |nats| {
+    acts::act(&args.passphrases, global, ui, |nats| {
         let system = NewAccount {
             id: NatsAccountId::mint(),
             name: args.system_account.clone(),
@@ -173,7 +174,7 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
 }
 
 fn delete(args: &DeleteArgs, global: &Global, ui: Ui) -> Result {
-    let (_, (operator, accounts)) = super::look(global, |view| {
+    let (_, (operator, accounts)) = look(global, |view| {
         let operator = lookup::operator(view)?.operator;
         let accounts = lookup::accounts(view, None)?.into_iter().map(|it| it.account).filter(|it| !it.system);
         Ok((operator, accounts.map(|it| visible(it.name.as_str()).into_owned()).collect::<Vec<_>>()))
@@ -195,7 +196,7 @@ fn delete(args: &DeleteArgs, global: &Global, ui: Ui) -> Result {
         0 => String::new(),
         count => format!(" and its {count} accounts, {}", first(&accounts)),
     };
-    super::act(&args.passphrases, global, ui, |nats| {
+    acts::act(&args.passphrases, global, ui, |nats| {
         nats.ask(Question::new(
             format!("Give up operator {name}{what}? Nothing is signed for it here any more."),
             "nothing was deleted",
@@ -214,7 +215,7 @@ fn first(names: &[String]) -> String {
 
 fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
     let details = &args.details;
-    super::act(&args.passphrases, global, ui, |nats| {
+    acts::act(&args.passphrases, global, ui, |nats| {
         operators::edit(
             nats,
             &|operator| {

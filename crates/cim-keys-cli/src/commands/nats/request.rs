@@ -15,9 +15,10 @@ use clap::Args;
 use serde_json::json;
 
 use crate::act::Acting;
-use crate::cli::Global;
-use crate::commands::{apply as apply_command, log as log_command, read_text};
+use crate::commands::input::read_text;
+use crate::commands::{apply as apply_command, log as log_command};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 use crate::{ledger, place};
 

@@ -6,9 +6,10 @@ use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
 
+use super::acts::{self, look};
 use super::export::ListArgs;
-use crate::cli::Global;
 use crate::error::Result;
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -46,13 +47,13 @@ pub(crate) struct KeysArgs {
 
 pub(crate) fn run(command: RevocationCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        RevocationCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+        RevocationCommand::Add(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             revocations::add(nats, &account, &args.key)
         }),
         RevocationCommand::Clear(args) => {
             let what = args.keys.join(", ");
-            super::act(&args.passphrases, global, ui, |nats| {
+            acts::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
                     format!("Let tokens of {what} in again that were revoked?"),
                     "nothing was cleared",
@@ -66,7 +67,7 @@ pub(crate) fn run(command: RevocationCommand, global: &Global, ui: Ui) -> Result
 }
 
 fn list(args: &ListArgs, global: &Global, ui: Ui) -> Result {
-    let (_, found) = super::look(global, |view| {
+    let (_, found) = look(global, |view| {
         let mut found = Vec::new();
         for account in lookup::accounts(view, args.account())? {
             found.extend(revocations::list(view, &account)?);

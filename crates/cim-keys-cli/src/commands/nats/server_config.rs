@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use cim_keys::authority::nats::server_config::{Deployment, Resolver, Server, server_config};
 use clap::{Args, ValueEnum};
 
-use crate::cli::Global;
-use crate::commands::out::{self, Out};
+use super::acts::{look, restricted};
+use crate::commands::out::{self, Out, file_name};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 
@@ -78,7 +79,7 @@ fn remember(global: &Global) -> Result {
 
 fn write_all(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
-    let restricted = super::restricted(&session)?;
+    let restricted = restricted(&session)?;
     let resolver = match args.resolver {
         ResolverArg::Memory => Resolver::Memory,
         ResolverArg::Full => Resolver::Full,
@@ -97,9 +98,8 @@ fn write_all(args: &ServerConfigArgs, global: &Global, ui: Ui) -> Result {
             ui.line(format_args!("{shown} is written; `nats-server -js -c {shown}` starts with it."))
         }
         (Some(folder), servers) => {
-            let (_, operator) = super::look(global, cim_keys::authority::nats::lookup::operator)?;
-            let cluster =
-                args.cluster.clone().unwrap_or_else(|| super::creds::file_name(operator.operator.name.as_str()));
+            let (_, operator) = look(global, cim_keys::authority::nats::lookup::operator)?;
+            let cluster = args.cluster.clone().unwrap_or_else(|| file_name(operator.operator.name.as_str()));
             let deployment = Deployment { cluster, servers: servers.to_vec(), store_dir: args.store_dir.clone() };
             let twice = |(place, server): &(usize, &Server)| {
                 servers[..*place].iter().any(|other| other.name.eq_ignore_ascii_case(&server.name))

@@ -9,10 +9,11 @@ use cim_keys::nats::claims::{SigningKey, UserPermissions};
 use cim_keys::text::{Label, Name, Note, PublicKey, visible};
 use clap::{Args, Subcommand};
 
+use super::acts::{self, look, tell_cut_off};
 use super::flags::{OverlapArgs, PermissionArgs};
-use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::Result;
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -103,7 +104,7 @@ pub(crate) struct EndArgs {
 
 pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result {
     match command {
-        SigningKeyCommand::Add(args) => super::act(&args.passphrases, global, ui, |nats| {
+        SigningKeyCommand::Add(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             let mut template = UserPermissions::unlimited();
             args.permissions.apply(&mut template);
@@ -128,7 +129,7 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
                 ]
             })
         }
-        SigningKeyCommand::Edit(args) => super::act(&args.passphrases, global, ui, |nats| {
+        SigningKeyCommand::Edit(args) => acts::act(&args.passphrases, global, ui, |nats| {
             let account = lookup::account(nats.view(), &args.account)?;
             let key = signing_keys::find(nats.view(), &account, &args.which)?;
             signing_keys::edit(nats, &account, &key, &|scope| {
@@ -140,19 +141,19 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
         }),
         SigningKeyCommand::Show(args) => show(&args, global, ui),
         SigningKeyCommand::Rotate(RotateArgs { end: args, overlap }) => {
-            super::act(&args.passphrases, global, ui, |nats| {
+            acts::act(&args.passphrases, global, ui, |nats| {
                 let account = lookup::account(nats.view(), &args.account)?;
                 let key = signing_keys::find(nats.view(), &account, &args.which)?;
                 signing_keys::rotate(nats, &account, &key, overlap.until(), &args.reason).map(|_| ())
             })
         }
         SigningKeyCommand::Retire(args) => {
-            let (_, users) = super::look(global, |view| {
+            let (_, users) = look(global, |view| {
                 let account = lookup::account(view, &args.account)?;
                 signing_keys::signed_by(view, &account, &signing_keys::find(view, &account, &args.which)?)
             })?;
-            super::tell_cut_off(&users.iter().map(|user| user.user.name.to_string()).collect::<Vec<_>>(), ui);
-            super::act(&args.passphrases, global, ui, |nats| {
+            tell_cut_off(&users.iter().map(|user| user.user.name.to_string()).collect::<Vec<_>>(), ui);
+            acts::act(&args.passphrases, global, ui, |nats| {
                 nats.ask(Question::new(
                     format!("Take the signing key {} out of use? Its users are cut off.", args.which),
                     "nothing was retired",
@@ -167,7 +168,7 @@ pub(crate) fn run(command: SigningKeyCommand, global: &Global, ui: Ui) -> Result
 
 /// A signing key with how the account's token lists it.
 fn show(args: &WhichArgs, global: &Global, ui: Ui) -> Result {
-    let (_, (key, listed)) = super::look(global, |view| {
+    let (_, (key, listed)) = look(global, |view| {
         let account = lookup::account(view, &args.account)?;
         let key = signing_keys::find(view, &account, &args.which)?;
         // An issuer's ledger has its account's public key and not its token.

@@ -13,10 +13,11 @@ use cim_keys::text::{Name, Note};
 use cim_keys::time::Timestamp;
 use clap::{Args, Subcommand};
 
+use super::acts::{self, look};
 use super::flags::{Expiry, OverlapArgs, PermissionArgs, TagArgs};
-use crate::cli::Global;
 use crate::commands::entities::{self, ListArgs};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::passphrase::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -138,12 +139,12 @@ pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
             })
         }
         UserCommand::Show(args) => {
-            let (session, (_, user)) = super::look(global, |view| lookup::user(view, &args.which))?;
+            let (session, (_, user)) = look(global, |view| lookup::user(view, &args.which))?;
             let entity = session.store().view(|view| view.get(EntityRef::from(user.user.user_id)))?;
             let entity = entity.map_err(|error| CliError::failed(error.to_string()))?;
             entity.map_or(Ok(()), |entity| entities::print(&session, &entity, &[], ui))
         }
-        UserCommand::Revoke(args) => super::act(&args.passphrases, global, ui, |nats| {
+        UserCommand::Revoke(args) => acts::act(&args.passphrases, global, ui, |nats| {
             nats.ask(Question::new(
                 format!("Cut the user {} off? It can't be taken back.", args.which),
                 "nothing was revoked",
@@ -151,7 +152,7 @@ pub(crate) fn run(command: UserCommand, global: &Global, ui: Ui) -> Result {
             let (account, user) = lookup::user(nats.view(), &args.which)?;
             users::revoke(nats, &account, &user, &args.reason)
         }),
-        UserCommand::Rotate(RotateArgs { end: args, overlap }) => super::act(&args.passphrases, global, ui, |nats| {
+        UserCommand::Rotate(RotateArgs { end: args, overlap }) => acts::act(&args.passphrases, global, ui, |nats| {
             let (account, user) = lookup::user(nats.view(), &args.which)?;
             users::rotate(nats, &account, &user, overlap.until(), &args.reason)
         }),
@@ -162,7 +163,7 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
     let named = args.which.split_once('/');
     let (account, name) = named.ok_or_else(|| CliError::usage("write ACCOUNT/NAME").hint("such as ORDERS/bob"))?;
     let name = Name::typed(name)?;
-    super::act(&args.passphrases, global, ui, |nats| {
+    acts::act(&args.passphrases, global, ui, |nats| {
         let account = lookup::account(nats.view(), account)?;
         let owner = args.details.owner(nats.view())?;
         let expires_at = match args.details.expires {
@@ -180,7 +181,7 @@ fn add(args: &AddArgs, global: &Global, ui: Ui) -> Result {
 }
 
 fn edit(args: &EditArgs, global: &Global, ui: Ui) -> Result {
-    super::act(&args.passphrases, global, ui, |nats| {
+    acts::act(&args.passphrases, global, ui, |nats| {
         let (account, facts) = lookup::user(nats.view(), &args.which)?;
         let owner = args.details.owner(nats.view())?;
         users::edit(

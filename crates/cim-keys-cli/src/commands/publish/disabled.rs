@@ -3,8 +3,8 @@
 use cim_keys::config::NatsConfig;
 
 use super::{ServerArgs, SyncArgs};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 
 fn without() -> CliError {

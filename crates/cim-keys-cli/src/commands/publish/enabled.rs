@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::super::publication::{events, tell_parked};
+use super::super::publication::{events, standing, tell_parked};
 use super::{ServerArgs, SyncArgs};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::place;
 use crate::ui::Ui;
@@ -49,7 +49,7 @@ pub(crate) fn sync(args: &SyncArgs, global: &Global, ui: Ui) -> Result {
         let status = adapter.status().borrow().clone();
         shut_down(&adapter).await;
         answer?;
-        let standing = super::super::queue::standing(&session)?;
+        let standing = standing(&session)?;
         ui.object(&report("stopped", &status, standing.queued))?;
         ui.line(format_args!("Stopped: {} published, {} wait.", events(status.published), events(standing.queued)))
     })

@@ -1,8 +1,8 @@
 //! A build without the feature `nats-client`: it reads no streams.
 
 use super::{FollowArgs, ReconcileArgs, ReplayArgs, StreamArgs};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 
 fn without() -> CliError {

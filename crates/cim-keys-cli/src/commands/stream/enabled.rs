@@ -19,11 +19,12 @@ use tokio::runtime::Runtime;
 
 pub(crate) use super::follow::run as follow;
 
-use super::super::log::{read_checkpoint, read_key, told as log_told};
-use super::super::verify::{acts_json, tell_acts};
+use super::super::input::{read_checkpoint, read_key};
+use super::super::log::told as log_told;
+use super::super::signatures::{acts_json, tell_acts};
 use super::{ReconcileArgs, ReplayArgs, StreamArgs};
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::place;
 use crate::ui::Ui;

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::FollowArgs;
 use super::way::{events, mirror, open, replay_told, replayed_json, runtime, tell_parked};
-use crate::cli::Global;
 use crate::commands::publish::interrupted;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 
 /// How often the newest head is looked at.

@@ -9,14 +9,14 @@ use cim_keys::keys::{self, KeyKind};
 use cim_keys::nats::claims::User;
 use cim_keys::nats::creds::Creds;
 use cim_keys::nats::jwt;
-use cim_keys::text::visible;
+use cim_keys::text::{Recipient, visible};
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{CredsArgs, file_name, sealed};
+use super::sealed;
 use crate::commands::agent::{self, SocketArgs};
 use crate::commands::nats::span;
-use crate::commands::out::Out;
+use crate::commands::out::{Out, file_name};
 use crate::error::{CliError, Result};
 use crate::ui::Ui;
 
@@ -43,8 +43,7 @@ pub(crate) struct AgentArgs {
     socket: SocketArgs,
 }
 
-pub(super) fn run(args: &CredsArgs, ui: Ui) -> Result {
-    let asked = &args.agent;
+pub(super) fn run(asked: &AgentArgs, file: Option<&Path>, to: Option<&Recipient>, ui: Ui) -> Result {
     let own = match &asked.public_key {
         Some(_) => None,
         None => {
@@ -58,10 +57,10 @@ pub(super) fn run(args: &CredsArgs, ui: Ui) -> Result {
     };
     let user = asked.name.as_ref().unwrap_or(&public_key);
     let ending = if own.is_some() { "creds" } else { "jwt" };
-    let ending = args.to.as_ref().map_or_else(|| ending.to_owned(), |to| format!("{ending}.{}", sealed::ending(to)));
-    let place = match &args.file {
+    let ending = to.map_or_else(|| ending.to_owned(), |to| format!("{ending}.{}", sealed::ending(to)));
+    let place = match file {
         Some(path) if path.is_dir() => path.join(format!("{}.{ending}", file_name(user))),
-        Some(path) => path.clone(),
+        Some(path) => path.to_owned(),
         None => PathBuf::from(format!("{}.{ending}", file_name(user))),
     };
     // The file is made first: nothing is asked for that could not be written.
@@ -80,7 +79,7 @@ pub(super) fn run(args: &CredsArgs, ui: Ui) -> Result {
         Some((_, secret)) => whole(&issued, &secret),
         None => SecretBytes::new(Box::new(format!("{}\n", issued.token).into_bytes())),
     };
-    let content = match &args.to {
+    let content = match to {
         Some(to) => sealed::seal(to, &content)?,
         None => content,
     };

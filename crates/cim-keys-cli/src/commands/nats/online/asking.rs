@@ -12,7 +12,7 @@ use cim_keys::session::Session;
 use cim_keys::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::SystemArgs;
+use super::args::SystemArgs;
 use crate::error::{CliError, Result};
 use crate::place;
 

@@ -6,11 +6,11 @@ use cim_keys::authority::nats::{NatsError, creds};
 use cim_keys::text::visible;
 use serde_json::json;
 
-use super::PushArgs;
+use super::args::PushArgs;
 use super::asking::{block_on, connect, missing, survey};
-use crate::cli::Global;
-use crate::commands::nats::restricted;
+use crate::commands::nats::acts::restricted;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 

@@ -11,11 +11,11 @@ use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::DiffArgs;
+use super::args::DiffArgs;
 use super::asking::{block_on, connect, missing, standing, survey, table};
 use super::push::counted;
-use crate::cli::Global;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 

@@ -1,8 +1,8 @@
 //! A build without the feature `nats-client`: it asks no server.
 
-use super::{DiffArgs, PullArgs, PushArgs};
-use crate::cli::Global;
+use super::args::{DiffArgs, PullArgs, PushArgs};
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ui::Ui;
 
 fn without() -> CliError {

@@ -11,11 +11,13 @@ use cim_keys::nats::held::{Age, Held};
 use cim_keys::text::visible;
 use serde_json::json;
 
-use super::PullArgs;
+use super::args::PullArgs;
 use super::asking::{block_on, connect, missing, survey};
 use super::push::counted;
-use crate::cli::Global;
+use crate::commands::nats::acts::restricted;
+use crate::commands::out;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 
@@ -24,7 +26,7 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, ui: Ui) -> Result {
     let wanted = session.store().view(|view| servers::wanted(view, args.account.as_deref()))??;
     let folder = visible(&args.out.to_string_lossy()).into_owned();
     let cannot = |error: std::io::Error| CliError::failed(format!("cannot write into {folder}")).because(&error);
-    let mut restricted = crate::commands::nats::restricted(&session)?;
+    let mut restricted = restricted(&session)?;
     block_on(async {
         let client = connect(&args.system, &session).await?;
         let survey = survey(&client, &args.system, &session).await?;
@@ -83,7 +85,7 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, ui: Ui) -> Result {
 
 /// `NAME-A1B2C3D4.jwt`; older ones of the same account get their time of issue into the name.
 fn file_name(token: &PulledToken, index: usize) -> String {
-    let name = crate::commands::nats::creds::file_name(&token.claims.registered.name);
+    let name = out::file_name(&token.claims.registered.name);
     let key = &token.public_key[..8];
     match index {
         0 => format!("{name}-{key}.jwt"),

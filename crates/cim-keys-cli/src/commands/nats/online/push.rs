@@ -13,11 +13,12 @@ use cim_keys::text::visible;
 use cim_keys::time::Timestamp;
 use serde_json::json;
 
-use super::PushArgs;
+use super::args::PushArgs;
 use super::asking::{block_on, connect, missing, now, standing, survey, table};
 use crate::act::{Acting, EndAct as _};
-use crate::cli::Global;
+use crate::commands::nats::acts::restricted;
 use crate::error::{CliError, Result};
+use crate::global::Global;
 use crate::ledger;
 use crate::ui::Ui;
 
@@ -84,7 +85,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
 
 /// The accounts that were named, with the texts of their tokens.
 fn accounts(args: &PushArgs, session: &Session) -> Result<Vec<(Wanted, String)>> {
-    let restricted = crate::commands::nats::restricted(session)?;
+    let restricted = restricted(session)?;
     let wanted = session.store().view(|view| {
         if args.all {
             return servers::wanted(view, None);
