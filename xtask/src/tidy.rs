@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::shell::{cargo, program, read, root, run};
 
+mod cycles;
+mod imports;
+mod rooms;
 mod secrets;
 mod shape;
 mod words;
+
+use imports::Crate;
 
 /// One file of the repository that is text.
 struct File {
@@ -39,6 +44,14 @@ impl File {
     }
 }
 
+#[cfg(test)]
+impl File {
+    /// Files of a test, by path and text.
+    fn all(files: &[(&str, &str)]) -> Vec<Self> {
+        files.iter().map(|(path, text)| Self { path: (*path).to_owned(), text: (*text).to_owned() }).collect()
+    }
+}
+
 /// What is wrong, where.
 struct Finding(String);
 
@@ -62,6 +75,11 @@ pub(crate) fn tidy() -> Result {
         secrets::check(file, &mut findings);
     }
     shape::check_all(&files, &mut findings);
+    let library = Crate::read(&files, "src", &mut findings);
+    let program = Crate::read(&files, "crates/cim-keys-cli/src", &mut findings);
+    rooms::check(&library, &mut findings);
+    cycles::check(&library, &mut findings);
+    cycles::check(&program, &mut findings);
     for Finding(finding) in &findings {
         eprintln!("{finding}");
     }

@@ -1,4 +1,4 @@
-//! The shape of files: their length, their place, and which module may know which.
+//! The shape of files: their length, their place, and what only some of them may name.
 
 use std::collections::BTreeSet;
 
@@ -6,47 +6,6 @@ use super::{File, Finding};
 
 /// A file reads in one sitting.
 const LONGEST: usize = 600;
-
-/// What a module must not import, so that data runs one way.
-const LAYERS: &[(&str, &[&str])] = &[
-    (
-        "src/ids",
-        &[
-            "events",
-            "ipld_support",
-            "ledger",
-            "store",
-            "queue",
-            "delivery",
-            "adapters",
-            "custody",
-            "keys",
-            "log",
-            "act",
-            "policy",
-            "app",
-        ],
-    ),
-    (
-        "src/events",
-        &["ledger", "store", "queue", "delivery", "adapters", "custody", "keys", "log", "act", "policy", "app"],
-    ),
-    (
-        "src/ipld_support",
-        &["ledger", "store", "queue", "delivery", "adapters", "custody", "keys", "log", "act", "policy", "app"],
-    ),
-    ("src/ledger", &["store", "queue", "delivery", "adapters", "custody", "keys", "log", "act", "policy", "app"]),
-    ("src/delivery", &["ledger", "store", "queue", "adapters", "custody", "keys", "log", "act", "policy", "app"]),
-    ("src/queue", &["ledger", "store", "adapters", "custody", "keys", "log", "act", "policy", "app"]),
-    ("src/log", &["ledger", "store", "queue", "adapters", "custody", "act", "policy", "app"]),
-    ("src/act", &["store", "queue", "delivery", "adapters", "custody", "policy", "nats", "app"]),
-    ("src/policy", &["store", "queue", "delivery", "adapters", "custody", "keys", "log", "nats", "app"]),
-    ("src/store", &["queue", "adapters", "custody", "keys::pair", "keys::xkey", "policy", "nats", "app"]),
-    ("src/verify", &["store", "queue", "delivery", "adapters", "custody", "keys", "act", "policy", "app"]),
-    ("src/custody", &["ledger", "store", "queue", "delivery", "adapters", "log", "act", "policy", "app"]),
-    ("src/keys", &["ledger", "store", "queue", "delivery", "adapters", "custody", "log", "act", "policy", "app"]),
-    ("src/adapters", &["ledger", "store", "custody", "keys", "act", "policy", "app"]),
-];
 
 /// Where acts are recorded: only the pipeline and the stores that it records in give and take [`COMMITS`].
 const RECORDS: [&str; 2] = ["src/act", "src/store"];
@@ -87,7 +46,6 @@ pub(super) fn check(file: &File, findings: &mut Vec<Finding>) {
         findings.push(Finding::of(file, "no newline at the end of the file"));
     }
     if file.path.starts_with("src/") && file.is_rust() && !file.is_test() {
-        layers(file, findings);
         library_only(file, findings);
     }
     let product = file.path.starts_with("src/") || file.path.starts_with("crates/cim-keys-cli/src/");
@@ -150,25 +108,6 @@ fn records(line: &str) -> bool {
         let called = after[name.len()..].starts_with('(') && (name.is_empty() || name.starts_with('_'));
         called && JOURNALS.iter().any(|journal| before.ends_with(journal))
     })
-}
-
-fn layers(file: &File, findings: &mut Vec<Finding>) {
-    let Some((layer, forbidden)) = LAYERS.iter().find(|(layer, _)| file.path.starts_with(layer)) else { return };
-    for (number, line) in file.product_lines() {
-        if line.trim_start().starts_with("//") {
-            continue;
-        }
-        for module in *forbidden {
-            let import = format!("crate::{module}");
-            let named = line.match_indices(&import).any(|(at, _)| {
-                let rest = &line[at + import.len()..];
-                !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
-            });
-            if named {
-                findings.push(Finding::at(file, number, format_args!("{layer} must not know {module}")));
-            }
-        }
-    }
 }
 
 fn library_only(file: &File, findings: &mut Vec<Finding>) {
