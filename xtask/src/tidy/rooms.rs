@@ -64,6 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "keys",
             "ledger",
             "log",
+            "nats",
             "policy",
             "replica",
             "session",
