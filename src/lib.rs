@@ -16,6 +16,7 @@
 pub mod act;
 #[cfg(feature = "nats-client")]
 pub mod adapters;
+pub mod advice;
 #[cfg(all(feature = "store", feature = "custody"))]
 pub mod app;
 #[cfg(feature = "store")]

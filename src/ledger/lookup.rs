@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::events::Party;
 use crate::ids::{LocationId, OrganizationId, PersonId, RoleId, UnitId};
 use crate::ledger::{Entity, EntityRef, Facts, Kind, NameKey, View, ViewError};
@@ -12,7 +13,7 @@ use crate::text::{EmailAddress, InvalidText, Label, Name, nearest, visible};
 #[non_exhaustive]
 pub enum LookupError {
     /// Nothing has this name.
-    #[error("there is no {kind} \"{}\"; {}", visible(text), advice(*kind, near.as_deref()))]
+    #[error("there is no {kind} \"{}\"", visible(text))]
     NotFound {
         /// What was looked for.
         kind: Kind,
@@ -22,7 +23,7 @@ pub enum LookupError {
         near: Option<String>,
     },
     /// Several have this name.
-    #[error("several are the {kind} \"{}\": {}; give the identifier of one", visible(text), listed(ids))]
+    #[error("several are the {kind} \"{}\": {}", visible(text), listed(ids))]
     Ambiguous {
         /// What was looked for.
         kind: Kind,
@@ -32,12 +33,10 @@ pub enum LookupError {
         ids: Vec<Uuid>,
     },
     /// There is no organisation yet.
-    #[error("the ledger has no organization yet; make one with `cim-keys organization add NAME`")]
+    #[error("the ledger has no organization yet")]
     NoOrganization,
     /// There are several organisations.
-    #[error(
-        "the ledger has several organizations; say which with --organization, or --owner organization:NAME for a key"
-    )]
+    #[error("the ledger has several organizations")]
     WhichOrganization,
     /// The text can't be what was asked for.
     #[error(transparent)]
@@ -64,17 +63,31 @@ impl LookupError {
 /// How many names are compared with a mistyped one.
 const CANDIDATES: usize = 2_000;
 
-fn advice(kind: Kind, near: Option<&str>) -> String {
-    match near {
-        Some(near) => format!("did you mean \"{}\"?", visible(near)),
-        None => format!("look with `cim-keys {} list`", command(kind)),
+impl Explained for LookupError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. }
+            | Self::Ambiguous { .. }
+            | Self::NoOrganization
+            | Self::WhichOrganization
+            | Self::Text(_) => ErrorKind::Usage,
+            Self::View(_) => ErrorKind::Failed,
+        }
     }
-}
 
-fn command(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Assignment => "role",
-        kind => kind.as_str(),
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NotFound { near: Some(near), .. } => vec![Advice::Near(near.clone())],
+            Self::NotFound { kind, near: None, .. } => {
+                vec![Advice::Run(Action::List(kind.as_str()), "shows those that are there")]
+            }
+            Self::Ambiguous { .. } => vec![Advice::Do("give the identifier of one")],
+            Self::NoOrganization => vec![Advice::Run(Action::AddOrganization, "makes one")],
+            Self::WhichOrganization => {
+                vec![Advice::Do("say which with --organization, or --owner organization:NAME for a key")]
+            }
+            Self::Text(_) | Self::View(_) => Vec::new(),
+        }
     }
 }
 

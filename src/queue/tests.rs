@@ -45,7 +45,7 @@ impl Fake {
     }
 
     fn open(&self) -> Result<FileQueue, OpenError> {
-        open::take("queue.jsonl".into(), Box::new(self.clone()), None)
+        FileQueue::take("queue.jsonl".into(), Box::new(self.clone()), None)
     }
 }
 

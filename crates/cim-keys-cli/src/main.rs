@@ -1,6 +1,7 @@
 //! The cim-keys command line: it parses, asks and prints; what is done is done by the library's use cases.
 
 mod act;
+mod advice;
 mod cli;
 mod commands;
 mod error;

@@ -11,7 +11,6 @@ use cim_keys::declare::{InvalidPlan, PlanError};
 use cim_keys::keys::KeyError;
 use cim_keys::keys::xkey::XkeyError;
 use cim_keys::ledger::Refusal;
-use cim_keys::ledger::lookup::LookupError;
 use cim_keys::session::SessionError;
 use cim_keys::session::custody::CheckError;
 use cim_keys::session::online_key::OnlineKeyError;
@@ -22,15 +21,6 @@ use crate::error::CliError;
 /// The library's messages end with what to do next, after a semicolon: that part is shown as the hint.
 fn told(new: fn(String) -> CliError, text: &str) -> CliError {
     CliError::from_sentence(new, text)
-}
-
-impl From<LookupError> for CliError {
-    fn from(error: LookupError) -> Self {
-        match error {
-            LookupError::View(_) => told(Self::failed, &error.to_string()),
-            _ => told(Self::usage, &error.to_string()),
-        }
-    }
 }
 
 impl From<DatabaseError> for CliError {

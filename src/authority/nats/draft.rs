@@ -243,28 +243,3 @@ pub fn edit<T>(
     nats.finish()?;
     Ok(value)
 }
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::nats::claims::{Account, ImportToken};
-    use crate::text::Document;
-
-    #[test]
-    fn claims_that_hold_the_text_of_an_activation_are_read_as_its_reference() {
-        let imports = r#"[{"subject":"a","account":"A","token":"an.old.text","type":"stream"}]"#;
-        let token = TokenFacts {
-            jti: Label::new("J").unwrap(),
-            issued_at: 1,
-            expires_at: None,
-            issuer: PublicKey::new(&nkeys::KeyPair::new_operator().public_key()).unwrap(),
-            claims: Document::new(&format!(r#"{{"sub":"A","nats":{{"imports":{imports}}}}}"#)).unwrap(),
-            signed: None,
-        };
-        let claims: Claims<Account> = read_claims("A", &token).unwrap();
-        let ImportToken::Reference(reference) = &claims.nats.imports[0].token else { panic!("{claims:?}") };
-        assert_eq!(reference.cid, crate::ipld_support::cid_of_blob(b"an.old.text"));
-        assert!(!serde_json::to_string(&claims).unwrap().contains("an.old.text"));
-    }
-}
