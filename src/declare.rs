@@ -1,6 +1,6 @@
 //! The planner: from an apply file to the steps that bring a ledger to what the file declares.
 //!
-//! [`read()`](read::read) gives a [`Manifest`], [`plan()`] compares it with what was applied last and with what is recorded, and
+//! [`read()`](read::read) gives a [`Manifest`], a [`Plan`] compares it with what was applied last and with what is recorded, and
 //! the steps say what is to be done. Each domain has a section of the file.
 
 mod base;

@@ -2,7 +2,7 @@
 //!
 //! What is signed is the content identifier of an event, its 36 bytes and nothing else. The signature is an event itself,
 //! recorded right behind the act where it is made together with it. Whether it counts is decided when it is recorded
-//! ([`crate::ledger::standing`]), and whether its bytes are right by whoever looks ([`signatures`]).
+//! ([`crate::ledger::standing`]), and whether its bytes are right when it is looked at ([`crate::session::signatures`]).
 
 use crate::act::{ActSigner, Draft, Scope, SignedCommand};
 use crate::authority::keys::{self, KeyActError, NewKey, reference};

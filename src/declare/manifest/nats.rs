@@ -1,23 +1,20 @@
 //! The `[nats]` part of an apply file, in the words of the file and of its normal form alike.
 
+mod subjects;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use subjects::{AllowDeny, Replies, Subjects};
 pub(crate) use users::TimeText;
 pub use users::{Fleet, MAX_FLEET, Permissions, Role, User};
 
-use super::EntryName;
-use crate::nats::claims::{
-    ClusterTraffic, ExportType, JetStreamLimits, Permission, ResponseType, Sampling, ServiceLatency,
-};
+use super::absent::{is_default, is_no_limit, no_limit};
+use super::names::EntryName;
+use crate::nats::claims::{ClusterTraffic, ExportType, JetStreamLimits, ResponseType, Sampling, ServiceLatency};
 use crate::text::{Label, Name, Note, Url};
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
 
 /// `[nats]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,15 +132,6 @@ macro_rules! limits {
     };
 }
 
-const fn no_limit() -> i64 {
-    -1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-const fn is_no_limit(limit: &i64) -> bool {
-    *limit == -1
-}
-
 const fn yes() -> bool {
     true
 }
@@ -249,56 +237,6 @@ impl From<JetStream> for JetStreamLimits {
             max_bytes_required: it.max_bytes_required,
         }
     }
-}
-
-/// Subjects that are allowed and denied, and replies.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Subjects {
-    /// Publishing.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub publish: AllowDeny,
-    /// Subscribing.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub subscribe: AllowDeny,
-    /// Replies to those who ask.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replies: Option<Replies>,
-}
-
-/// Subjects that are allowed and denied.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AllowDeny {
-    /// Allowed; everything when nothing is.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub allow: BTreeSet<String>,
-    /// Denied, whatever is allowed.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub deny: BTreeSet<String>,
-}
-
-impl From<&Permission> for AllowDeny {
-    fn from(it: &Permission) -> Self {
-        Self { allow: it.allow.iter().cloned().collect(), deny: it.deny.iter().cloned().collect() }
-    }
-}
-
-impl From<&AllowDeny> for Permission {
-    fn from(it: &AllowDeny) -> Self {
-        Self { allow: it.allow.iter().cloned().collect(), deny: it.deny.iter().cloned().collect() }
-    }
-}
-
-/// How many replies are allowed, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Replies {
-    /// How many; -1 for no limit.
-    pub max: i64,
-    /// For how long, in milliseconds; the server's default when absent.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub ttl_ms: i64,
 }
 
 /// An export.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::super::{EntryName, PartyRef};
-use super::{AllowDeny, Replies};
+use super::super::absent::{is_default, is_no_limit, no_limit};
+use super::super::names::{EntryName, PartyRef};
+use super::subjects::{AllowDeny, Replies};
 use crate::nats::claims::TimeRange;
 use crate::nats::presets::Preset;
 use crate::text::{Label, Name, PublicKey};
@@ -22,7 +23,7 @@ pub struct Role {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
     /// What it is for.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub description: String,
     /// The custody compartment of its key; `issuing` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,40 +40,40 @@ pub struct Role {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permissions {
     /// Publishing.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub publish: AllowDeny,
     /// Subscribing.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub subscribe: AllowDeny,
     /// Replies to those who ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replies: Option<Replies>,
     /// Networks to connect from.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub source_networks: BTreeSet<String>,
     /// Times of day to connect at: `08:00:00-17:30:00`.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub times: Vec<String>,
     /// The IANA time zone of `times`.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub time_zone: String,
     /// How to connect.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub connection_types: BTreeSet<String>,
     /// Subscriptions.
-    #[serde(default = "super::no_limit", skip_serializing_if = "super::is_no_limit")]
+    #[serde(default = "no_limit", skip_serializing_if = "is_no_limit")]
     pub subscriptions: i64,
     /// Bytes.
-    #[serde(default = "super::no_limit", skip_serializing_if = "super::is_no_limit")]
+    #[serde(default = "no_limit", skip_serializing_if = "is_no_limit")]
     pub data: i64,
     /// Bytes of one message.
-    #[serde(default = "super::no_limit", skip_serializing_if = "super::is_no_limit")]
+    #[serde(default = "no_limit", skip_serializing_if = "is_no_limit")]
     pub payload: i64,
     /// Whether the token alone is a credential.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub bearer: bool,
     /// Whether the user must come through a trusted proxy.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub proxy_required: bool,
 }
 
@@ -115,7 +116,7 @@ pub struct User {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "date")]
     pub expires: Option<Timestamp>,
     /// Tags.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tags: BTreeSet<String>,
     /// What it may do.
     #[serde(flatten)]
@@ -140,7 +141,7 @@ pub struct Fleet {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "date")]
     pub expires: Option<Timestamp>,
     /// Tags, with `{n}` too.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tags: BTreeSet<String>,
     /// What they may do.
     #[serde(flatten)]
