@@ -20,9 +20,6 @@ use crate::store::{Listing, ReadError, Store, Which};
 use crate::text::{Label, Name};
 use crate::time::Timestamp;
 
-/// How many names of files a ledger remembers for `apply`; those beyond are looked past.
-const MANIFESTS: usize = 10_000;
-
 /// A plan, and what it was made for.
 pub struct Prepared {
     /// What is to be done.
@@ -236,7 +233,7 @@ fn of_nats(source: NatsError) -> ApplyError {
 /// What was applied last to the organisation of a file, whatever the name of the file was then: the newest manifest of an
 /// organisation that has, or had then, the name that the file gives it; else the newest under this file's name.
 fn last_applied(store: &Store, request: &Request) -> Result<Option<Base>, ApplyError> {
-    let found = store.view(|view| view.list(Kind::Manifest, None, MANIFESTS))??;
+    let found = store.view(|view| view.all(Kind::Manifest).collect::<Result<Vec<_>, _>>())??;
     let mut manifests = Vec::new();
     for entity in found {
         if let Facts::Manifest(facts) = entity.facts {

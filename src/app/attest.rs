@@ -104,22 +104,18 @@ impl ActKey {
 pub fn act_key(view: &dyn View, who: &str, now: Timestamp) -> Result<ActKey, AttestError> {
     let entity = lookup::entity(view, Kind::Person, who)?;
     let (label, person) = (entity.label(), PersonId::from_uuid(entity.entity_ref().id));
-    let (mut best, mut unfit, mut elsewhere, mut after) = (None, None, None, None);
-    loop {
-        let page = view.referrers(person.into(), Kind::Key, after, 256)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.entity_ref().id);
-        for entity in page {
-            let key_label = entity.label();
-            let Facts::Key(key) = entity.facts else { continue };
-            if key.purpose != KeyPurpose::ActSigning || key.owner != Party::Person(person) {
-                continue;
-            }
-            match (standing(view, &key.owner, key.key_id, now, None)?, key.compartment.clone()) {
-                (Standing::Good, Some(_)) => best = Some(ActKey { person, key }),
-                (Standing::Good, None) => elsewhere = Some((key_label, key.key_id)),
-                (standing, _) => unfit = Some((key_label, standing)),
-            }
+    let (mut best, mut unfit, mut elsewhere) = (None, None, None);
+    for entity in view.all_referring(person.into(), Kind::Key) {
+        let entity = entity?;
+        let key_label = entity.label();
+        let Facts::Key(key) = entity.facts else { continue };
+        if key.purpose != KeyPurpose::ActSigning || key.owner != Party::Person(person) {
+            continue;
+        }
+        match (standing(view, &key.owner, key.key_id, now, None)?, key.compartment.clone()) {
+            (Standing::Good, Some(_)) => best = Some(ActKey { person, key }),
+            (Standing::Good, None) => elsewhere = Some((key_label, key.key_id)),
+            (standing, _) => unfit = Some((key_label, standing)),
         }
     }
     match (best, elsewhere, unfit) {

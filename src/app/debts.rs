@@ -5,9 +5,6 @@ use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, Kind, UserFacts, Vie
 use crate::store::{AppendedEvent, DatabaseError, ReadError, Store, Which};
 use crate::text::Name;
 
-/// How many entities are read at a time.
-const PAGE: usize = 1_000;
-
 /// One thing to be done.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -77,14 +74,8 @@ pub fn of_act(store: &Store, events: &[AppendedEvent]) -> Result<Vec<Debt>, Debt
 pub fn all(store: &Store) -> Result<Vec<Debt>, DebtError> {
     let mut debts = Vec::new();
     for kind in [Kind::Operator, Kind::Account, Kind::User] {
-        let mut after = None;
-        loop {
-            let page = store.view(|view| view.list(kind, after, PAGE))??;
-            let Some(last) = page.last() else { break };
-            after = Some(last.entity_ref().id);
-            for entity in &page {
-                debts.extend(of(store, entity)?);
-            }
+        for entity in store.view(|view| view.all(kind).collect::<Result<Vec<_>, _>>())?? {
+            debts.extend(of(store, &entity)?);
         }
     }
     debts.sort_unstable();

@@ -26,9 +26,6 @@ use crate::text::SubjectPrefix;
 /// The page that explains the rest.
 const README: &str = include_str!("leave/README.md");
 
-/// How many entities or events are fetched at a time.
-const PAGE: usize = 512;
-
 /// Why not everything was written. There is no folder then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -162,24 +159,19 @@ fn entities(session: &Session, to: &Folder, left: &mut Left) -> Result<(), Leave
     let restricted = if path.exists() { Some(RestrictedBlocks::open(&path)?) } else { None };
     for &kind in Kind::ALL {
         let mut objects = Vec::new();
-        let mut after = None;
-        loop {
-            let page = session.store().view(|view| view.list(kind, after, PAGE))??;
-            let Some(last) = page.last() else { break };
-            after = Some(last.entity_ref().id);
-            for entity in page {
-                if let Facts::Key(key) = &entity.facts {
-                    keys.whole(&format!("{}.pub", key.key_id), public_key(key).as_bytes())?;
-                }
-                if let (Some(restricted), Some(token)) = (&restricted, token(&entity))
-                    && let Some(text) = token.signed.as_ref().map(|signed| restricted.get(&signed.token)).transpose()?
-                    && let Some(text) = text
-                {
-                    left.tokens += 1;
-                    tokens.whole(&format!("{}.jwt", entity.entity_ref().id), &text)?;
-                }
-                objects.push(describe::entity(&entity));
+        let found = session.store().view(|view| view.all(kind).collect::<Result<Vec<_>, _>>())??;
+        for entity in found {
+            if let Facts::Key(key) = &entity.facts {
+                keys.whole(&format!("{}.pub", key.key_id), public_key(key).as_bytes())?;
             }
+            if let (Some(restricted), Some(token)) = (&restricted, token(&entity))
+                && let Some(text) = token.signed.as_ref().map(|signed| restricted.get(&signed.token)).transpose()?
+                && let Some(text) = text
+            {
+                left.tokens += 1;
+                tokens.whole(&format!("{}.jwt", entity.entity_ref().id), &text)?;
+            }
+            objects.push(describe::entity(&entity));
         }
         if objects.is_empty() {
             continue;

@@ -87,7 +87,8 @@ pub fn plan(view: &dyn View, who: &str) -> Result<Offboarding, LookupError> {
     };
     let about = EntityRef::from(person_id);
     let mut held = BTreeSet::from([party.clone()]);
-    for entity in each_referrer(view, about, Kind::Assignment)? {
+    for entity in view.all_referring(about, Kind::Assignment) {
+        let entity = entity?;
         let Facts::Assignment(it) = &entity.facts else { continue };
         if entity.is_active() && it.person_id == person_id {
             held.insert(Party::Role(it.role_id));
@@ -95,15 +96,24 @@ pub fn plan(view: &dyn View, who: &str) -> Result<Offboarding, LookupError> {
             plan.roles.extend(role.map(|role| Item { entity: entity.entity_ref(), name: role.label() }));
         }
     }
-    for entity in each_referrer(view, about, Kind::Relationship)?.into_iter().filter(Entity::is_active) {
+    for entity in view.all_referring(about, Kind::Relationship) {
+        let entity = entity?;
+        if !entity.is_active() {
+            continue;
+        }
         plan.relationships.push(item(view, &entity)?);
     }
-    for entity in each_referrer(view, about, Kind::User)?.into_iter().filter(Entity::is_active) {
+    for entity in view.all_referring(about, Kind::User) {
+        let entity = entity?;
+        if !entity.is_active() {
+            continue;
+        }
         if matches!(&entity.facts, Facts::User(it) if it.user.owner.as_ref() == Some(&party)) {
             plan.users.push(item(view, &entity)?);
         }
     }
-    for entity in each_referrer(view, about, Kind::Key)? {
+    for entity in view.all_referring(about, Kind::Key) {
+        let entity = entity?;
         if matches!(&entity.facts, Facts::Key(it) if it.owner == party && it.revocation.is_none()) {
             plan.keys.push(item(view, &entity)?);
         }
@@ -115,11 +125,14 @@ pub fn plan(view: &dyn View, who: &str) -> Result<Offboarding, LookupError> {
 /// What the person could open, alone or through a role, and what else lies there.
 fn compartments(view: &dyn View, held: &BTreeSet<Party>, plan: &mut Offboarding) -> Result<(), ViewError> {
     let party = Party::Person(plan.person_id);
-    let recipients: Vec<RecipientFacts> = each(view, Kind::Recipient)?
-        .into_iter()
-        .filter(Entity::is_active)
-        .filter_map(|entity| if let Facts::Recipient(it) = entity.facts { Some(it) } else { None })
-        .collect();
+    let mut recipients: Vec<RecipientFacts> = Vec::new();
+    for entity in view.all(Kind::Recipient) {
+        let entity = entity?;
+        match entity.facts {
+            Facts::Recipient(ref it) if entity.is_active() => recipients.push(it.clone()),
+            _ => {}
+        }
+    }
     let mut open = BTreeSet::new();
     for it in &recipients {
         match &it.holder {
@@ -135,7 +148,11 @@ fn compartments(view: &dyn View, held: &BTreeSet<Party>, plan: &mut Offboarding)
             _ => {}
         }
     }
-    for entity in each(view, Kind::Key)?.into_iter().filter(Entity::is_active) {
+    for entity in view.all(Kind::Key) {
+        let entity = entity?;
+        if !entity.is_active() {
+            continue;
+        }
         let Facts::Key(KeyFacts { compartment: Some(compartment), owner, .. }) = &entity.facts else { continue };
         if open.contains(compartment) && *owner != party {
             let compartment = compartment.clone();
@@ -190,22 +207,4 @@ fn item(view: &dyn View, entity: &Entity) -> Result<Item, ViewError> {
         _ => entity.label(),
     };
     Ok(Item { entity: entity.entity_ref(), name })
-}
-
-fn each_referrer(view: &dyn View, to: EntityRef, kind: Kind) -> Result<Vec<Entity>, ViewError> {
-    pages(|after| view.referrers(to, kind, after, 256))
-}
-
-fn each(view: &dyn View, kind: Kind) -> Result<Vec<Entity>, ViewError> {
-    pages(|after| view.list(kind, after, 256))
-}
-
-fn pages(fetch: impl Fn(Option<uuid::Uuid>) -> Result<Vec<Entity>, ViewError>) -> Result<Vec<Entity>, ViewError> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = fetch(after)?;
-        let Some(last) = page.last() else { return Ok(all) };
-        after = Some(last.entity_ref().id);
-        all.extend(page);
-    }
 }

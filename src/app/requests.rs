@@ -226,7 +226,7 @@ pub enum PeersError {
 /// # Errors
 /// When it can't be read.
 pub fn peers(store: &Store) -> Result<Vec<LedgerFacts>, PeersError> {
-    let ledgers = store.view(|view| view.list(Kind::Ledger, None, 1_000))??;
+    let ledgers = store.view(|view| view.all(Kind::Ledger).collect::<Result<Vec<_>, _>>())??;
     let peer = |entity: Entity| match entity.facts {
         Facts::Ledger(it) if is_peer(it.relation) => Some(it),
         _ => None,

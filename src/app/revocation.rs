@@ -94,12 +94,7 @@ fn is_revoked(entity: &Entity) -> bool {
 }
 
 fn keys_of(view: &dyn View, person: EntityRef) -> Result<Vec<Entity>, ViewError> {
-    let (mut keys, mut after) = (Vec::new(), None);
-    loop {
-        let page = view.referrers(person, Kind::Key, after, 256)?;
-        let Some(last) = page.last() else { return Ok(keys) };
-        after = Some(last.entity_ref().id);
-        let owned = |it: &Entity| matches!(&it.facts, Facts::Key(key) if EntityRef::party(&key.owner) == Some(person) && matches!(key.owner, Party::Person(_)));
-        keys.extend(page.into_iter().filter(|it| is_revoked(it) && owned(it)));
-    }
+    let owned = |it: &Entity| matches!(&it.facts, Facts::Key(key) if EntityRef::party(&key.owner) == Some(person) && matches!(key.owner, Party::Person(_)));
+    let keys = view.all_referring(person, Kind::Key);
+    keys.filter(|it| it.as_ref().is_ok_and(|it| is_revoked(it) && owned(it)) || it.is_err()).collect()
 }

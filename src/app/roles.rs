@@ -115,19 +115,16 @@ pub fn withdraw(
     let (role_id, person_id) = (lookup::role(view, role)?, lookup::person(view, person)?);
     let scope = scope.map(|scope| lookup::party(view, scope)).transpose()?;
     let mut commands = Vec::new();
-    let mut after = None;
-    loop {
-        let page = view.referrers(person_id.into(), Kind::Assignment, after, 256)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.entity_ref().id);
-        for entity in page.into_iter().filter(|entity| entity.is_active()) {
-            if let Facts::Assignment(held) = entity.facts
-                && held.role_id == role_id
-                && held.person_id == person_id
-                && (scope.is_none() || held.scope == scope)
-            {
-                commands.push(Command::WithdrawRole { assignment_id: held.assignment_id, reason: reason.clone() });
-            }
+    for entity in view.all_referring(person_id.into(), Kind::Assignment) {
+        let entity = entity?;
+        let active = entity.is_active();
+        if let Facts::Assignment(held) = entity.facts
+            && active
+            && held.role_id == role_id
+            && held.person_id == person_id
+            && (scope.is_none() || held.scope == scope)
+        {
+            commands.push(Command::WithdrawRole { assignment_id: held.assignment_id, reason: reason.clone() });
         }
     }
     if commands.is_empty() {

@@ -10,7 +10,6 @@ use std::io::{Read, Write};
 
 use cid::Cid;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::archive::{CarError, CarReader, CarWriter};
 use crate::events::{InvalidLink, Link};
@@ -59,21 +58,16 @@ struct Contents {
 pub fn in_force(view: &dyn View) -> Result<HashSet<Cid>, ViewError> {
     let mut tokens = HashSet::new();
     for kind in [Kind::Operator, Kind::Account] {
-        let mut after: Option<Uuid> = None;
-        loop {
-            let page = view.list(kind, after, PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.entity_ref().id);
-            for entity in page {
-                let active = entity.is_active();
-                let token = match entity.facts {
-                    Facts::Operator(facts) if active => facts.token,
-                    Facts::Account(facts) if active => facts.token,
-                    Facts::Account(facts) => facts.deletion,
-                    _ => None,
-                };
-                tokens.extend(token.and_then(|token| token.signed).map(|signed| signed.token));
-            }
+        for entity in view.all(kind) {
+            let entity = entity?;
+            let active = entity.is_active();
+            let token = match entity.facts {
+                Facts::Operator(facts) if active => facts.token,
+                Facts::Account(facts) if active => facts.token,
+                Facts::Account(facts) => facts.deletion,
+                _ => None,
+            };
+            tokens.extend(token.and_then(|token| token.signed).map(|signed| signed.token));
         }
     }
     Ok(tokens)

@@ -77,20 +77,17 @@ pub(super) fn keep_a_signer(view: &dyn View, leaves: impl Fn(&KeyFacts) -> bool)
     if it.event_types.is_empty() {
         return Ok(());
     }
-    let mut after = None;
-    loop {
-        let page = view.list(Kind::Key, after, 256)?;
-        let Some(last) = page.last() else { return Err(Refusal::LastSigner) };
-        after = Some(last.entity_ref().id);
-        for entity in page.into_iter().filter(Entity::is_active) {
-            let Facts::Key(key) = entity.facts else { continue };
-            let Party::Person(owner) = &key.owner else { continue };
-            let signs = key.purpose == KeyPurpose::ActSigning && !leaves(&key);
-            if signs && view.get((*owner).into())?.is_some_and(|owner| owner.is_active()) {
-                return Ok(());
-            }
+    for entity in view.all(Kind::Key) {
+        let entity = entity?;
+        let active = entity.is_active();
+        let Facts::Key(key) = entity.facts else { continue };
+        let Party::Person(owner) = &key.owner else { continue };
+        let signs = active && key.purpose == KeyPurpose::ActSigning && !leaves(&key);
+        if signs && view.get((*owner).into())?.is_some_and(|owner| owner.is_active()) {
+            return Ok(());
         }
     }
+    Err(Refusal::LastSigner)
 }
 
 /// Whether signatures can be demanded for a type of event: for every type that is known, but not for signatures

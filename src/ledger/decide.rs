@@ -12,7 +12,7 @@ use super::lifecycle::{active, create, create_beside, day, draft, known, reactiv
 use super::reference::{EntityRef, Kind};
 use super::refusal::Refusal;
 use super::stated::facts_of;
-use super::view::{View, each_referrer};
+use super::view::View;
 use crate::events::{
     EventData, KeyExported, KeyGenerated, KeyPurpose, KeyRevoked, KeyRotated, LedgerRelation, Party,
     RelationshipEstablished, RelationshipKind, RoleAssigned, RoleWithdrawn,
@@ -166,7 +166,7 @@ fn link_ledger(view: &dyn View, data: EventData, relation: LedgerRelation) -> Re
 }
 
 fn each_ledger(view: &dyn View) -> Result<Vec<Entity>, Refusal> {
-    Ok(view.list(Kind::Ledger, None, 1_000)?)
+    Ok(view.all(Kind::Ledger).collect::<Result<_, _>>()?)
 }
 
 fn is_own(entity: &Entity) -> bool {
@@ -181,15 +181,15 @@ fn this_ledger(view: &dyn View, reference: EntityRef) -> Result<Entity, Refusal>
 /// The active assignments of a person, as pairs of assignment and role.
 fn roles_of(view: &dyn View, person: EntityRef) -> Result<Vec<RoleId>, Refusal> {
     let mut roles = Vec::new();
-    each_referrer(view, person, Kind::Assignment, |entity| {
+    for entity in view.all_referring(person, Kind::Assignment) {
+        let entity = entity?;
         if let Facts::Assignment(facts) = &entity.facts
             && entity.is_active()
             && EntityRef::from(facts.person_id) == person
         {
             roles.push(facts.role_id);
         }
-        Ok(None::<()>)
-    })?;
+    }
     Ok(roles)
 }
 
@@ -220,15 +220,15 @@ fn separate_holders(view: &dyn View, role_id: RoleId, excludes: &BTreeSet<RoleId
         return Ok(());
     }
     let mut holders = Vec::new();
-    each_referrer(view, role_id.into(), Kind::Assignment, |entity| {
+    for entity in view.all_referring(role_id.into(), Kind::Assignment) {
+        let entity = entity?;
         if let Facts::Assignment(facts) = &entity.facts
             && entity.is_active()
             && facts.role_id == role_id
         {
             holders.push(facts.person_id);
         }
-        Ok(None::<()>)
-    })?;
+    }
     for holder in holders {
         if let Some(&other) = roles_of(view, holder.into())?.iter().find(|id| excludes.contains(id)) {
             return Err(Refusal::Excluded {
@@ -297,18 +297,14 @@ fn rotate(
 }
 
 fn keeps_a_recipient(view: &dyn View, compartment: &Label, leaving: EntityRef) -> Result<(), Refusal> {
-    let mut after = None;
-    loop {
-        let page = view.list(Kind::Recipient, after, 256)?;
-        let Some(last) = page.last() else { return Err(Refusal::LastRecipient) };
-        after = Some(last.entity_ref().id);
-        let stays = page.iter().any(|entity| {
-            entity.is_active()
-                && entity.entity_ref() != leaving
-                && matches!(&entity.facts, Facts::Recipient(facts) if facts.compartment == *compartment)
-        });
+    for entity in view.all(Kind::Recipient) {
+        let entity = entity?;
+        let stays = entity.is_active()
+            && entity.entity_ref() != leaving
+            && matches!(&entity.facts, Facts::Recipient(facts) if facts.compartment == *compartment);
         if stays {
             return Ok(());
         }
     }
+    Err(Refusal::LastRecipient)
 }

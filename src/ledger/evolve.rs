@@ -6,7 +6,7 @@ use super::entity::{Ended, Entity, How};
 use super::facts::{Facts, Revocation};
 use super::reference::{EntityRef, Kind};
 use super::stated::{carry, facts_of, is_update};
-use super::view::{Change, View, ViewError, each_referrer};
+use super::view::{Change, View, ViewError};
 use crate::events::{EventData, KeyEvent};
 use crate::text::Note;
 
@@ -167,7 +167,8 @@ impl Evolution<'_> {
     /// Ends every active assignment of a role, or of a person.
     fn end_assignments(&mut self, of: EntityRef, reason: &Note) -> Result<(), ViewError> {
         let ended = Ended { how: How::Withdrawn, at: self.event.occurred_at, reason: Some(reason.clone()) };
-        each_referrer(self.view, of, Kind::Assignment, |mut entity| {
+        for entity in self.view.all_referring(of, Kind::Assignment) {
+            let mut entity = entity?;
             if let Facts::Assignment(facts) = &entity.facts
                 && entity.is_active()
                 && (EntityRef::from(facts.role_id) == of || EntityRef::from(facts.person_id) == of)
@@ -177,8 +178,7 @@ impl Evolution<'_> {
                 entity.changed_at = self.event.occurred_at;
                 self.changes.push(Change::Put(entity));
             }
-            Ok(None::<()>)
-        })?;
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::reference::{EntityRef, Index, Kind, NameKey};
 use super::refusal::Refusal;
 use super::stated::{carry, facts_of};
-use super::view::{View, each_referrer};
+use super::view::View;
 use crate::events::EventData;
 use crate::text::visible;
 use crate::time::Timestamp;
@@ -167,10 +167,12 @@ pub(super) fn reactivate(view: &dyn View, reference: EntityRef, data: EventData)
 /// No active entity of these kinds depends on one that is to end.
 pub(super) fn unused(view: &dyn View, reference: EntityRef, kinds: &[Kind]) -> Result<(), Refusal> {
     for &kind in kinds {
-        let user = each_referrer(view, reference, kind, |entity| Ok(entity.is_active().then_some(entity)))?;
-        if let Some(user) = user {
-            let what = known(view, reference)?.label();
-            return Err(Refusal::InUse { what, by: user.label() });
+        for user in view.all_referring(reference, kind) {
+            let user = user?;
+            if user.is_active() {
+                let what = known(view, reference)?.label();
+                return Err(Refusal::InUse { what, by: user.label() });
+            }
         }
     }
     Ok(())

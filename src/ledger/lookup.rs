@@ -131,7 +131,7 @@ pub fn entity(view: &dyn View, kind: Kind, text: &str) -> Result<Entity, LookupE
 fn scopes(view: &dyn View, kind: Kind) -> Result<Vec<Option<OrganizationId>>, ViewError> {
     match kind {
         Kind::Unit | Kind::Location | Kind::Person | Kind::Role | Kind::Policy => {
-            let organizations = view.list(Kind::Organization, None, 1_000)?;
+            let organizations = view.all(Kind::Organization).collect::<Result<Vec<_>, _>>()?;
             Ok(organizations.iter().filter_map(organization_of).map(Some).collect())
         }
         _ => Ok(vec![None]),

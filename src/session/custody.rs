@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::custody::{Custody, FileError, Findings, SealError};
 use crate::events::CustodyRecipientAdded;
 use crate::ids::KeyId;
-use crate::ledger::{Command, EntityRef, Facts, Kind, View, ViewError};
+use crate::ledger::{Command, Facts, Kind, View, ViewError};
 use crate::store::{ReadError, Store};
 use crate::text::{InvalidText, Label, Recipient};
-
-/// How many entities are fetched at a time.
-const PAGE: usize = 1_000;
 
 /// Removes the secrets that acts sealed which were cut short before anything was recorded; gives how many.
 ///
@@ -139,28 +136,17 @@ type Expected = (Vec<(Label, KeyId)>, BTreeMap<Label, BTreeSet<String>>);
 
 fn expected(view: &dyn View) -> Result<Expected, ViewError> {
     let (mut keys, mut recipients) = (Vec::new(), BTreeMap::<Label, BTreeSet<String>>::new());
-    each(view, Kind::Key, |facts| {
-        if let Facts::Key(key) = facts {
+    for entity in view.all(Kind::Key) {
+        if let Facts::Key(key) = entity?.facts {
             keys.extend(key.compartment.map(|compartment| (compartment, key.key_id)));
         }
-    })?;
-    each(view, Kind::Recipient, |facts| {
-        if let Facts::Recipient(it) = facts {
+    }
+    for entity in view.all(Kind::Recipient) {
+        if let Facts::Recipient(it) = entity?.facts {
             recipients.entry(it.compartment).or_default().insert(it.recipient.to_string());
         }
-    })?;
-    Ok((keys, recipients))
-}
-
-fn each(view: &dyn View, kind: Kind, mut visit: impl FnMut(Facts)) -> Result<(), ViewError> {
-    let mut after = None;
-    loop {
-        let page = view.list(kind, after, PAGE)?;
-        let Some(last) = page.last().map(|last| last.entity_ref()) else { return Ok(()) };
-        let EntityRef { id, .. } = last;
-        after = Some(id);
-        page.into_iter().for_each(|entity| visit(entity.facts));
     }
+    Ok((keys, recipients))
 }
 
 /// Removes the secrets of keys that are not recorded; gives how many.

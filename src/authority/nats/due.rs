@@ -38,18 +38,14 @@ pub struct Due {
 /// # Errors
 /// When the ledger can't be read.
 pub fn scheduled(view: &dyn View) -> Result<Vec<Due>, NatsError> {
-    let (mut found, mut after) = (Vec::new(), None);
-    loop {
-        let page = view.list(Kind::Key, after, 1_000)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.entity_ref().id);
-        for entity in page {
-            let rotated = entity.ended.as_ref().is_some_and(|ended| ended.how == How::Rotated);
-            let Facts::Key(key) = entity.facts else { continue };
-            let Some(retire_at) = key.retire_at.filter(|_| rotated) else { continue };
-            if let Some(old) = old(view, &key)? {
-                found.push(Due { key, retire_at, old });
-            }
+    let mut found = Vec::new();
+    for entity in view.all(Kind::Key) {
+        let entity = entity?;
+        let rotated = entity.ended.as_ref().is_some_and(|ended| ended.how == How::Rotated);
+        let Facts::Key(key) = entity.facts else { continue };
+        let Some(retire_at) = key.retire_at.filter(|_| rotated) else { continue };
+        if let Some(old) = old(view, &key)? {
+            found.push(Due { key, retire_at, old });
         }
     }
     found.sort_by_key(|due| due.retire_at);

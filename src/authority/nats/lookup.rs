@@ -13,7 +13,7 @@ use crate::text::{Name, nearest, visible};
 /// # Errors
 /// When there is none yet.
 pub fn operator(view: &dyn View) -> Result<OperatorFacts, NatsError> {
-    let operators = view.list(Kind::Operator, None, 1_000)?;
+    let operators = view.all(Kind::Operator).collect::<Result<Vec<_>, _>>()?;
     let active = operators.into_iter().filter(Entity::is_active).map(|entity| entity.facts);
     active
         .filter_map(|facts| if let Facts::Operator(facts) = facts { Some(facts) } else { None })
@@ -102,19 +102,12 @@ fn by_key(view: &dyn View, kind: Kind, text: &str) -> Result<Option<Entity>, Nat
     Ok(view.find(&key, 1)?.pop())
 }
 
-/// All entities of a kind that refer to one, ended ones too, page by page.
+/// All entities of a kind that refer to one, ended ones too.
 ///
 /// # Errors
 /// When the ledger can't be read.
 pub fn members(view: &dyn View, of: EntityRef, kind: Kind) -> Result<Vec<Entity>, NatsError> {
-    let mut all = Vec::new();
-    let mut after = None;
-    loop {
-        let page = view.referrers(of, kind, after, 1_000)?;
-        let Some(last) = page.last() else { return Ok(all) };
-        after = Some(last.entity_ref().id);
-        all.extend(page);
-    }
+    Ok(view.all_referring(of, kind).collect::<Result<_, _>>()?)
 }
 
 /// The active signing keys of an operator or account, the oldest first.

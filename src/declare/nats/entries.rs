@@ -154,7 +154,8 @@ pub(in crate::declare) fn find(
         Ok(view.find(&key, 1)?.pop())
     };
     let operator = || -> Result<Option<Entity>, ViewError> {
-        Ok(view.list(Kind::Operator, None, 1_000)?.into_iter().find(Entity::is_active))
+        let all = view.all(Kind::Operator).collect::<Result<Vec<_>, _>>()?;
+        Ok(all.into_iter().find(Entity::is_active))
     };
     let Some(account) = path.account() else { return Ok(operator()?) };
     let Some(it) = nats.accounts.get(account) else { return Ok(None) };
@@ -189,18 +190,14 @@ pub(in crate::declare) fn find(
 /// The newest signing key of a role: an active one, else the last that ended.
 fn newest_key(view: &dyn View, account: EntityRef, role: &Name) -> Result<Option<Entity>, ViewError> {
     let mut found: Option<Entity> = None;
-    let mut after = None;
-    loop {
-        let page = view.referrers(account, Kind::SigningKey, after, 256)?;
-        let Some(last) = page.last() else { return Ok(found) };
-        after = Some(last.entity_ref().id);
-        for key in page {
-            let same = matches!(&key.facts, Facts::SigningKey(it) if it.role.as_ref().is_some_and(|r| r.folded() == role.folded()));
-            if same && (key.is_active() || !found.as_ref().is_some_and(Entity::is_active)) {
-                found = Some(key);
-            }
+    for key in view.all_referring(account, Kind::SigningKey) {
+        let key = key?;
+        let same = matches!(&key.facts, Facts::SigningKey(it) if it.role.as_ref().is_some_and(|r| r.folded() == role.folded()));
+        if same && (key.is_active() || !found.as_ref().is_some_and(Entity::is_active)) {
+            found = Some(key);
         }
     }
+    Ok(found)
 }
 
 /// The attributes of an entry: its JSON.

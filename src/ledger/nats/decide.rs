@@ -10,7 +10,7 @@ use crate::ledger::facts::Facts;
 use crate::ledger::lifecycle::{active, create, create_beside, draft, known, unused, update};
 use crate::ledger::reference::{EntityRef, Index, Kind, NameKey};
 use crate::ledger::refusal::Refusal;
-use crate::ledger::view::{View, each_referrer};
+use crate::ledger::view::View;
 use crate::text::PublicKey;
 
 /// Decides on one command, as [`crate::ledger::decide`] does.
@@ -27,12 +27,12 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
         NatsCommand::UpdateOperator(event) => update(view, event.clone().into()),
         NatsCommand::DeleteOperator(event) => {
             let operator = active(view, event.operator_id.into())?;
-            let account = each_referrer(view, event.operator_id.into(), Kind::Account, |account| {
+            for account in view.all_referring(event.operator_id.into(), Kind::Account) {
+                let account = account?;
                 let system = matches!(&account.facts, Facts::Account(facts) if facts.account.system);
-                Ok((account.is_active() && !system).then_some(account))
-            })?;
-            if let Some(account) = account {
-                return Err(Refusal::InUse { what: operator.label(), by: account.label() });
+                if account.is_active() && !system {
+                    return Err(Refusal::InUse { what: operator.label(), by: account.label() });
+                }
             }
             Ok(vec![draft(event.clone(), [operator.last])])
         }
@@ -140,20 +140,20 @@ fn signed_by(
 /// Signing keys that a newer one has taken over from: it bears their role beside them until they end.
 fn replaced(view: &dyn View, event: &NatsSigningKeyGenerated) -> Result<Vec<EntityRef>, Refusal> {
     let mut found = Vec::new();
-    each_referrer(view, EntityRef::holder(&event.holder), Kind::SigningKey, |entity| {
+    for entity in view.all_referring(EntityRef::holder(&event.holder), Kind::SigningKey) {
+        let entity = entity?;
         let key = view.get(EntityRef::new(Kind::Key, entity.entity_ref().id))?;
         if let Some(Facts::Key(key)) = key.map(|key| key.facts)
             && key.successor_id.is_some()
         {
             found.push(entity.entity_ref());
         }
-        Ok(None::<()>)
-    })?;
+    }
     Ok(found)
 }
 
 fn each(view: &dyn View, kind: Kind) -> Result<Vec<Entity>, Refusal> {
-    Ok(view.list(kind, None, 1_000)?)
+    Ok(view.all(kind).collect::<Result<_, _>>()?)
 }
 
 /// The key that signs a token: the identity key of the operator or account, or one of its signing keys.
