@@ -7,14 +7,14 @@
 //! hashed, and keeps tree and entities too. The grouped ones are decided where they are recorded. The last rows compare it with itself: each head signed, and not.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/acts_support/mod.rs"]
-mod acts_support;
+#[path = "../tests/support/acts.rs"]
+mod acts;
 
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
-use acts_support::{act, act_with, anywhere, found};
+use acts::{act, act_with, anywhere, found};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cim_keys::events::*;

@@ -3,8 +3,8 @@
 //! `cargo xtask bench archive [-- EVENTS]`; 100,000 when nothing is said.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/log_support/mod.rs"]
-mod log_support;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -19,7 +19,7 @@ use cim_keys::ledger::Command;
 use cim_keys::session::Place;
 use cim_keys::session::heads;
 use cim_keys::text::Name;
-use log_support::{Ledger, act};
+use support::log::{Ledger, act};
 
 fn main() {
     let events: usize = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(100_000);

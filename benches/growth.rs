@@ -3,13 +3,13 @@
 //! `cargo xtask bench growth [-- EVENTS…]`; 10,000, 100,000 and 1,000,000 when nothing is said.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/acts_support/mod.rs"]
-mod acts_support;
+#[path = "../tests/support/acts.rs"]
+mod acts;
 
 use std::path::Path;
 use std::time::Instant;
 
-use acts_support::{act, found};
+use acts::{act, found};
 use cim_keys::events::*;
 use cim_keys::ids::*;
 use cim_keys::ledger::{Command, NameKey};

@@ -21,7 +21,8 @@ use cim_keys::ids::{KeyId, NatsAccountId, NatsOperatorId, NatsUserId};
 use cim_keys::nats::claims::UserPermissions;
 use cim_keys::session::{Place, Session};
 use cim_keys::store::RestrictedBlocks;
-use cim_keys::text::{Label, Name, Note};
+use cim_keys::text::{Name, Note};
+use cim_keys_testkit::texts::label;
 use cim_keys_testkit::tools::{NSC, tool};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -171,10 +172,6 @@ fn make(place: &Path, passphrase: &dyn Fn() -> SecretString) -> Session {
 
 fn actor() -> Actor {
     Actor::System(label("bench"))
-}
-
-fn label(text: &str) -> Label {
-    Label::new(text).unwrap()
 }
 
 fn millis(start: Instant) -> f64 {

@@ -24,8 +24,8 @@ use cim_keys_testkit::{NatsServer, ServerOptions, samples};
 use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
 
-#[path = "../tests/log_support/mod.rs"]
-mod log_support;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 const ROUNDS: usize = 7;
 
@@ -45,12 +45,12 @@ fn main() {
 
 /// A ledger of so many events, signed and published.
 fn publish(runtime: &Runtime, config: &NatsConfig, size: u64) -> VerifierKey {
-    let ledger = log_support::Ledger::new();
+    let ledger = support::log::Ledger::new();
     let organization = samples::data().into_iter().find_map(|data| match data {
         EventData::OrganizationCreated(created) => Some(Command::CreateOrganization(created)),
         _ => None,
     });
-    log_support::act(&ledger.store, vec![organization.unwrap()]).unwrap();
+    support::log::act(&ledger.store, vec![organization.unwrap()]).unwrap();
     let mut people = samples::numbered(size).map(|event| match event.data {
         EventData::PersonCreated(person) => Command::CreatePerson(person),
         data => panic!("{data:?} is no person"),
@@ -60,7 +60,7 @@ fn publish(runtime: &Runtime, config: &NatsConfig, size: u64) -> VerifierKey {
         if some.is_empty() {
             break;
         }
-        log_support::act(&ledger.store, some).unwrap();
+        support::log::act(&ledger.store, some).unwrap();
         heads::sign_head(&ledger.store, &*ledger.signer).unwrap();
     }
     runtime.block_on(async {

@@ -3,8 +3,8 @@
 //! `cargo xtask bench verify [-- EVENTS…]`; 100,000 and 1,000,000 when nothing is said. Each size is measured in processes of its own.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/acts_support/mod.rs"]
-mod acts_support;
+#[path = "../tests/support/acts.rs"]
+mod acts;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use acts_support::{act, act_with, found, intent};
+use acts::{act, act_with, found, intent};
 use cim_keys::act::{ActSigner, Intent, Scope};
 use cim_keys::app::archive::{self, Held, Since};
 use cim_keys::app::verify;

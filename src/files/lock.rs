@@ -13,7 +13,17 @@ use std::io::ErrorKind;
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct FolderLock {
-    _folder: Option<File>,
+    folder: Option<File>,
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing the folder would not do: a child process that was forked at that moment still has it, until it starts
+        // another program.
+        if let Some(folder) = &self.folder {
+            let _ = folder.unlock();
+        }
+    }
 }
 
 /// Says that this process makes something in a folder. The folder must have been opened for this call alone: a lock belongs to
@@ -21,9 +31,9 @@ pub struct FolderLock {
 pub fn writing(folder: File) -> FolderLock {
     loop {
         return match folder.lock_shared() {
-            Ok(()) => FolderLock { _folder: Some(folder) },
+            Ok(()) => FolderLock { folder: Some(folder) },
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => FolderLock { _folder: None },
+            Err(_) => FolderLock { folder: None },
         };
     }
 }
@@ -33,7 +43,7 @@ pub fn writing(folder: File) -> FolderLock {
 #[must_use]
 pub fn alone(folder: File) -> Option<FolderLock> {
     match folder.try_lock() {
-        Ok(()) => Some(FolderLock { _folder: Some(folder) }),
+        Ok(()) => Some(FolderLock { folder: Some(folder) }),
         Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
     }
 }

@@ -23,7 +23,8 @@ pub(crate) fn fuzz(seconds: u32, only: Option<&str>) -> Result {
     }
     let host = host()?;
     let seeds = target().join("fuzz-seeds");
-    run(cargo(&["test", "--quiet", "--workspace", "--test", "fuzz_seeds"]).env("CIM_KEYS_FUZZ_SEEDS", &seeds))?;
+    let mut write = cargo(&["test", "--quiet", "--workspace", "--test", "library", "--", "fuzz_seeds::"]);
+    run(write.env("CIM_KEYS_FUZZ_SEEDS", &seeds))?;
     for name in names {
         let corpus = folder.join("corpus").join(&name);
         let artifacts = folder.join("artifacts").join(&name);

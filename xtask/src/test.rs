@@ -26,9 +26,9 @@ pub(crate) fn test(arguments: &[String]) -> Result {
 pub(crate) fn nightly() -> Result {
     test(&[])?;
     let tools = tools::fetch()?;
-    let mut command = cargo(&["test", "--package", "cim-keys-cli", "--test", "verbs"]);
+    let mut command = cargo(&["test", "--package", "cim-keys-cli", "--test", "cli"]);
     tools.name_in(&mut command);
-    run(command.env("CIM_KEYS_KILL_ALL", "1").args(["--", "--nocapture", "kills"]))?;
+    run(command.env("CIM_KEYS_KILL_ALL", "1").args(["--", "--nocapture", "verbs::kills::"]))?;
     simulate(500_000, 0)?;
     tamper(100_000, 0)?;
     fuzz::fuzz(300, None)
@@ -53,20 +53,24 @@ pub(crate) fn bench(name: Option<&str>, arguments: &[String]) -> Result {
 
 /// The simulator's test, over as many seeds as asked for, optimised.
 pub(crate) fn simulate(seeds: u64, from: u64) -> Result {
-    let mut command = cargo(&["test", "--release", "--package", "cim-keys", "--test", "delivery_simulation"]);
+    let mut command = cargo(&["test", "--release", "--package", "cim-keys", "--test", "library"]);
     command.env("CIM_KEYS_SIMULATE_SEEDS", seeds.to_string()).env("CIM_KEYS_SIMULATE_FROM", from.to_string());
-    run(command.args(["--", "--nocapture", "every_schedule_delivers_everything_once_and_in_order"]))
+    run(command.args([
+        "--",
+        "--nocapture",
+        "delivery_simulation::every_schedule_delivers_everything_once_and_in_order",
+    ]))
 }
 
 /// The tamper suite, over as many mutations as asked for, optimised when there are many.
 pub(crate) fn tamper(seeds: u64, from: u64) -> Result {
-    let mut arguments = vec!["test", "--package", "cim-keys", "--test", "tamper"];
+    let mut arguments = vec!["test", "--package", "cim-keys", "--test", "library"];
     if seeds > 10_000 {
         arguments.push("--release");
     }
     let mut command = cargo(&arguments);
     command.env("CIM_KEYS_TAMPER_SEEDS", seeds.to_string()).env("CIM_KEYS_TAMPER_FROM", from.to_string());
-    run(command.args(["--", "--nocapture", "every_mutation_is_found_and_named_or_changes_nothing"]))
+    run(command.args(["--", "--nocapture", "tamper::every_mutation_is_found_and_named_or_changes_nothing"]))
 }
 
 /// The folder of vectors: as the environment says, else the one that lies beside the repository.

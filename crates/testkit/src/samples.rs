@@ -1,7 +1,7 @@
 //! One sample event of every type: for tests, documents, benches and fuzzing.
 //!
 //! They are fixed to the last byte: ids, times and names never come from a clock or a generator. Their content identifiers
-//! are pinned by `tests/golden_cids.rs`.
+//! are pinned by `tests/library/golden_cids.rs`.
 
 #![allow(clippy::expect_used)] // the samples are constants, and each is decoded by a test
 
@@ -502,8 +502,9 @@ pub fn data() -> Vec<EventData> {
     ]
 }
 
-/// Types that came after the others were pinned (`tests/golden_cids.rs`): they are numbered behind them, in the order of the
-/// aggregates, so that no sample that is pinned changes. A later one in front of these would: then number them by name.
+/// Types that came after the others were pinned (`tests/library/golden_cids.rs`): they are numbered behind them, in the
+/// order of the aggregates, so that no sample that is pinned changes. A later one in front of these would: then number
+/// them by name.
 const LATER: &[&str] = &["NatsOperatorDeleted"];
 
 /// One event of every type, each caused by the one before it in name only: links are fixed too.

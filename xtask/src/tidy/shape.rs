@@ -147,7 +147,7 @@ fn named_tests(files: &[File], findings: &mut Vec<Finding>) {
             if !test.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
                 continue;
             }
-            let places = [format!("tests/nats/{module}.rs"), format!("tests/{module}.rs")];
+            let places = ["servers/nats", "servers", "library"].map(|folder| format!("tests/{folder}/{module}.rs"));
             let function = format!("fn {test}(");
             let there = files.iter().any(|file| places.contains(&file.path) && file.text.contains(&function));
             if !there {

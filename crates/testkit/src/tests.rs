@@ -1,0 +1,5 @@
+//! What the tests rely on.
+#![allow(clippy::unwrap_used)]
+
+mod check;
+mod servers;
