@@ -1,6 +1,6 @@
 //! `init`: makes a ledger, with custody and a key of its own.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::act::{ActError, Draft, Head, Intent, Pipeline};
 use crate::config::Layers;
 use crate::custody::{self, Custody, NoPassphrases, Ring, WorkFactor};
 use crate::events::{Actor, KeyGenerated, KeyPurpose, LedgerCreated, Party, Validity};
+use crate::files::lock::{Held, exclusive};
 use crate::files::staging::{self, Staging};
 use crate::files::{create_private_folder, folder_of, sync_folder, write_durably};
 use crate::ids::LedgerId;
@@ -158,12 +159,8 @@ pub fn init_shown(place: Place, new: NewLedger, show: impl FnOnce() -> io::Resul
     let missing = make_folder(place.folder()).map_err(failed(place.folder()))?;
     // Not every system locks folders.
     let folder = File::open(place.folder()).map_err(failed(place.folder()))?;
-    let alone = match folder.try_lock() {
-        Ok(()) => true,
-        Err(TryLockError::WouldBlock) => return Err(InitError::Busy(place.folder().to_owned())),
-        Err(TryLockError::Error(_)) => false,
-    };
-    let made = recover(&place, alone).and_then(|()| {
+    let lock = exclusive(folder).map_err(|Held| InitError::Busy(place.folder().to_owned()))?;
+    let made = recover(&place, lock.is_some()).and_then(|()| {
         is_free(&place, &new)?;
         make_whole(&place, &new, show)
     });

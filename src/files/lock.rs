@@ -42,9 +42,22 @@ pub fn writing(folder: File) -> FolderLock {
 /// been opened for this call alone.
 #[must_use]
 pub fn alone(folder: File) -> Option<FolderLock> {
+    exclusive(folder).ok().flatten()
+}
+
+/// Another process holds the folder's lock.
+#[derive(Debug)]
+pub struct Held;
+
+/// The folder's lock; `None` where the file system has no locks. The folder must have been opened for this call alone.
+///
+/// # Errors
+/// When another process holds it.
+pub fn exclusive(folder: File) -> Result<Option<FolderLock>, Held> {
     match folder.try_lock() {
-        Ok(()) => Some(FolderLock { folder: Some(folder) }),
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
+        Ok(()) => Ok(Some(FolderLock { folder: Some(folder) })),
+        Err(TryLockError::WouldBlock) => Err(Held),
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
