@@ -10,6 +10,7 @@ use cim_keys::store::AppendedEvent;
 use cim_keys::text::{SubjectPrefix, visible};
 use serde_json::{Value, json};
 
+use crate::advice::quoted;
 use crate::error::{CliError, Result};
 use crate::place;
 use crate::ui::Ui;
@@ -110,15 +111,6 @@ fn words(debt: &Debt) -> (String, String) {
             (format!("hand out the credentials of {account}/{user}"), how)
         }
         _ => (String::new(), String::new()),
-    }
-}
-
-/// A text as one word of a shell.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    match !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", visible(text).replace('\'', "'\\''")),
     }
 }
 
