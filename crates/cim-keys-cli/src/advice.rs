@@ -136,6 +136,11 @@ macro_rules! explained {
 }
 
 explained! {
+    cim_keys::app::attest::AttestError,
+    cim_keys::app::queue::QueueError,
+    cim_keys::authority::nats::nsc::ExportError,
+    cim_keys::authority::nats::nsc::HomeError,
+    cim_keys::declare::InvalidPlan,
     cim_keys::custody::ChangeError,
     cim_keys::custody::CreateError,
     cim_keys::custody::FileError,

@@ -423,13 +423,9 @@ fn write(text: &str, out: Option<&Path>, what: &Value, ui: Ui) -> Result {
 
 fn check_told(path: &Path, error: &CheckError) -> CliError {
     let path = path.to_string_lossy();
-    let told = CliError::verification(format!("{} does not hold", visible(&path)));
     match error {
-        CheckError::FromNeeded => CliError::usage(error.to_string()),
-        CheckError::File(error) => told.because_of(error),
-        CheckError::Checkpoint(error) => told.because_of(error),
-        CheckError::Policy(error) => told.because_of(error),
-        _ => told.because(error),
+        CheckError::FromNeeded => CliError::explain(error),
+        _ => CliError::verification(format!("{} does not hold", visible(&path))).because_of(error),
     }
 }
 
@@ -448,7 +444,7 @@ pub(crate) fn told(error: &LogError) -> CliError {
 
 fn cosign_told(error: &log::CosignError) -> CliError {
     match error {
-        log::CosignError::Witness(error) => CliError::verification("the head was not signed").because_of(error),
-        _ => CliError::failed("the head was not signed").because(error),
+        log::CosignError::Witness(_) => CliError::verification("the head was not signed").because_of(error),
+        _ => CliError::failed("the head was not signed").because_of(error),
     }
 }

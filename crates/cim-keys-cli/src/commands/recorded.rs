@@ -18,7 +18,7 @@ use crate::ui::Ui;
 /// Reports the events of an act: as text what they did, and with `--verbose` the events too; as JSON the events.
 pub(crate) fn tell(events: &[AppendedEvent], session: &Session, ui: Ui) -> Result {
     let debts = debts::of_act(session.store(), events);
-    let debts = debts.map_err(|error| CliError::failed("cannot read the ledger").because(&error))?;
+    let debts = debts.map_err(|error| CliError::failed("cannot read the ledger").because_of(&error))?;
     if ui.is_json() {
         let prefix = subject_prefix(session.place().folder());
         for event in events {
