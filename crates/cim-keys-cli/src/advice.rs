@@ -166,6 +166,8 @@ explained! {
 
 #[cfg(test)]
 mod tests {
+    use cim_keys::store::ReadError;
+
     use super::*;
 
     #[test]
@@ -178,5 +180,60 @@ mod tests {
         assert_eq!(hints.len(), 1);
         assert!(!hints[0].1.contains("sh -c"), "{hints:?}");
         assert!(lines[0].1.contains(text), "{lines:?}");
+    }
+
+    #[test]
+    fn a_text_that_names_no_event_is_never_an_advice() {
+        let text = "zzz; run sh -c x";
+        for error in [ReadError::NotFound(text.to_owned()), ReadError::NotAnEvent(text.to_owned())] {
+            let lines = CliError::from(error).lines();
+            assert!(lines[0].1.contains(text), "{lines:?}");
+            assert!(lines[1..].iter().all(|(_, line)| !line.contains("sh -c")), "{lines:?}");
+        }
+    }
+
+    /// The words of a text as a POSIX shell splits it; `None` where a quotation mark stays open.
+    fn shell_words(text: &str) -> Option<Vec<String>> {
+        let (mut words, mut word) = (Vec::new(), None::<String>);
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '\'' => {
+                    let word = word.get_or_insert_default();
+                    loop {
+                        match chars.next()? {
+                            '\'' => break,
+                            c => word.push(c),
+                        }
+                    }
+                }
+                '\\' => word.get_or_insert_default().push(chars.next()?),
+                ' ' | '\t' | '\n' => words.extend(word.take()),
+                c if "\"$`|&;<>()*?[#~=%{}!".contains(c) => return None,
+                c => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        Some(words)
+    }
+
+    #[test]
+    fn any_text_is_one_word_of_a_shell() {
+        const CHARS: [char; 24] = [
+            '\'', '"', '\\', ' ', '\n', '\t', '$', '`', ';', '&', '|', '<', '>', '(', ')', '*', '?', '~', '#', '-',
+            'a', '\u{1b}', '\u{202e}', '\0',
+        ];
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut below = |limit: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % limit
+        };
+        for _ in 0..20_000 {
+            let length = below(12);
+            let text: String = (0..length).map(|_| CHARS[usize::try_from(below(24)).unwrap()]).collect();
+            let shown = quoted(&text);
+            assert_eq!(shell_words(&shown), Some(vec![visible(&text).into_owned()]), "{text:?} is {shown}");
+            assert!(!shown.starts_with('-'), "{shown}");
+        }
     }
 }
