@@ -105,9 +105,9 @@ pub enum Action {
     /// Giving the text of an import's activation.
     GiveActivation {
         /// The importing account.
-        account: String,
+        account: Box<str>,
         /// The subject that it imports.
-        import: String,
+        import: Box<str>,
     },
     /// Deleting a NATS account.
     DeleteAccount {
@@ -124,7 +124,7 @@ pub enum Action {
         /// The kind's word.
         what: &'static str,
         /// The account.
-        account: String,
+        account: Box<str>,
     },
     /// Giving a NATS account an encryption key for its authorization service.
     AddCalloutKey {

@@ -174,7 +174,7 @@ impl Manifest {
             version: u32,
         }
         let which: Which =
-            serde_json::from_slice(&text).map_err(|error| problem(format!("does not read ({error})")))?;
+            serde_json::from_slice(&text).map_err(|error| problem(format!("cannot be parsed ({error})")))?;
         if which.format != FORMAT {
             return Err(problem("is no manifest of a medium".into()));
         }
@@ -182,7 +182,7 @@ impl Manifest {
             return Err(MediumError::Newer { path: path.to_owned(), found: which.version });
         }
         let manifest: Self =
-            serde_json::from_slice(&text).map_err(|error| problem(format!("does not read ({error})")))?;
+            serde_json::from_slice(&text).map_err(|error| problem(format!("cannot be parsed ({error})")))?;
         for listed in manifest.files() {
             // What is named must lie beside the manifest.
             if Path::new(&listed.name).components().count() != 1 || listed.name.starts_with('.') {
@@ -225,7 +225,7 @@ impl OnMedium {
     pub fn checkpoint(&self) -> Result<SignedCheckpoint, MediumError> {
         self.manifest.checkpoint.parse().map_err(|error| MediumError::Manifest {
             path: self.folder.join(MANIFEST),
-            problem: format!("shows a checkpoint that does not read ({error})"),
+            problem: format!("shows a checkpoint that cannot be parsed ({error})"),
         })
     }
 

@@ -171,7 +171,7 @@ impl Explained for NatsError {
             }
             Self::ActivationNotHere { account, import } => vec![
                 Advice::Run(
-                    Action::GiveActivation { account: account.clone(), import: import.clone() },
+                    Action::GiveActivation { account: account.as_str().into(), import: import.as_str().into() },
                     "takes the text again",
                 ),
                 Advice::Do("bring restricted.db back from a backup"),

@@ -264,7 +264,7 @@ pub fn problems(wanted: &Wanted, pushed: &Pushed) -> Vec<String> {
 
 fn which(observed: &Observed, loaded: Option<&Held>) -> String {
     match loaded {
-        Some(Held::Unreadable(why)) => format!(" that does not read: {}", visible(why)),
+        Some(Held::Unreadable(why)) => format!(" that cannot be parsed: {}", visible(why)),
         Some(Held::Other(other)) => format!(", issued at {}", other.iat),
         _ => observed.worst().map(|other| format!(", issued at {}", other.iat)).unwrap_or_default(),
     }

@@ -65,7 +65,7 @@ pub fn clear(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, keys: &[Stri
             let account = account.account.name.to_string();
             return Err(NatsError::act(
                 format!("account {account} revokes nothing of \"{}\"", crate::text::visible(key)),
-                Action::ListOf { what: "revocation", account },
+                Action::ListOf { what: "revocation", account: account.into() },
                 "shows its revocations",
             ));
         }

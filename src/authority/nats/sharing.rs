@@ -51,7 +51,7 @@ fn position<'s>(
         [one] => Ok(*one),
         [] => Err(NatsError::act(
             format!("account {shown} has no {what} \"{which}\""),
-            Action::ListOf { what, account: account.to_owned() },
+            Action::ListOf { what, account: account.into() },
             "shows those that are there",
         )),
         _ => Err(NatsError::advised(
@@ -255,7 +255,7 @@ pub fn delete_mapping(
         let account = account.account.name.to_string();
         return Err(NatsError::act(
             format!("account {account} has no such mapping"),
-            Action::ListOf { what: "mapping", account },
+            Action::ListOf { what: "mapping", account: account.into() },
             "shows those that are there",
         ));
     }

@@ -29,7 +29,8 @@ impl From<NatsError> for CliError {
 
 /// The tokens of a ledger.
 pub(super) fn restricted(session: &Session) -> Result<RestrictedBlocks> {
-    RestrictedBlocks::open(&session.place().restricted()).map_err(|error| CliError::failed(error.to_string()))
+    RestrictedBlocks::open(&session.place().restricted())
+        .map_err(|error| CliError::failed("the texts of tokens can't be read").because_of(&error))
 }
 
 /// Says who is about to be cut off; the first of them by name.
