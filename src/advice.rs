@@ -3,6 +3,8 @@
 //!
 //! An error's own text says what was tried and why it failed. It names no command, and nothing is cut out of it.
 
+use std::path::PathBuf;
+
 /// What kind of failure an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,7 +33,7 @@ pub enum Advice {
     Near(String),
 }
 
-/// An act of this program that an error may advise. Values in it are data: a front end quotes them.
+/// An act that an error may advise. Values in it are data: a front end quotes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
@@ -39,6 +41,140 @@ pub enum Action {
     List(&'static str),
     /// Recording an organisation.
     AddOrganization,
+    /// Making a ledger.
+    Init,
+    /// Checking the whole ledger.
+    Verify,
+    /// Listing events.
+    ListEvents,
+    /// Listing the types of events.
+    ListEventTypes,
+    /// Taking the right to write over.
+    HandOver,
+    /// Bringing what is newer than a backup from a carried medium.
+    RecoverFromCarry,
+    /// Bringing what is newer than a backup from the stream.
+    RecoverFromStream,
+    /// Going on without what is newer than a backup.
+    RecoverAcceptLoss,
+    /// Taking an archive into a mirror.
+    ImportArchive,
+    /// Making a mirror from an archive.
+    NewMirror,
+    /// Writing an archive.
+    ExportArchive,
+    /// Signing the head of the ledger.
+    SignHead,
+    /// Proving that one head continues another.
+    ProveConsistency,
+    /// Signing a head as a witness.
+    CosignHead,
+    /// Showing the ledger's public key.
+    ShowPublicKey,
+    /// Making a key for a person.
+    EnrollPerson,
+    /// Making an Ed25519 key for a person.
+    EnrollPersonEd25519,
+    /// Ending the demand for signatures.
+    EndSignatures,
+    /// Comparing custody with the ledger.
+    CheckCustody,
+    /// Showing a key.
+    ShowKey {
+        /// Which: its identifier or name.
+        key: String,
+    },
+    /// Changing who may touch a file or folder.
+    ChangeMode {
+        /// The permission bits that it must have.
+        mode: u32,
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Giving a file or folder to a user.
+    ChangeOwner {
+        /// The user's number.
+        user: u32,
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Making the NATS operator.
+    AddOperator,
+    /// Making a NATS user.
+    AddUser,
+    /// Giving the text of an import's activation.
+    GiveActivation {
+        /// The importing account.
+        account: Box<str>,
+        /// The subject that it imports.
+        import: Box<str>,
+    },
+    /// Deleting a NATS account.
+    DeleteAccount {
+        /// The account.
+        account: String,
+    },
+    /// Making a signing key for a NATS account.
+    AddSigningKey {
+        /// The account.
+        account: String,
+    },
+    /// Listing what a NATS account has of a kind.
+    ListOf {
+        /// The kind's word.
+        what: &'static str,
+        /// The account.
+        account: Box<str>,
+    },
+    /// Giving a NATS account an encryption key for its authorization service.
+    AddCalloutKey {
+        /// The account.
+        account: String,
+    },
+    /// Making a key for an issuer of users.
+    AddIssuer,
+    /// Copying a ledger for safekeeping.
+    Backup,
+    /// Making a ledger's folder of a backup.
+    Restore,
+    /// Letting a restored ledger go on.
+    Recover,
+    /// Writing what NATS servers need.
+    ServerConfig,
+    /// Comparing NATS servers with the ledger.
+    NatsDiff,
+    /// Going on publishing at a position.
+    SyncFrom {
+        /// The position, where it is known.
+        position: Option<u64>,
+    },
+    /// Publishing what is not published yet.
+    SyncOnce,
+    /// Listing what is not published yet.
+    QueueList,
+    /// Listing what the server refused.
+    QueueParked,
+    /// Trying again what the server refused.
+    QueueRetry,
+    /// Bringing a mirror up to date.
+    UpdateMirror,
+    /// Putting back what the stream has lost.
+    Reconcile,
+    /// Saving what a file would do.
+    SavePlan,
+    /// Making a request to another ledger.
+    Request,
+    /// Making another ledger known.
+    LinkLedger,
+    /// Writing the ledger to a medium.
+    CarryOut,
+    /// Recording a signature over an event that was made elsewhere.
+    AttestEvent {
+        /// The key.
+        key: String,
+    },
+    /// Proving that an event is in the ledger.
+    ProveEvent,
 }
 
 /// An error that a front end can explain.

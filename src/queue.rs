@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use cid::Cid;
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::delivery::outbox::{Cursor, Entry, Outbox, OutboxError, Parked, Source, StreamKey};
 use crate::events::KeyEvent;
 use crate::ids::EventId;
@@ -76,12 +77,10 @@ pub struct Appended {
 #[non_exhaustive]
 pub enum AppendError {
     /// The event, its block and its content identifier do not belong together.
-    #[error("event {0} does not match its content identifier: it was changed after it was made; make it again")]
+    #[error("event {0} does not match its content identifier: it was changed after it was made")]
     Mismatch(EventId),
     /// The subject of an event follows from its type, and this release does not know the type.
-    #[error(
-        "event {id} is a \"{event_type}\", which this release does not know: publish it with the release that made it"
-    )]
+    #[error("event {id} is a \"{event_type}\", which this release does not know")]
     UnknownType {
         /// The event's id.
         id: EventId,
@@ -97,12 +96,31 @@ pub enum AppendError {
         problem: String,
     },
     /// More than [`MAX_APPEND`] events at once.
-    #[error("{0} events are more than one append takes ({MAX_APPEND}): append them in several")]
+    #[error("{0} events are more than one append takes ({MAX_APPEND})")]
     TooMany(usize),
     /// The queue itself failed.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
 }
+
+impl Explained for AppendError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Mismatch(_) => vec![Advice::Do("make the event again")],
+            Self::UnknownType { .. } => vec![Advice::Do("publish it with the release that made it")],
+            Self::Unwritable { .. } => Vec::new(),
+            Self::TooMany(_) => vec![Advice::Do("append them in several")],
+            Self::Outbox(error) => error.advice(),
+        }
+    }
+}
+
+/// What to do where the file is not what was written.
+const RESTORE: Advice = Advice::Do("restore the file from a copy, or move it away to begin a new queue");
 
 /// Whether a line was taken, and whether another one is wanted.
 enum Took {
@@ -239,10 +257,7 @@ impl FileQueue {
     }
 
     fn damaged(&self, problem: &str) -> OutboxError {
-        OutboxError::Damaged {
-            what: self.path.display().to_string(),
-            problem: format!("{problem}; restore the file from a copy, or move it away to begin a new queue"),
-        }
+        OutboxError::Damaged { what: self.path.display().to_string(), problem: problem.to_owned(), next: vec![RESTORE] }
     }
 
     /// Calls `take` with each event line from a position on, in order, for as long as it wants more.

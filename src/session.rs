@@ -12,6 +12,7 @@ pub use self::place::Place;
 use self::custody::settle;
 use self::online_key::OnlineKeyError;
 use crate::act::{ActError, ActSigner, Intent, Pipeline};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::custody::{Custody, OpenError as CustodyError};
 use crate::events::{Actor, Party};
 use crate::files::staging;
@@ -35,6 +36,22 @@ pub enum SessionError {
     /// The ledger's key is stored unencrypted, and is not to be used as it is.
     #[error(transparent)]
     OnlineKey(#[from] OnlineKeyError),
+}
+
+impl Explained for SessionError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::OnlineKey(error) => error.kind(),
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Open(error) => error.advice(),
+            Self::OnlineKey(error) => error.advice(),
+        }
+    }
 }
 
 /// Removes what processes left that were killed: while they made this ledger, and between sealing a secret and recording its

@@ -115,8 +115,8 @@ impl<J: Error + 'static, E: Error + 'static> fmt::Display for ActError<J, E> {
             Self::Refused(error) => error.fmt(f),
             Self::Denied(denial) | Self::NeedsApproval(denial) => denial.fmt(f),
             Self::Declined(question) => f.write_str(&question.otherwise),
-            Self::CannotAsk(question) => write!(f, "{} Nobody can answer here", question.text),
-            Self::ClockJump { jump, .. } => write!(f, "{jump}; check the clock, and confirm if it is right"),
+            Self::CannotAsk(question) => write!(f, "{} No person can answer here", question.text),
+            Self::ClockJump { jump, .. } => jump.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::Sign(error) => error.fmt(f),
             Self::Texts(error) => error.fmt(f),
@@ -124,7 +124,7 @@ impl<J: Error + 'static, E: Error + 'static> fmt::Display for ActError<J, E> {
             Self::View(error) => error.fmt(f),
             Self::Contended { attempts } => {
                 let attempts = if *attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
-                write!(f, "another writer recorded something first ({attempts}), so nothing was recorded; try again")
+                write!(f, "another writer recorded something first ({attempts}), so nothing was recorded")
             }
             Self::Journal(error) => fmt::Display::fmt(error, f),
             Self::Left { source, left } => {

@@ -1,5 +1,6 @@
 //! Who may do what: the question that is put to a policy, and its answer.
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::KeyEvent;
 use crate::ledger::{View, ViewError};
 
@@ -35,12 +36,22 @@ pub enum Verdict {
 
 /// Why a policy does not let an event pass.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}; {next}")]
+#[error("{reason}")]
 pub struct Denial {
     /// The type of the event.
     pub event_type: String,
     /// Why.
     pub reason: String,
     /// What to do next.
-    pub next: String,
+    pub next: Advice,
+}
+
+impl Explained for Denial {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Refused
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        vec![self.next.clone()]
+    }
 }

@@ -32,6 +32,7 @@ mod incoming;
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::config::{NatsConfig, Payload};
 use crate::delivery::outbox::{Entry, Source};
 use crate::events;
@@ -77,7 +78,7 @@ pub struct EventObject {
 #[non_exhaustive]
 pub enum MessageError {
     /// The block is no event.
-    #[error("event {position} is damaged: {problem}; verify the ledger")]
+    #[error("event {position} is damaged: {problem}")]
     Damaged {
         /// The event's position.
         position: u64,
@@ -85,13 +86,28 @@ pub enum MessageError {
         problem: BlockError,
     },
     /// The block has no JSON text.
-    #[error("event {position} has no JSON text: {problem}; publish it with payload = \"dag-cbor\"")]
+    #[error("event {position} has no JSON text: {problem}")]
     NoJson {
         /// The event's position.
         position: u64,
         /// Why.
         problem: ToJsonError,
     },
+}
+
+impl Explained for MessageError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Damaged { .. } | Self::NoJson { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Damaged { .. } => vec![Advice::Run(Action::Verify, "checks the ledger")],
+            Self::NoJson { .. } => vec![Advice::Do("publish it with payload = \"dag-cbor\"")],
+        }
+    }
 }
 
 /// Makes the messages of one source under one configuration.

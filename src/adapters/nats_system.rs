@@ -24,6 +24,7 @@ pub use replies::{AccountInfo, Answer, ServerId, Trusted, UpdateStatus, Varz};
 use super::denials::{self, Denial};
 use super::nats_client::ConnectError;
 use super::nats_client::connect::connect;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::config::NatsConfig;
 use crate::text::visible;
 use replies::{PingReply, VarzData};
@@ -53,7 +54,7 @@ pub enum SystemError {
     Connect(#[from] ConnectError),
     /// The user may not ask.
     #[error(
-        "the user of the credentials may not publish to {subject}: push with a user of the system account who may ({})",
+        "the user of the credentials may not publish to {subject}. Pushing needs the right to publish to {}",
         PUBLISHES.join(", ")
     )]
     Denied {
@@ -63,18 +64,46 @@ pub enum SystemError {
     /// Servers say that nobody listens where each of them listens to users of its system account.
     #[error(
         "no server answers on $SYS.REQ.SERVER.PING: the credentials are of a user outside of the system account, or the \
-         servers have none; take credentials of a user of the system account"
+         servers have none"
     )]
     Outsider,
     /// Nobody answered in time what every server answers to users of its system account.
-    #[error("no server answers on $SYS.REQ.SERVER.PING in time; see whether the servers are well, and try again")]
+    #[error("no server answers on $SYS.REQ.SERVER.PING in time")]
     NoAnswer,
     /// The connection went away in between.
-    #[error("the connection to the servers was lost while asking on {subject}; try again")]
+    #[error("the connection to the servers was lost while asking on {subject}")]
     Lost {
         /// The subject.
         subject: String,
     },
+}
+
+impl Explained for SystemError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connect(error) => error.kind(),
+            Self::Denied { .. } | Self::Outsider => ErrorKind::Refused,
+            Self::NoAnswer | Self::Lost { .. } => ErrorKind::Unreachable,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Connect(ConnectError::CredentialsFile { .. }) => {
+                vec![Advice::Do("name a credentials file with --creds")]
+            }
+            Self::Connect(ConnectError::Credentials { .. }) => {
+                vec![Advice::Do("name credentials of a user of the system account with --creds")]
+            }
+            Self::Connect(error) => error.advice(),
+            Self::Denied { .. } => {
+                vec![Advice::Do("push with a user of the system account who may publish there")]
+            }
+            Self::Outsider => vec![Advice::Do("take credentials of a user of the system account")],
+            Self::NoAnswer => vec![Advice::Do("see whether the servers are well, and try again")],
+            Self::Lost { .. } => vec![Advice::Do("try again")],
+        }
+    }
 }
 
 /// How an account's token is sent to servers.

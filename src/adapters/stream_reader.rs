@@ -34,6 +34,7 @@ use super::message::StreamMessage;
 use super::nats_client::ConnectError;
 use super::nats_client::connect::{connect, pause};
 use super::nats_client::reads::context;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::config::NatsConfig;
 use crate::ipld_support::MAX_BLOCK_LEN;
 use crate::text::visible;
@@ -55,13 +56,10 @@ pub enum StreamReadError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The stream is not there.
-    #[error("there is no stream {0} on this server, or not in this account; name it with --stream or nats.stream_name")]
+    #[error("there is no stream {0} on this server, or not in this account")]
     NoStream(String),
     /// The user may not read.
-    #[error(
-        "the user of the credentials may not {denied}, which reading the stream {stream} needs; docs/NATS_INTEGRATION.md lists \
-         what a reader may have to do"
-    )]
+    #[error("the user of the credentials may not {denied}, which reading the stream {stream} needs")]
     Denied {
         /// The stream.
         stream: String,
@@ -69,7 +67,7 @@ pub enum StreamReadError {
         denied: String,
     },
     /// The server did not answer, however often it was asked.
-    #[error("the stream {stream} could not be read: {problem}; what was taken so far stays, try again")]
+    #[error("the stream {stream} could not be read: {problem}. What was taken so far stays")]
     Failed {
         /// The stream.
         stream: String,
@@ -77,8 +75,30 @@ pub enum StreamReadError {
         problem: String,
     },
     /// Another stream stands under the name.
-    #[error("the stream {0} was made anew while it was read: begin again")]
+    #[error("the stream {0} was made anew while it was read")]
     MadeAnew(String),
+}
+
+impl Explained for StreamReadError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connect(error) => error.kind(),
+            Self::NoStream(_) => ErrorKind::Usage,
+            Self::Denied { .. } => ErrorKind::Refused,
+            Self::Failed { .. } => ErrorKind::Unreachable,
+            Self::MadeAnew(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Connect(error) => error.advice(),
+            Self::NoStream(_) => vec![Advice::Do("name the stream with --stream or nats.stream_name")],
+            Self::Denied { .. } => vec![Advice::Do("docs/NATS_INTEGRATION.md lists the rights that a reader needs")],
+            Self::Failed { .. } => vec![Advice::Do("try again")],
+            Self::MadeAnew(_) => vec![Advice::Do("begin again")],
+        }
+    }
 }
 
 /// What is known of a stream.

@@ -3,6 +3,7 @@
 use cid::Cid;
 
 use crate::act::{self, ActError, Draft, DraftKey, Intent, Tip};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::authority::nats::section::{NatsSection, Runner};
 use crate::authority::nats::{NatsDraft, NatsError};
 use crate::declare::manifest::Key;
@@ -57,7 +58,7 @@ pub enum ApplyError {
         refusal: Refusal,
     },
     /// The saved plan is for another ledger.
-    #[error("the plan is for ledger {planned}, and this is {actual}; make a plan for this one")]
+    #[error("the plan is for ledger {planned}, and this is {actual}")]
     OtherLedger {
         /// The ledger of the plan.
         planned: LedgerId,
@@ -65,9 +66,7 @@ pub enum ApplyError {
         actual: LedgerId,
     },
     /// The ledger has moved since the plan was made.
-    #[error(
-        "the ledger has moved since the plan was made: it was at position {planned}, and is at {actual}; make the plan again, and review it"
-    )]
+    #[error("the ledger has moved since the plan was made: it was at position {planned}, and is at {actual}")]
     Moved {
         /// The position of the plan.
         planned: u64,
@@ -75,7 +74,7 @@ pub enum ApplyError {
         actual: u64,
     },
     /// The plan of this release is another than the one that was reviewed.
-    #[error("this release would do something else than the plan says; make the plan again, and review it")]
+    #[error("this release would do something else than the plan says")]
     OtherPlan,
     /// Something under `[nats]` can't be done.
     #[error("{}{source}", entry.as_ref().map(|entry| format!("{entry}: ")).unwrap_or_default())]
@@ -94,6 +93,34 @@ pub enum ApplyError {
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+impl Explained for ApplyError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Plan(error) => error.kind(),
+            Self::Refused { .. } | Self::OtherLedger { .. } | Self::Moved { .. } | Self::OtherPlan => {
+                ErrorKind::Refused
+            }
+            Self::Nats { source, .. } => source.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Key(error) => error.kind(),
+            Self::Rehearsal(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Plan(error) => error.advice(),
+            Self::Refused { refusal, .. } => refusal.advice(),
+            Self::OtherLedger { .. } => vec![Advice::Do("make a plan for this ledger")],
+            Self::Moved { .. } | Self::OtherPlan => vec![Advice::Do("make the plan again, and review it")],
+            Self::Nats { source, .. } => source.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Key(error) => error.advice(),
+            Self::Rehearsal(_) => Vec::new(),
+        }
+    }
 }
 
 impl From<LedgerActError<ApplyError>> for ApplyError {

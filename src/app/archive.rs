@@ -11,6 +11,7 @@ use std::io::Write;
 
 use cid::Cid;
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::archive::{ArchiveWriter, CarError, Contents};
 use crate::events::{InvalidLink, Link};
 use crate::ipld_support::cid_of_blob;
@@ -25,7 +26,7 @@ const STEP: u64 = 1_024;
 #[non_exhaustive]
 pub enum ExportError {
     /// There is nothing after the position, or nothing at all.
-    #[error("there are no events after position {after}; the ledger has {end}")]
+    #[error("there are no events after position {after}: the ledger has {end}")]
     Nothing {
         /// After which position.
         after: u64,
@@ -47,6 +48,24 @@ pub enum ExportError {
     /// The archive could not be written.
     #[error(transparent)]
     Car(#[from] CarError),
+}
+
+impl Explained for ExportError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Nothing { .. } => ErrorKind::Refused,
+            Self::OtherHistory { .. } => ErrorKind::Verification,
+            Self::Read(_) | Self::Link(_) | Self::Car(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Read(error) => error.advice(),
+            Self::Car(error) => error.advice(),
+            Self::Nothing { .. } | Self::OtherHistory { .. } | Self::Link(_) => Vec::new(),
+        }
+    }
 }
 
 /// What was written.

@@ -5,6 +5,7 @@
 //! ([`crate::ledger::standing`]), and whether its bytes are right when it is looked at ([`crate::session::signatures`]).
 
 use crate::act::{ActSigner, Draft, Scope, SignedCommand};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::authority::keys::{self, KeyActError, NewKey, reference};
 use crate::events::{Bytes, CustodyRecipientAdded, EventAttested, KeyGenerated, KeyPurpose, Link, Party, Validity};
 use crate::ids::{KeyId, PersonId};
@@ -23,10 +24,10 @@ pub enum AttestError {
     #[error(transparent)]
     Lookup(#[from] LookupError),
     /// The person has no key to sign with.
-    #[error("{0} has no key to sign acts with; `cim-keys person enroll` makes one")]
+    #[error("{0} has no key to sign acts with")]
     NoKey(String),
     /// None of the person's keys can be used.
-    #[error("{person} can't sign acts: {key} {}; `cim-keys person enroll` makes a key that only its owner opens", standing.as_str())]
+    #[error("{person} can't sign acts: {key} {}", standing.as_str())]
     Unfit {
         /// Who.
         person: String,
@@ -36,9 +37,7 @@ pub enum AttestError {
         standing: Standing,
     },
     /// The private half is elsewhere.
-    #[error(
-        "the private half of {key} is not in custody here; sign where it is, and record that with `cim-keys event attest EVENT --key {id} --signature FILE`"
-    )]
+    #[error("the private half of {key} is not in custody here")]
     Elsewhere {
         /// The key.
         key: String,
@@ -46,12 +45,10 @@ pub enum AttestError {
         id: KeyId,
     },
     /// The compartment belongs to others too.
-    #[error(
-        "compartment \"{0}\" is there already and is not this person's own; name another, which is then made, with --compartment"
-    )]
+    #[error("compartment \"{0}\" is there already and is not this person's own")]
     Shared(Label),
     /// The signature is not this key's over this event.
-    #[error("the signature is not one of {0} over this event's content identifier; sign its 36 bytes with that key")]
+    #[error("the signature is not one of {0} over this event's content identifier")]
     WrongSignature(String),
     /// The signature is too long to be one.
     #[error("the signature has more than {} bytes, so it is none", Bytes::MAX)]
@@ -62,6 +59,37 @@ pub enum AttestError {
     /// The ledger refuses.
     #[error(transparent)]
     Refused(#[from] Refusal),
+}
+
+impl Explained for AttestError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Lookup(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Refused(error) => error.kind(),
+            Self::NoKey(_) | Self::Unfit { .. } | Self::Elsewhere { .. } | Self::Shared(_) => ErrorKind::Refused,
+            Self::WrongSignature(_) | Self::TooLong => ErrorKind::Verification,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NoKey(_) => vec![Advice::Run(Action::EnrollPerson, "makes one")],
+            Self::Unfit { .. } => {
+                vec![Advice::Run(Action::EnrollPerson, "makes a key that only its owner opens")]
+            }
+            Self::Elsewhere { id, .. } => vec![
+                Advice::Do("sign where the private half is"),
+                Advice::Run(Action::AttestEvent { key: id.to_string() }, "records that signature"),
+            ],
+            Self::Shared(_) => vec![Advice::Do("name another compartment with --compartment; it is then made")],
+            Self::WrongSignature(_) => vec![Advice::Do("sign the 36 bytes of the identifier with that key")],
+            Self::TooLong => Vec::new(),
+            Self::Lookup(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Refused(error) => error.advice(),
+        }
+    }
 }
 
 impl From<ViewError> for AttestError {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::medium::Hashing;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::custody::{self, Custody, FileError};
 use crate::files::{NewFile, create_private_file, remove_abandoned, sync_folder};
 use crate::ids::KeyId;
@@ -44,10 +45,10 @@ const PLAIN: [&str; 2] = ["config.toml", "witnessed"];
 #[non_exhaustive]
 pub enum BackupError {
     /// The folder for it is not there.
-    #[error("there is no folder {}; mount the medium, or make the folder", .0.display())]
+    #[error("there is no folder {}", .0.display())]
     NotThere(PathBuf),
     /// There is such a file already.
-    #[error("{} exists already; name another file, or a folder to make one in", .0.display())]
+    #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// The database could not be copied.
     #[error(transparent)]
@@ -80,6 +81,37 @@ pub enum BackupError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Explained for BackupError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotThere(_) | Self::Exists(_) => ErrorKind::Usage,
+            Self::Copy(_)
+            | Self::Restricted(_)
+            | Self::Custody(_)
+            | Self::File(_)
+            | Self::Check(_)
+            | Self::Read(_)
+            | Self::Remember(_)
+            | Self::Io { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NotThere(_) => vec![Advice::Do("mount the medium, or make the folder")],
+            Self::Exists(_) => vec![Advice::Do("name another file, or a folder to make one in")],
+            Self::Copy(error) => error.advice(),
+            Self::Restricted(error) => error.advice(),
+            Self::Custody(error) => error.advice(),
+            Self::File(error) => error.advice(),
+            Self::Check(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Remember(error) => error.advice(),
+            Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 /// What stands at the end of a backup.

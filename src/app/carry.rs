@@ -15,6 +15,7 @@ use super::medium::{self, Listed, Manifest, MediumError, Writing, io};
 use super::requests::{self, RefusedRequest};
 use super::tokens::{self, TokensError};
 use crate::act::Publication;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::authority::nats::receipt::{self, Receipt};
 use crate::files::write_durably;
 use crate::ledger::ViewError;
@@ -52,13 +53,11 @@ pub enum CarryError {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// No head is signed, so nobody could check what is carried.
-    #[error(
-        "no head of this ledger is signed, and a mirror takes only what a signed head covers; sign it with `cim-keys log checkpoint --sign`"
-    )]
+    #[error("no head of this ledger is signed, and a mirror takes only what a signed head covers")]
     Unsigned,
     /// The head on the medium is none of this ledger.
     #[error(
-        "two histories: the medium has a head of {size} events with the root {theirs}, and this ledger has {ours}; nothing was taken. Keep both, they are the evidence"
+        "two histories: the medium has a head of {size} events with the root {theirs}, and this ledger has {ours}. Nothing was taken"
     )]
     Fork {
         /// How many events the medium's head has.
@@ -76,6 +75,33 @@ pub enum CarryError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl Explained for CarryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Medium(MediumError::Io { .. }) => ErrorKind::Failed,
+            Self::Medium(MediumError::NotThere(_)) => ErrorKind::Usage,
+            Self::Medium(_) | Self::Fork { .. } | Self::Verify(_) => ErrorKind::Verification,
+            Self::Unsigned | Self::Parcel { .. } => ErrorKind::Refused,
+            Self::Export(error) => error.kind(),
+            Self::Tokens(_) | Self::Restricted(_) | Self::Read(_) | Self::View(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Unsigned => vec![Advice::Run(Action::SignHead, "signs it")],
+            Self::Fork { .. } => vec![Advice::Do("keep both, they are the evidence")],
+            Self::Medium(error) => error.advice(),
+            Self::Export(error) => error.advice(),
+            Self::Tokens(error) => error.advice(),
+            Self::Restricted(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Verify(error) => error.advice(),
+            Self::View(_) | Self::Parcel { .. } => Vec::new(),
+        }
+    }
 }
 
 /// What was carried out.

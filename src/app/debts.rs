@@ -1,5 +1,6 @@
 //! What is still to be done outside of the ledger: recorded, and not yet so in the user's world.
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::{EventData, JwtKind};
 use crate::ledger::{AccountFacts, Entity, EntityRef, Facts, Kind, UserFacts, ViewError};
 use crate::store::{AppendedEvent, DatabaseError, ReadError, Store, Which};
@@ -41,6 +42,22 @@ pub enum DebtError {
     /// An entity could not be read.
     #[error(transparent)]
     View(#[from] ViewError),
+}
+
+impl Explained for DebtError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(_) | Self::Database(_) | Self::View(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Read(error) => error.advice(),
+            Self::Database(error) => error.advice(),
+            Self::View(_) => Vec::new(),
+        }
+    }
 }
 
 /// What an act leaves to be done, from the events that it recorded.

@@ -1,6 +1,7 @@
 //! `handover`: takes over the right to write for this copy of a ledger.
 
 use crate::act::{ActError, Intent, Pipeline};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::LedgerHandedOver;
 use crate::ledger::{Command, Refusal};
 use crate::policy;
@@ -22,6 +23,24 @@ pub enum HandoverError {
     /// It was taken over, and the ledger's key, which is stored unencrypted, is not to be used as it is.
     #[error(transparent)]
     OnlineKey(#[from] OnlineKeyError),
+}
+
+impl Explained for HandoverError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::OnlineKey(error) => error.kind(),
+            Self::Record(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Open(error) => error.advice(),
+            Self::OnlineKey(error) => error.advice(),
+            Self::Record(_) => Vec::new(),
+        }
+    }
 }
 
 /// Takes over the right to write, and records that. Where the ledger's own key is stored unencrypted, the head is signed.

@@ -6,6 +6,7 @@ use cid::Cid;
 use serde_json::Value;
 
 use super::changes::{self, done};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::authority::nats::{NatsError, lookup as nats};
 use crate::events::{Actor, EventData};
 use crate::ledger::lookup::{self, LookupError};
@@ -41,6 +42,29 @@ pub enum HistoryError {
         /// What has it, as it may be written instead: `person:Ada`.
         kinds: Vec<String>,
     },
+}
+
+impl Explained for HistoryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(error) => error.kind(),
+            Self::Nats(error) => error.kind(),
+            Self::Lookup(error) => error.kind(),
+            Self::NotFound(_) | Self::Ambiguous { .. } => ErrorKind::Usage,
+            Self::View(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NotFound(_) => vec![Advice::Run(Action::List("person"), "and the other lists show names")],
+            Self::Ambiguous { .. } => vec![Advice::Do("write one of these")],
+            Self::Read(error) => error.advice(),
+            Self::Nats(error) => error.advice(),
+            Self::Lookup(error) => error.advice(),
+            Self::View(_) => Vec::new(),
+        }
+    }
 }
 
 /// One attribute that changed.

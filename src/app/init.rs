@@ -8,6 +8,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::act::{ActError, Draft, Head, Intent, Pipeline};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::config::Layers;
 use crate::custody::{self, Custody, NoPassphrases, Ring, WorkFactor};
 use crate::events::{Actor, KeyGenerated, KeyPurpose, LedgerCreated, Party, Validity};
@@ -50,31 +51,31 @@ pub struct NewLedger {
 #[non_exhaustive]
 pub enum InitError {
     /// There is a ledger already.
-    #[error("there is a ledger in {} already; use it, or choose another folder", .0.display())]
+    #[error("there is a ledger in {} already", .0.display())]
     Exists(PathBuf),
     /// Somebody else is making one.
-    #[error("another process is making a ledger in {} at this moment; use that one, or choose another folder", .0.display())]
+    #[error("another process is making a ledger in {} at this moment", .0.display())]
     Busy(PathBuf),
     /// Custody is there without a ledger.
     #[error(
-        "{} is there without a ledger: a backup that was brought back in part, or an init of an older release that was cut short; bring the rest back, or remove it if it holds nothing that is needed",
+        "{} is there without a ledger: a backup that was brought back in part, or an init of an older release that was cut short",
         .0.display()
     )]
     CustodyExists(PathBuf),
     /// A run that did not come to its end left something, or is still going on: here folders can't be locked to tell.
     #[error(
-        "{} was left by an init that was cut short, or another process is making a ledger at this moment; remove it if there is no such process",
+        "{} was left by an init that was cut short, or another process is making a ledger at this moment",
         listed(.0)
     )]
     Unfinished(Vec<PathBuf>),
     /// The new ledger is to be air-gapped, and the configuration that is there does not say so.
     #[error(
-        "{} is there already, and does not say that the ledger is air-gapped; write `air_gapped = true` under `[nats]` in it, or remove it",
+        "{} is there already, and does not say that the ledger is air-gapped",
         .0.display()
     )]
     Connected(PathBuf),
     /// A file or folder could not be written.
-    #[error("cannot write {}: {source}; check the folder's permissions and the disk", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -108,6 +109,46 @@ pub enum InitError {
     /// The first act did not take place.
     #[error(transparent)]
     Act(Box<LedgerActError<InitError>>),
+}
+
+impl Explained for InitError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists(_) | Self::CustodyExists(_) | Self::Busy(_) | Self::Unfinished(_) | Self::Connected(_) => {
+                ErrorKind::Usage
+            }
+            Self::Create(error) => error.kind(),
+            Self::Key(error) => error.kind(),
+            Self::Io { .. }
+            | Self::Custody(_)
+            | Self::File(_)
+            | Self::Log(_)
+            | Self::Head(_)
+            | Self::Text(_)
+            | Self::Refused(_)
+            | Self::Act(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Exists(_) => vec![Advice::Do("use it, or choose another folder")],
+            Self::Busy(_) => vec![Advice::Do("use that one, or choose another folder")],
+            Self::CustodyExists(_) => {
+                vec![Advice::Do("bring the rest back, or remove it if it holds nothing that is needed")]
+            }
+            Self::Unfinished(_) => vec![Advice::Do("remove it if there is no such process")],
+            Self::Connected(_) => vec![Advice::Do("write `air_gapped = true` under `[nats]` in it, or remove it")],
+            Self::Io { .. } => vec![Advice::Do("check the folder's permissions and the disk")],
+            Self::Create(error) => error.advice(),
+            Self::Key(error) => error.advice(),
+            Self::Custody(error) => error.advice(),
+            Self::File(error) => error.advice(),
+            Self::Log(error) => error.advice(),
+            Self::Refused(error) => error.advice(),
+            Self::Head(_) | Self::Text(_) | Self::Act(_) => Vec::new(),
+        }
+    }
 }
 
 impl From<LedgerActError<InitError>> for InitError {

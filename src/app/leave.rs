@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::archive::{self, ExportError, Since};
 use super::describe;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::custody::{self, Custody, FileError};
 use crate::events::{InvalidLink, KeyEncoding};
 use crate::files::{NewFile, create_private_file, create_private_folder, sync_folder};
@@ -31,7 +32,7 @@ const README: &str = include_str!("leave/README.md");
 #[non_exhaustive]
 pub enum LeaveError {
     /// There is something already.
-    #[error("{} exists already; name a folder that does not exist yet", .0.display())]
+    #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// The ledger could not be read.
     #[error(transparent)]
@@ -65,6 +66,36 @@ pub enum LeaveError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Explained for LeaveError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists(_) => ErrorKind::Usage,
+            Self::Read(_)
+            | Self::View(_)
+            | Self::Export(_)
+            | Self::Log(_)
+            | Self::Restricted(_)
+            | Self::Custody(_)
+            | Self::File(_)
+            | Self::Link(_)
+            | Self::Io { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Exists(_) => vec![Advice::Do("name a folder that does not exist yet")],
+            Self::Read(error) => error.advice(),
+            Self::Export(error) => error.advice(),
+            Self::Log(error) => error.advice(),
+            Self::Restricted(error) => error.advice(),
+            Self::Custody(error) => error.advice(),
+            Self::File(error) => error.advice(),
+            Self::View(_) | Self::Link(_) | Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 /// How much was written.

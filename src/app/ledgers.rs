@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::EncodePublicKey as _;
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::events::{KeyAlgorithm, KeyEncoding, LedgerLinked, LedgerRelation};
 use crate::ids::LedgerId;
 use crate::keys::{VerifyError, public_facts};
@@ -15,8 +16,18 @@ use crate::text::{InvalidText, Name, PublicKey};
 
 /// Why a ledger was not linked.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{}\" is no Ed25519 key of a ledger; give what its `cim-keys log public-key` prints", crate::text::visible(.0))]
+#[error("\"{}\" is no Ed25519 key of a ledger", crate::text::visible(.0))]
 pub struct NoLedgerKey(String);
+
+impl Explained for NoLedgerKey {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        vec![Advice::Run(Action::ShowPublicKey, "at that ledger prints it")]
+    }
+}
 
 /// A ledger's key, in the form of `log public-key` or as its `LedgerCreated` has it, as events write it.
 ///

@@ -7,6 +7,7 @@ mod pushed;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::KeyAlgorithm;
 use crate::files::write_durably;
 use crate::keys::Signer;
@@ -68,6 +69,24 @@ pub enum CosignError {
     /// This ledger's own key can't be used.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+impl Explained for CosignError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Witness(_) => ErrorKind::Verification,
+            Self::Damaged { .. } | Self::Io { .. } | Self::Log(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Witness(error) => error.advice(),
+            Self::Damaged { source, .. } => source.advice(),
+            Self::Log(error) => error.advice(),
+            Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 /// Who signs other ledgers' heads: a ledger, or a person.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::files::{NewFile, sync_folder, write_durably};
 use crate::log::SignedCheckpoint;
 
@@ -33,13 +34,13 @@ const LONGEST: u64 = 1 << 20;
 #[non_exhaustive]
 pub enum MediumError {
     /// Nothing is mounted there.
-    #[error("there is no folder {}; mount the medium, or make the folder", .0.display())]
+    #[error("there is no folder {}", .0.display())]
     NotThere(PathBuf),
     /// It is not a medium, or one that nothing was carried out to.
-    #[error("{} carries no ledger; `cim-keys carry out` writes one there", .0.display())]
+    #[error("{} carries no ledger", .0.display())]
     Nothing(PathBuf),
     /// It carries ledgers, and not this one.
-    #[error("{} does not carry the ledger {wanted}, but {}; look at the key, or bring the right medium", path.display(), found.join(", "))]
+    #[error("{} does not carry the ledger {wanted}, but {}", path.display(), found.join(", "))]
     Other {
         /// The medium.
         path: PathBuf,
@@ -49,7 +50,7 @@ pub enum MediumError {
         found: Vec<String>,
     },
     /// The manifest does not read.
-    #[error("the medium is half-written: {} {problem}; carry the ledger out to it again", path.display())]
+    #[error("the medium is half-written: {} {problem}", path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -57,7 +58,7 @@ pub enum MediumError {
         problem: String,
     },
     /// A newer release wrote it.
-    #[error("{} has format version {found}, and this release reads version {VERSION}; update cim-keys", path.display())]
+    #[error("{} has format version {found}, and this release reads version {VERSION}", path.display())]
     Newer {
         /// The manifest.
         path: PathBuf,
@@ -65,7 +66,7 @@ pub enum MediumError {
         found: u32,
     },
     /// A file is not the one that the manifest names.
-    #[error("the medium is half-written or was changed: {} {problem}; carry the ledger out to it again", path.display())]
+    #[error("the medium is half-written or was changed: {} {problem}", path.display())]
     Torn {
         /// The file.
         path: PathBuf,
@@ -82,6 +83,29 @@ pub enum MediumError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Explained for MediumError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotThere(_) | Self::Nothing(_) | Self::Other { .. } | Self::Newer { .. } => ErrorKind::Usage,
+            Self::Manifest { .. } | Self::Torn { .. } => ErrorKind::Verification,
+            Self::Io { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NotThere(_) => vec![Advice::Do("mount the medium, or make the folder")],
+            Self::Nothing(_) => vec![Advice::Run(Action::CarryOut, "writes a ledger there")],
+            Self::Other { .. } => vec![Advice::Do("look at the key, or bring the right medium")],
+            Self::Manifest { .. } | Self::Torn { .. } => {
+                vec![Advice::Run(Action::CarryOut, "writes the ledger there again")]
+            }
+            Self::Newer { .. } => vec![Advice::Do("update cim-keys")],
+            Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> MediumError {
@@ -150,7 +174,7 @@ impl Manifest {
             version: u32,
         }
         let which: Which =
-            serde_json::from_slice(&text).map_err(|error| problem(format!("does not read ({error})")))?;
+            serde_json::from_slice(&text).map_err(|error| problem(format!("cannot be parsed ({error})")))?;
         if which.format != FORMAT {
             return Err(problem("is no manifest of a medium".into()));
         }
@@ -158,7 +182,7 @@ impl Manifest {
             return Err(MediumError::Newer { path: path.to_owned(), found: which.version });
         }
         let manifest: Self =
-            serde_json::from_slice(&text).map_err(|error| problem(format!("does not read ({error})")))?;
+            serde_json::from_slice(&text).map_err(|error| problem(format!("cannot be parsed ({error})")))?;
         for listed in manifest.files() {
             // What is named must lie beside the manifest.
             if Path::new(&listed.name).components().count() != 1 || listed.name.starts_with('.') {
@@ -201,7 +225,7 @@ impl OnMedium {
     pub fn checkpoint(&self) -> Result<SignedCheckpoint, MediumError> {
         self.manifest.checkpoint.parse().map_err(|error| MediumError::Manifest {
             path: self.folder.join(MANIFEST),
-            problem: format!("shows a checkpoint that does not read ({error})"),
+            problem: format!("shows a checkpoint that cannot be parsed ({error})"),
         })
     }
 

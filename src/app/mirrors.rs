@@ -8,6 +8,7 @@ use cid::Cid;
 use super::archive::{self, Held, ImportError, Imported, Progress};
 use super::medium::{self, MediumError, OnMedium, io};
 use super::tokens::{self, TokensError};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::config::Config;
 use crate::files::write_durably;
 use crate::ledger::ViewError;
@@ -44,11 +45,11 @@ pub enum MirrorActError {
     #[error(transparent)]
     View(#[from] ViewError),
     /// There is a ledger already.
-    #[error("there is a ledger in {} already; `cim-keys mirror update` brings a mirror up to date", .0.display())]
+    #[error("there is a ledger in {} already", .0.display())]
     Exists(std::path::PathBuf),
     /// The newest head on the medium is signed with a key that the mirror has no reason to trust.
     #[error(
-        "the head of {size} events on the medium is not signed with the key that the mirror is pinned to, {pinned}, nor with one that follows from it; if the ledger goes on under a key that its old one did not vouch for, make a mirror anew with the new key from paper"
+        "the head of {size} events on the medium is not signed with the key that the mirror is pinned to, {pinned}, nor with one that follows from it"
     )]
     NotFollowed {
         /// The size of the medium's head.
@@ -58,12 +59,47 @@ pub enum MirrorActError {
     },
     /// The words that were typed are not those of the medium's head.
     #[error(
-        "the words that were typed are not those of the head of {size} events on the medium: it is another medium, another history, or a later state; nothing was taken"
+        "the words that were typed are not those of the head of {size} events on the medium: it is another medium, another history, or a later state. Nothing was taken"
     )]
     OtherWords {
         /// The size of the medium's head.
         size: u64,
     },
+}
+
+impl Explained for MirrorActError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Import(error) => error.kind(),
+            Self::Medium(error) => error.kind(),
+            Self::OtherWords { .. } | Self::NotFollowed { .. } => ErrorKind::Verification,
+            Self::Exists(_) | Self::Open(OpenError::NotAMirror(_)) => ErrorKind::Usage,
+            Self::Tokens(_)
+            | Self::Restricted(_)
+            | Self::Open(_)
+            | Self::Read(_)
+            | Self::Database(_)
+            | Self::View(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Exists(_) => vec![Advice::Run(Action::UpdateMirror, "brings a mirror up to date")],
+            Self::NotFollowed { .. } => vec![Advice::Do(
+                "if the ledger goes on under a key that its old one did not vouch for, make a mirror anew with the new key \
+                 from paper",
+            )],
+            Self::Import(error) => error.advice(),
+            Self::Medium(error) => error.advice(),
+            Self::Tokens(error) => error.advice(),
+            Self::Restricted(error) => error.advice(),
+            Self::Open(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Database(error) => error.advice(),
+            Self::OtherWords { .. } | Self::View(_) => Vec::new(),
+        }
+    }
 }
 
 /// Where a mirror takes from.

@@ -1,5 +1,6 @@
 //! The queue of events that wait for publication: how it stands, what is in it, what is tried again.
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::config::NatsConfig;
 use crate::delivery::outbox::{Entry, Outbox, OutboxError, Parked};
 use crate::store::{LedgerOutbox, OpenError, Store};
@@ -26,8 +27,26 @@ pub enum QueueError {
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     /// The event is not parked.
-    #[error("position {0} is not parked; `cim-keys queue list --parked` shows what is")]
+    #[error("position {0} is not parked")]
     NotParked(u64),
+}
+
+impl Explained for QueueError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::NotParked(_) => ErrorKind::Usage,
+            Self::Outbox(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NotParked(_) => vec![Advice::Run(Action::QueueParked, "shows what is parked")],
+            Self::Open(error) => error.advice(),
+            Self::Outbox(error) => error.advice(),
+        }
+    }
 }
 
 /// The name under which an outbox remembers what it published with a configuration.

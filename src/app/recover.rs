@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::act::{ActError, ActSigner, DraftKey, Head, Intent, Pipeline, Scope};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::custody::{NoPassphrases, Ring};
 use crate::events::{Actor, KeyGenerated, LedgerKeyRotated, Party, Validity};
 use crate::keys::{KeyError, KeyKind, KeyRing, KeySpec, Signer};
@@ -31,9 +32,7 @@ pub enum RecoverError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// This machine knows of more than was recovered.
-    #[error(
-        "this machine knows that {known} events were recorded or signed, and only {end} are here, or others; bring the rest with `cim-keys recover --from`, or go on without it with --accept-loss"
-    )]
+    #[error("this machine knows that {known} events were recorded or signed, and only {end} are here, or others")]
     Loss {
         /// How many events it knows of.
         known: u64,
@@ -65,13 +64,48 @@ pub enum RecoverError {
     #[error(transparent)]
     View(#[from] ViewError),
     /// The ledger goes on, and the old key, which is stored unencrypted, could not be set aside.
-    #[error(
-        "the ledger goes on under its new key, and the file with the old one could not be set aside: {0}; remove it"
-    )]
+    #[error("the ledger goes on under its new key, and the file with the old one could not be set aside: {0}")]
     OldKey(#[from] std::io::Error),
     /// A text of ours is not taken.
     #[error(transparent)]
     Text(#[from] InvalidText),
+}
+
+impl Explained for RecoverError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Loss { .. } => ErrorKind::Refused,
+            Self::Key(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
+            Self::Open(_)
+            | Self::Log(_)
+            | Self::Refused(_)
+            | Self::Record(_)
+            | Self::Head(_)
+            | Self::Read(_)
+            | Self::View(_)
+            | Self::OldKey(_)
+            | Self::Text(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Loss { .. } => vec![
+                Advice::Run(Action::RecoverFromCarry, "brings the rest from a medium"),
+                Advice::Run(Action::RecoverFromStream, "brings the rest from the stream"),
+                Advice::Run(Action::RecoverAcceptLoss, "goes on without it"),
+            ],
+            Self::OldKey(_) => vec![Advice::Do("remove that file")],
+            Self::Open(error) => error.advice(),
+            Self::Log(error) => error.advice(),
+            Self::Refused(error) => error.advice(),
+            Self::Journal(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Key(error) => error.advice(),
+            Self::Record(_) | Self::Head(_) | Self::View(_) | Self::Text(_) => Vec::new(),
+        }
+    }
 }
 
 impl From<LedgerActError<RecoverError>> for RecoverError {

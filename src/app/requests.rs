@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::{self, ApplyError, Prepared};
 use super::log::check_against;
+use crate::advice::{self, Advice, ErrorKind, Explained};
 use crate::declare::{Action, SavedPlan, Step};
 use crate::events::{KeyAlgorithm, KeyEncoding, LedgerRelation};
 use crate::ids::{CorrelationId, LedgerId};
@@ -60,7 +61,7 @@ struct Payload {
 #[non_exhaustive]
 pub enum RequestError {
     /// There is no signed head to build on.
-    #[error("this copy has no signed head of the ledger, and a request names one; update the mirror first")]
+    #[error("this copy has no signed head of the ledger, and a request names one")]
     NoHead,
     /// There is nothing to ask for.
     #[error("the ledger is what the file says already, so there is nothing to request")]
@@ -74,6 +75,25 @@ pub enum RequestError {
     /// The key can't sign.
     #[error(transparent)]
     Key(#[from] SignError),
+}
+
+impl Explained for RequestError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoHead | Self::Nothing => ErrorKind::Refused,
+            Self::Read(_) | Self::Heads(_) | Self::Key(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NoHead => vec![Advice::Run(advice::Action::UpdateMirror, "brings the mirror up to date")],
+            Self::Read(error) => error.advice(),
+            Self::Heads(error) => error.advice(),
+            Self::Key(error) => error.advice(),
+            Self::Nothing => Vec::new(),
+        }
+    }
 }
 
 /// Makes the text of a request: for the ledger that a plan was made for, signed by another one.
@@ -105,21 +125,19 @@ pub fn make(
 #[non_exhaustive]
 pub enum RefusedRequest {
     /// It does not read.
-    #[error("the file is no request that this release reads: {0}; have it made again with `cim-keys nats request`")]
+    #[error("the file is no request that this release reads: {0}")]
     Format(String),
     /// Nobody who is known signed it.
-    #[error(
-        "the request is signed with {key}, which is no peer's of this ledger; if it should be, make it known with `cim-keys ledger link`"
-    )]
+    #[error("the request is signed with {key}, which is no peer's of this ledger")]
     Stranger {
         /// The key.
         key: PublicKey,
     },
     /// The signature does not hold.
-    #[error("the signature of {0} does not hold: the request was changed on its way; have it sent again")]
+    #[error("the signature of {0} does not hold: the request was changed on its way")]
     Signature(String),
     /// It asks another ledger.
-    #[error("the request is for ledger {asked}, and this is {here}; carry it there")]
+    #[error("the request is for ledger {asked}, and this is {here}")]
     OtherLedger {
         /// Whom it asks.
         asked: LedgerId,
@@ -127,7 +145,7 @@ pub enum RefusedRequest {
         here: LedgerId,
     },
     /// It is too late.
-    #[error("the request could be carried out until {until}, and it is {now}; have it made again")]
+    #[error("the request could be carried out until {until}, and it is {now}")]
     Expired {
         /// Its end.
         until: Timestamp,
@@ -135,7 +153,7 @@ pub enum RefusedRequest {
         now: Timestamp,
     },
     /// It was carried out before.
-    #[error("the request was carried out already, at position {0}; a request is good once")]
+    #[error("the request was carried out already, at position {0}, and a request is good once")]
     Used(u64),
     /// It builds on another history.
     #[error("the request builds on a head that is none of this ledger's: {0}")]
@@ -149,6 +167,38 @@ pub enum RefusedRequest {
     /// The ledgers that are known can't be told.
     #[error(transparent)]
     Peers(#[from] PeersError),
+}
+
+impl Explained for RefusedRequest {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Format(_) => ErrorKind::Usage,
+            Self::Signature(_) | Self::Base(_) => ErrorKind::Verification,
+            Self::Stranger { .. } | Self::OtherLedger { .. } | Self::Expired { .. } | Self::Used(_) => {
+                ErrorKind::Refused
+            }
+            Self::Apply(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Peers(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Format(_) => vec![Advice::Run(advice::Action::Request, "makes the request again")],
+            Self::Stranger { .. } => {
+                vec![Advice::Run(advice::Action::LinkLedger, "makes its ledger known, if it should be")]
+            }
+            Self::Signature(_) => vec![Advice::Do("have the request sent again")],
+            Self::OtherLedger { .. } => vec![Advice::Do("carry the request to that ledger")],
+            Self::Expired { .. } => vec![Advice::Do("have the request made again")],
+            Self::Base(error) => error.advice(),
+            Self::Apply(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Peers(PeersError::Read(error)) => error.advice(),
+            Self::Used(_) | Self::Peers(PeersError::View(_)) => Vec::new(),
+        }
+    }
 }
 
 /// A request that may be carried out, with this ledger's own plan for it.

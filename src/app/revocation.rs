@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use cid::Cid;
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::authority::nats::{NatsError, lookup as nats_lookup};
 use crate::events::{EventData, Party};
 use crate::ledger::lookup::{self, LookupError};
@@ -24,7 +25,7 @@ pub enum RevocationError {
     #[error("{0} is not revoked, so there is nothing to prove")]
     NotRevoked(String),
     /// The person has several revoked keys.
-    #[error("{person} has several revoked keys: {}; name one of them", keys.join(", "))]
+    #[error("{person} has several revoked keys: {}", keys.join(", "))]
     Several {
         /// Who.
         person: String,
@@ -37,6 +38,29 @@ pub enum RevocationError {
     /// The entities can't be read.
     #[error(transparent)]
     View(#[from] ViewError),
+}
+
+impl Explained for RevocationError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Lookup(error) => error.kind(),
+            Self::Nats(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::NotRevoked(_) => ErrorKind::Refused,
+            Self::Several { .. } => ErrorKind::Usage,
+            Self::View(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Several { .. } => vec![Advice::Do("name one of them")],
+            Self::Lookup(error) => error.advice(),
+            Self::Nats(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::NotRevoked(_) | Self::View(_) => Vec::new(),
+        }
+    }
 }
 
 /// The event that revoked what a text means: `ACCOUNT/USER` of NATS, a key's name or identifier, or a person with one

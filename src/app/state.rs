@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::describe;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::InvalidLink;
 use crate::ledger::{Entity, EntityRef, State, ViewError};
 use crate::log::SignedCheckpoint;
@@ -38,7 +39,7 @@ pub enum StateError {
     #[error(transparent)]
     Link(#[from] InvalidLink),
     /// The history does not reach so far.
-    #[error("there is no position {position}; the ledger ends at {end}")]
+    #[error("there is no position {position}: the ledger ends at {end}")]
     Beyond {
         /// What was asked for.
         position: u64,
@@ -48,6 +49,23 @@ pub enum StateError {
     /// The checkpoint is not of this history, or not signed with the ledger's key.
     #[error(transparent)]
     Checkpoint(#[from] crate::session::heads::LogError),
+}
+
+impl Explained for StateError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Beyond { .. } => ErrorKind::Usage,
+            Self::Read(_) | Self::View(_) | Self::Link(_) | Self::Checkpoint(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Read(error) => error.advice(),
+            Self::Checkpoint(error) => error.advice(),
+            Self::View(_) | Self::Link(_) | Self::Beyond { .. } => Vec::new(),
+        }
+    }
 }
 
 /// The state at a moment.

@@ -1,6 +1,7 @@
 //! `status`: what a ledger is, how it stands, and what is in no backup.
 
 use super::queue::{self, QueueError};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::custody;
 use crate::ids::KeyId;
 use crate::session::Session;
@@ -34,6 +35,27 @@ pub enum StatusError {
     /// Custody could not be compared with the ledger.
     #[error(transparent)]
     Check(#[from] CheckError),
+}
+
+impl Explained for StatusError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(_) | Self::Database(_) | Self::Log(_) | Self::Queue(_) | Self::Custody(_) | Self::Check(_) => {
+                ErrorKind::Failed
+            }
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Read(error) => error.advice(),
+            Self::Database(error) => error.advice(),
+            Self::Log(error) => error.advice(),
+            Self::Queue(error) => error.advice(),
+            Self::Custody(error) => error.advice(),
+            Self::Check(error) => error.advice(),
+        }
+    }
 }
 
 /// What a folder is to its ledger.

@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::archive::{CarError, CarReader, CarWriter};
 use crate::events::{InvalidLink, Link};
 use crate::ipld_support::{DAG_CBOR, canonical_bytes, cid_of_block, decode_block};
@@ -40,8 +41,25 @@ pub enum TokensError {
     #[error(transparent)]
     Link(#[from] InvalidLink),
     /// It is another kind of file.
-    #[error("this file holds no tokens: {0}; carry the ledger out to the medium again")]
+    #[error("this file holds no tokens: {0}")]
     Foreign(String),
+}
+
+impl Explained for TokensError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::View(_) | Self::Restricted(_) | Self::Car(_) | Self::Link(_) | Self::Foreign(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Foreign(_) => vec![Advice::Run(Action::CarryOut, "writes the ledger to the medium again")],
+            Self::Restricted(error) => error.advice(),
+            Self::Car(error) => error.advice(),
+            Self::View(_) | Self::Link(_) => Vec::new(),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::events::Link;
 use crate::ipld_support::{DAG_CBOR, MAX_BLOCK_LEN, canonical_bytes, cid_of_blob, cid_of_block, decode_block};
 
@@ -22,12 +23,10 @@ pub enum CarError {
     #[error("the archive could not be read or written: {0}")]
     Io(#[from] io::Error),
     /// The file does not begin as a CARv1 does.
-    #[error("this is no archive (CARv1): {0}; give the file as `cim-keys export car` wrote it")]
+    #[error("this is no archive (CARv1): {0}")]
     Header(String),
     /// The file ends in the middle of a block: a medium that was pulled out, a copy that was cut off.
-    #[error(
-        "the archive breaks off in block {section}, at byte {offset}: the copy is not complete; copy or export it again"
-    )]
+    #[error("the archive breaks off in block {section}, at byte {offset}: the copy is not complete")]
     Truncated {
         /// Which block, from 1; 0 is the header.
         section: u64,
@@ -35,7 +34,7 @@ pub enum CarError {
         offset: u64,
     },
     /// A block's frame is not as it should be.
-    #[error("block {section} of the archive, at byte {offset}, is damaged: {problem}; copy or export it again")]
+    #[error("block {section} of the archive, at byte {offset}, is damaged: {problem}")]
     Section {
         /// Which block, from 1.
         section: u64,
@@ -45,9 +44,7 @@ pub enum CarError {
         problem: &'static str,
     },
     /// A block is not the one that its content identifier names.
-    #[error(
-        "block {section} of the archive, at byte {offset}, is not what {cid} names: it was changed; copy or export it again"
-    )]
+    #[error("block {section} of the archive, at byte {offset}, is not what {cid} names: it was changed")]
     Changed {
         /// Which block, from 1.
         section: u64,
@@ -56,6 +53,27 @@ pub enum CarError {
         /// The content identifier that stands in front of it.
         cid: Box<Cid>,
     },
+}
+
+impl Explained for CarError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io(_) => ErrorKind::Failed,
+            Self::Header(_) | Self::Truncated { .. } | Self::Section { .. } | Self::Changed { .. } => {
+                ErrorKind::Verification
+            }
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Io(_) => Vec::new(),
+            Self::Header(_) => vec![Advice::Run(Action::ExportArchive, "writes one where the ledger is")],
+            Self::Truncated { .. } | Self::Section { .. } | Self::Changed { .. } => {
+                vec![Advice::Do("copy or export it again")]
+            }
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use cid::Cid;
 use serde::{Deserialize, Serialize};
 
 use super::car::{CarError, CarReader, CarWriter};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::events::{Bytes, Link};
 use crate::ipld_support::{DAG_CBOR, Envelope, canonical_bytes, cid_of_block, decode_block};
 use crate::log::{Edge, History, HistoryError, NodeHash, SignedCheckpoint};
@@ -25,25 +26,47 @@ pub enum ArchiveError {
     #[error(transparent)]
     Car(#[from] CarError),
     /// The file is a CARv1, and not one of a ledger.
-    #[error("this archive is none of a ledger: {0}; give a file that `cim-keys export car` wrote")]
+    #[error("this archive is none of a ledger: {0}")]
     Foreign(String),
     /// A newer release wrote it.
-    #[error("the archive has format version {0}, and this release reads version {VERSION}: update cim-keys")]
+    #[error("the archive has format version {0}, and this release reads version {VERSION}")]
     Newer(u32),
     /// An event can't stand where it stands.
     #[error(transparent)]
     History(#[from] HistoryError),
     /// Something that the table of contents promises is not so.
-    #[error("the archive is not what its table of contents says: {0}; copy or export it again")]
+    #[error("the archive is not what its table of contents says: {0}")]
     Promise(String),
     /// A checkpoint in it does not agree with the events.
     #[error(
-        "the checkpoint of {size} events does not agree with the events of the archive: one of the two was exchanged; keep both, they are the evidence"
+        "the checkpoint of {size} events does not agree with the events of the archive: one of the two was exchanged"
     )]
     Checkpoint {
         /// The checkpoint's size.
         size: u64,
     },
+}
+
+impl Explained for ArchiveError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Car(error) => error.kind(),
+            Self::Foreign(_) | Self::Newer(_) | Self::History(_) | Self::Promise(_) | Self::Checkpoint { .. } => {
+                ErrorKind::Verification
+            }
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Car(error) => error.advice(),
+            Self::Foreign(_) => vec![Advice::Run(Action::ExportArchive, "writes one where the ledger is")],
+            Self::Newer(_) => vec![Advice::Do("update cim-keys")],
+            Self::History(_) => Vec::new(),
+            Self::Promise(_) => vec![Advice::Do("copy or export it again")],
+            Self::Checkpoint { .. } => vec![Advice::Do("keep both: they are the evidence")],
+        }
+    }
 }
 
 /// The table of contents: the first block of an archive, and its second root. The first root is the head, the last event.

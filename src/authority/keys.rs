@@ -5,6 +5,7 @@
 //! leaves unrecorded.
 
 use crate::act::{Draft, DraftKey};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::custody::{SealToError, SecretBytes, seal_to};
 use crate::events::{
     EndsBeforeItBegins, KeyEncoding, KeyGenerated, KeyImported, KeyPurpose, NkeyKind, Party, Validity,
@@ -28,11 +29,11 @@ pub enum KeyActError {
     Lookup(#[from] LookupError),
     /// The ledger's own key is part of the ledger's identity, and is not rotated like another.
     #[error(
-        "this is the ledger's own key: heads are signed and events are published under it, and whoever reads them trusts it, so it is not rotated like another. A new one, which the old one vouches for, comes with a recovery: `cim-keys backup`, `cim-keys restore` into a new folder, `cim-keys recover` there"
+        "this is the ledger's own key: heads are signed and events are published under it, and their readers trust it, so it is not rotated like another. A new one, which the old one vouches for, comes with a recovery"
     )]
     LedgerKey,
     /// The purpose does not go with the algorithm.
-    #[error("a key for {purpose} is not of the kind {kind}; {}", fitting(*purpose))]
+    #[error("a key for {purpose} is not of the kind {kind}, but {}", fitting(*purpose))]
     Unfit {
         /// The purpose.
         purpose: KeyPurpose,
@@ -40,17 +41,13 @@ pub enum KeyActError {
         kind: KeyKind,
     },
     /// The end lies before the beginning.
-    #[error("the validity is not right: {0}; give a later end")]
+    #[error("the validity is not right: {0}")]
     Validity(#[from] EndsBeforeItBegins),
     /// What was given is no public key.
-    #[error(
-        "the public key was not imported: {0}; an nkey, or an Ed25519 or P-256 key in PEM or in base64 of DER, is needed"
-    )]
+    #[error("the public key was not imported: {0}")]
     Public(VerifyError),
     /// The key is of an algorithm that no successor can be made for here.
-    #[error(
-        "no successor can be made here for a key of algorithm {0}; generate one, and revoke the old one as superseded"
-    )]
+    #[error("no successor can be made here for a key of algorithm {0}")]
     NoSuccessor(String),
     /// The key was not made, found, or taken in.
     #[error(transparent)]
@@ -68,7 +65,40 @@ impl From<ViewError> for KeyActError {
 
 fn fitting(purpose: KeyPurpose) -> String {
     let kinds: Vec<_> = KeyKind::ALL.iter().filter(|kind| fits(**kind, purpose)).map(|kind| kind.as_str()).collect();
-    format!("choose {}", kinds.join(" or "))
+    kinds.join(" or ")
+}
+
+impl Explained for KeyActError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unfit { .. } | Self::Validity(_) | Self::Public(_) => ErrorKind::Usage,
+            Self::LedgerKey | Self::NoSuccessor(_) | Self::Refused(_) => ErrorKind::Refused,
+            Self::Lookup(error) => error.kind(),
+            Self::SealTo(error) => error.kind(),
+            Self::Key(KeyError::Elsewhere(_)) => ErrorKind::Refused,
+            Self::Key(error) => error.kind(),
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::LedgerKey => vec![
+                Advice::Run(Action::Backup, "copies the ledger"),
+                Advice::Run(Action::Restore, "makes a new folder of the copy"),
+                Advice::Run(Action::Recover, "goes on there under a new key"),
+            ],
+            Self::Validity(_) => vec![Advice::Do("give a later end")],
+            Self::Public(_) => {
+                vec![Advice::Do("give an nkey, or an Ed25519 or P-256 key in PEM or in base64 of DER")]
+            }
+            Self::NoSuccessor(_) => vec![Advice::Do("generate a key, and revoke the old one as superseded")],
+            Self::Unfit { .. } => vec![Advice::Do("choose one of these kinds")],
+            Self::Lookup(error) => error.advice(),
+            Self::Refused(error) => error.advice(),
+            Self::SealTo(error) => error.advice(),
+            Self::Key(error) => error.advice(),
+        }
+    }
 }
 
 /// A key to be made.

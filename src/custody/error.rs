@@ -1,5 +1,7 @@
 //! What can go wrong with secrets at rest, an enum an act.
 
+mod explained;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,38 +14,31 @@ use crate::text::{Label, Recipient, visible};
 #[non_exhaustive]
 pub enum FileError {
     /// It is not there.
-    #[error("{} is not there; bring it back from a backup, or check that this is the right ledger folder", Shown(path))]
+    #[error("{} is not there", Shown(path))]
     Missing {
         /// What was looked for.
         path: PathBuf,
     },
     /// It is there already, and is not overwritten.
-    #[error("{} is there already and is not overwritten; choose another name or move it away", Shown(path))]
+    #[error("{} is there already and is not overwritten", Shown(path))]
     Exists {
         /// What is there.
         path: PathBuf,
     },
     /// A symbolic link stands where a file or folder belongs.
-    #[error("{} is a symbolic link, which custody does not follow; put the real file or folder there", Shown(path))]
+    #[error("{} is a symbolic link, which custody does not follow", Shown(path))]
     SymbolicLink {
         /// The link.
         path: PathBuf,
     },
     /// A folder stands where a file belongs, or the other way round.
-    #[error(
-        "{} is not of the kind that belongs there (a file for a folder, or a folder for a file); move it away and bring the right one back from a backup",
-        Shown(path)
-    )]
+    #[error("{} is not of the kind that belongs there (a file for a folder, or a folder for a file)", Shown(path))]
     WrongKind {
         /// What is there.
         path: PathBuf,
     },
     /// Others than the owner may touch it.
-    #[error(
-        "{} has mode {mode:04o}, so others than you may touch it; run: chmod {wanted:04o} {}",
-        Shown(path),
-        Quoted(path)
-    )]
+    #[error("{} has mode {mode:04o}, so others than you may touch it", Shown(path))]
     LooseMode {
         /// What is open to others.
         path: PathBuf,
@@ -52,14 +47,10 @@ pub enum FileError {
         /// The permission bits that it must have.
         wanted: u32,
     },
-    /// It belongs to somebody else.
-    #[error(
-        "{} belongs to user {owner} and you are user {us}; run as that user, or run: chown {us} {}",
-        Shown(path),
-        Quoted(path)
-    )]
+    /// It belongs to another user.
+    #[error("{} belongs to user {owner} and you are user {us}", Shown(path))]
     ForeignOwner {
-        /// What belongs to somebody else.
+        /// What belongs to another user.
         path: PathBuf,
         /// Its owner's number.
         owner: u32,
@@ -67,7 +58,7 @@ pub enum FileError {
         us: u32,
     },
     /// It is larger than anything that belongs there.
-    #[error("{} is larger than {limit} bytes, which nothing in custody is; bring it back from a backup", Shown(path))]
+    #[error("{} is larger than {limit} bytes, which nothing in custody is", Shown(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -75,7 +66,7 @@ pub enum FileError {
         limit: u64,
     },
     /// It is not what was written.
-    #[error("{} is damaged ({reason}); bring its folder back from a backup", Shown(path))]
+    #[error("{} is damaged ({reason})", Shown(path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -83,13 +74,13 @@ pub enum FileError {
         reason: &'static str,
     },
     /// The system gave no random bytes.
-    #[error("the system gave no random bytes, so {} was not written; try again", Shown(path))]
+    #[error("the system gave no random bytes, so {} was not written", Shown(path))]
     NoRandomness {
         /// What was to be written.
         path: PathBuf,
     },
     /// The system refused.
-    #[error("could not {act} {}: {source}; check the disk and the folder's permissions, then try again", Shown(path))]
+    #[error("could not {act} {}: {source}", Shown(path))]
     Io {
         /// What was tried.
         act: &'static str,
@@ -105,7 +96,7 @@ pub enum FileError {
 #[non_exhaustive]
 pub enum CreateError {
     /// A compartment of that name, or of one that differs only in case, is there.
-    #[error("there is a compartment \"{existing}\" already; choose another name")]
+    #[error("there is a compartment \"{existing}\" already")]
     Taken {
         /// The compartment that is there.
         existing: Label,
@@ -126,13 +117,13 @@ pub enum CreateError {
 #[non_exhaustive]
 pub enum OpenError {
     /// A recipient file holds no recipient.
-    #[error("{} holds no age recipient (one line that begins with age1); bring it back from a backup", Shown(path))]
+    #[error("{} holds no age recipient (one line that begins with age1)", Shown(path))]
     Recipient {
         /// The file.
         path: PathBuf,
     },
     /// Something in the folder has a name that no compartment can have.
-    #[error("{} is no compartment: {reason}; move it out of the custody folder", Shown(path))]
+    #[error("{} is no compartment: {reason}", Shown(path))]
     Stranger {
         /// What is there.
         path: PathBuf,
@@ -146,7 +137,7 @@ pub enum OpenError {
 
 /// A compartment that custody does not have.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no compartment \"{compartment}\"; there {}", Known(known))]
+#[error("there is no compartment \"{compartment}\": there {}", Known(known))]
 pub struct UnknownCompartment {
     /// The one that was asked for.
     pub compartment: Label,
@@ -162,7 +153,7 @@ pub enum SealError {
     #[error(transparent)]
     Unknown(#[from] UnknownCompartment),
     /// The secret is longer than any key.
-    #[error("a secret of {length} bytes is too long for custody, which keeps at most {limit}; only keys belong there")]
+    #[error("a secret of {length} bytes is too long for custody, which keeps at most {limit}")]
     TooLong {
         /// How long it is.
         length: usize,
@@ -170,7 +161,7 @@ pub enum SealError {
         limit: usize,
     },
     /// The age library could not encrypt.
-    #[error("could not encrypt for compartment \"{compartment}\": {reason}; check its recipient file")]
+    #[error("could not encrypt for compartment \"{compartment}\": {reason}")]
     Encrypt {
         /// The compartment.
         compartment: Label,
@@ -179,7 +170,7 @@ pub enum SealError {
     },
     /// The secret is in a bundle with others that stay.
     #[error(
-        "{} holds the secret of key {key} together with those of keys that stay, so it is not removed; it stays sealed, and nothing needs to be done",
+        "{} holds the secret of key {key} together with those of keys that stay, so it is not removed and stays sealed",
         Shown(path)
     )]
     Shared {
@@ -189,9 +180,7 @@ pub enum SealError {
         key: KeyId,
     },
     /// The recipient is none that can be sealed to.
-    #[error(
-        "could not seal to {recipient}: {reason}; give an X25519 recipient, as age-keygen prints it (age1 and 58 letters)"
-    )]
+    #[error("could not seal to {recipient}: {reason}")]
     Recipient {
         /// The recipient.
         recipient: Recipient,
@@ -211,18 +200,13 @@ pub enum UnlockError {
     #[error(transparent)]
     Unknown(#[from] UnknownCompartment),
     /// The passphrase is not this compartment's.
-    #[error(
-        "wrong passphrase for compartment \"{compartment}\"; try again, and mind that each compartment has its own"
-    )]
+    #[error("wrong passphrase for compartment \"{compartment}\"")]
     WrongPassphrase {
         /// The compartment.
         compartment: Label,
     },
     /// The sealed identity is not what was written.
-    #[error(
-        "{} is damaged ({reason}), so no passphrase opens compartment \"{compartment}\"; bring the file back from a backup",
-        Shown(path)
-    )]
+    #[error("{} is damaged ({reason}), so no passphrase opens compartment \"{compartment}\"", Shown(path))]
     Damaged {
         /// The compartment.
         compartment: Label,
@@ -233,7 +217,7 @@ pub enum UnlockError {
     },
     /// Opening it would take more work than is reasonable.
     #[error(
-        "{} asks for scrypt work factor {required}, and at most {limit} is done; it was not written by cim-keys: open it with the age program",
+        "{} asks for scrypt work factor {required}, and at most {limit} is done: it was not written by cim-keys",
         Shown(path)
     )]
     TooMuchWork {
@@ -246,7 +230,7 @@ pub enum UnlockError {
     },
     /// The identity opens, and belongs to another recipient than the one that keys are sealed to.
     #[error(
-        "the recipient file of compartment \"{compartment}\" is not its identity's: keys sealed since it was exchanged can't be opened by you; bring {} back from a backup and find out who changed it",
+        "{}, the recipient file of compartment \"{compartment}\", is not its identity's: keys sealed since it was exchanged can't be opened by you",
         Shown(path)
     )]
     ForeignRecipient {
@@ -265,9 +249,7 @@ pub enum UnlockError {
 #[non_exhaustive]
 pub enum RevealError {
     /// The compartment has no secret of this key.
-    #[error(
-        "compartment \"{compartment}\" holds no secret of key {key}; look with `cim-keys key show {key}` where it is kept"
-    )]
+    #[error("compartment \"{compartment}\" holds no secret of key {key}")]
     Absent {
         /// The compartment.
         compartment: Label,
@@ -275,7 +257,7 @@ pub enum RevealError {
         key: KeyId,
     },
     /// The sealed file is not what was written.
-    #[error("{} is damaged or sealed to another recipient ({reason}); bring it back from a backup", Shown(path))]
+    #[error("{} is damaged or sealed to another recipient ({reason})", Shown(path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -310,24 +292,22 @@ pub enum ChangeError {
 #[non_exhaustive]
 pub enum PassphraseError {
     /// It is too short.
-    #[error("the passphrase is shorter than {least} characters; choose a longer one, or let cim-keys generate it")]
+    #[error("the passphrase is shorter than {least} characters")]
     TooShort {
         /// The fewest characters that are taken.
         least: usize,
     },
     /// It is too long.
-    #[error("the passphrase is longer than {most} bytes; choose a shorter one, or let cim-keys generate it")]
+    #[error("the passphrase is longer than {most} bytes")]
     TooLong {
         /// The most bytes that are taken.
         most: usize,
     },
     /// It contains what can't be typed at a prompt.
-    #[error(
-        "the passphrase contains a line feed or another control character, which can't be typed at a prompt; leave it out"
-    )]
+    #[error("the passphrase contains a line feed or another control character, which can't be typed at a prompt")]
     Untypable,
     /// The system gave no random bytes to make one from.
-    #[error("the system gave no random bytes to make a passphrase from; try again")]
+    #[error("the system gave no random bytes to make a passphrase from")]
     NoRandomness,
 }
 
@@ -337,21 +317,6 @@ struct Shown<'a>(&'a Path);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&visible(&self.0.to_string_lossy()))
-    }
-}
-
-/// A path as one word of a shell command.
-struct Quoted<'a>(&'a Path);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.0.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-        if path.chars().all(plain) && !path.starts_with('-') {
-            f.write_str(&path)
-        } else {
-            write!(f, "'{}'", visible(&path).replace('\'', "'\\''"))
-        }
     }
 }
 
@@ -374,7 +339,7 @@ impl fmt::Display for Known<'_> {
     }
 }
 
-/// Why nothing was sealed to somebody else.
+/// Why nothing was sealed to another party.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealToError {
@@ -394,7 +359,7 @@ pub enum UseError {
     #[error(transparent)]
     Reveal(#[from] RevealError),
     /// What custody holds is no private key.
-    #[error("what custody holds for key {key} is no private key: {source}; bring its file back from a backup")]
+    #[error("what custody holds for key {key} is no private key: {source}")]
     Parse {
         /// The key.
         key: KeyId,
@@ -402,9 +367,7 @@ pub enum UseError {
         source: crate::keys::ParseError,
     },
     /// What custody holds is another key than the one that is recorded.
-    #[error(
-        "what custody holds for key {key} is another key than the one that is recorded: its file was exchanged; bring it back from a backup and find out who did that"
-    )]
+    #[error("what custody holds for key {key} is another key than the one that is recorded: its file was exchanged")]
     Exchanged {
         /// The key.
         key: KeyId,

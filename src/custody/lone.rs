@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 use super::error::FileError;
 use super::folder::{create_file, read_file};
 use super::{LONGEST_SECRET, SecretBytes};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::keys::pair::{PrivateKey, SoftwareKey};
 use crate::keys::{ParseError, Signer};
 
@@ -50,6 +51,19 @@ pub enum LoneError {
         /// What is wrong with it.
         source: ParseError,
     },
+}
+
+impl Explained for LoneError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::File(error) => error.advice(),
+            Self::Parse { source, .. } => source.advice(),
+        }
+    }
 }
 
 /// Writes the secret to a file that must not be there yet, durably.

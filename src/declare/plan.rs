@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::manifest::Manifest;
 use super::path::{EntryPath, UnknownEntry};
+use crate::advice::{self, Advice, ErrorKind, Explained};
 use crate::ids::mint_uuid;
 use crate::ledger::ViewError;
 use crate::text::Name;
@@ -133,7 +134,7 @@ pub enum PlanError {
     #[error("{} of the file's entries can't be brought together with the ledger", .0.len())]
     Conflicts(Vec<Remark>),
     /// What was recorded of the last apply does not read as what was written.
-    #[error("what was applied last can't be read: {0}; run `cim-keys verify`")]
+    #[error("what was applied last can't be read: {0}")]
     Damaged(String),
     /// Something refers to an entry that is not there.
     #[error(transparent)]
@@ -141,4 +142,20 @@ pub enum PlanError {
     /// The ledger could not be read.
     #[error(transparent)]
     View(#[from] ViewError),
+}
+
+impl Explained for PlanError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Conflicts(_) => ErrorKind::Refused,
+            Self::Damaged(_) | Self::Unknown(_) | Self::View(_) => ErrorKind::Verification,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Damaged(_) => vec![Advice::Run(advice::Action::Verify, "checks the ledger")],
+            Self::Conflicts(_) | Self::Unknown(_) | Self::View(_) => Vec::new(),
+        }
+    }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Manifest;
 use super::plan::Request;
 use super::plan::{Options, Plan};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::ids::LedgerId;
 use crate::ipld_support::cid_of_blob;
 use crate::text::Name;
@@ -41,10 +42,18 @@ pub struct SavedPlan {
 
 /// A file that is no plan of this release.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the file is no saved plan that this release reads: {0}; make it again with `cim-keys apply FILE --save-plan PLAN`"
-)]
+#[error("the file is no saved plan that this release reads: {0}")]
 pub struct InvalidPlan(String);
+
+impl Explained for InvalidPlan {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        vec![Advice::Run(Action::SavePlan, "makes it again")]
+    }
+}
 
 impl SavedPlan {
     pub(crate) fn new(

@@ -78,10 +78,10 @@ pub enum HeadError {
     #[error("it has {0} bytes, more than any head")]
     TooLarge(usize),
     /// It is not the JSON that a head is.
-    #[error("it does not read as a head: {0}")]
+    #[error("it cannot be parsed as a head: {0}")]
     Malformed(String),
     /// A newer release wrote it.
-    #[error("it is of version {0}, which this release does not know: update cim-keys")]
+    #[error("it is of version {0}, which this release does not know")]
     Version(u32),
     /// It names another source.
     #[error("it names the source {0}")]

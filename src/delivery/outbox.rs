@@ -4,6 +4,7 @@
 
 use cid::Cid;
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::text::{InvalidText, PublicKey};
 use crate::time::Timestamp;
 
@@ -81,13 +82,15 @@ pub enum OutboxError {
         /// What the system or the database said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// What is on disk does not read as what was written.
+    /// What is on disk is not what was written.
     #[error("{what} is damaged: {problem}")]
     Damaged {
         /// Which file or table, and where in it.
         what: String,
-        /// What is wrong, and what to do next.
+        /// What is wrong.
         problem: String,
+        /// What to do next.
+        next: Vec<Advice>,
     },
     /// The same event id stands there with another content identifier.
     #[error("event {id} is recorded already with other content: {there}, not {here}")]
@@ -102,6 +105,19 @@ pub enum OutboxError {
     /// The outbox is open for reading only, or belongs to another process.
     #[error("{0}")]
     NotWritable(String),
+}
+
+impl Explained for OutboxError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Damaged { next, .. } => next.clone(),
+            Self::Storage { .. } | Self::Conflict { .. } | Self::NotWritable(_) => Vec::new(),
+        }
+    }
 }
 
 /// Where events wait for publication.

@@ -4,6 +4,7 @@ use cid::Cid;
 
 use super::head::{Head, Previous};
 use super::outbox::{Cursor, Source};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 
 /// One try to send one batch. Numbers are never used twice by one machine; a driver gives each a fresh batch id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -331,7 +332,7 @@ pub enum Stop {
     /// The stream has another event at a position than the outbox: two logs go under one name.
     #[error(
         "the stream has {theirs} at position {position} (sequence {sequence}) and the log here has {ours}: two logs are \
-         being written under one source. Nothing is published. Find out which copy is the true one and stop the other"
+         being written under one source. Nothing is published"
     )]
     Fork {
         /// The position at which the two differ.
@@ -346,9 +347,7 @@ pub enum Stop {
     /// The ledger goes on under another key elsewhere.
     #[error(
         "the ledger goes on under another key: at sequence {sequence} the stream announces {source} in the place of the key \
-         here, and readers take what comes under the old one for a second history. Nothing is published. Where the ledger \
-         was recovered, go on there and keep this copy as evidence, or make a mirror of it with the new key; if nobody \
-         recovered it, someone else publishes in its name: forbid that, delete the message, then start again",
+         here, and readers take what comes under the old one for a second history. Nothing is published",
         sequence = .0.sequence,
         source = .0.source
     )]
@@ -356,8 +355,7 @@ pub enum Stop {
     /// The stream has something of this source that the outbox can't compare.
     #[error(
         "the stream has position {position} of this source at sequence {sequence}, which can't be compared with the log \
-         here. If the log is complete, go on with `cim-keys sync --from {next}`; if not, bring it up to date first",
-        next = position + 1
+         here"
     )]
     Unverifiable {
         /// The position in the stream.
@@ -367,8 +365,8 @@ pub enum Stop {
     },
     /// The newest message on the head subject is no head.
     #[error(
-        "the message at sequence {sequence} of the stream is no head of this source: {problem}. Someone else publishes \
-         under the head subject: forbid that, delete the message, then start again"
+        "the message at sequence {sequence} of the stream is no head of this source: {problem}. Another publisher uses \
+         the head subject"
     )]
     HeadUnreadable {
         /// Its sequence.
@@ -388,13 +386,12 @@ pub enum Stop {
         reason: String,
     },
     /// The user lacks a permission.
-    #[error("the user of these credentials may not {0}. Grant that, then connect again")]
+    #[error("the user of these credentials may not {0}")]
     Permission(String),
     /// The stream has expired or lost what would tell how far it got.
     #[error(
         "the stream no longer tells whether it had the events from position {from} on: the newest head is gone, and so \
-         is what stood behind it. Ask a subscriber for the last position it has seen, and go on with `cim-keys sync \
-         --from POSITION`"
+         is what stood behind it"
     )]
     Unknowable {
         /// The first position in doubt.
@@ -403,8 +400,7 @@ pub enum Stop {
     /// The stream does not have events that the outbox no longer holds: it lost them, or it is a new stream.
     #[error(
         "the stream does not have the events from position {from} on, and the outbox holds only those from {first}: they \
-         were published before, and the stream has lost them or was made anew. To go on without the missing ones: \
-         `cim-keys sync --from {first}`"
+         were published before, and the stream has lost them or was made anew"
     )]
     Forgotten {
         /// The first position that is missing in the stream.
@@ -413,10 +409,7 @@ pub enum Stop {
         first: u64,
     },
     /// Too many events are parked: something is wrong that is not about single events.
-    #[error(
-        "{limit} events are parked and one more was refused ({reason}). Look at `cim-keys queue list`, mend the cause, \
-         then `cim-keys queue retry`"
-    )]
+    #[error("{limit} events are parked and one more was refused ({reason})")]
     TooManyParked {
         /// How many may be.
         limit: usize,
@@ -426,4 +419,61 @@ pub enum Stop {
     /// The outbox failed.
     #[error("the outbox failed: {0}")]
     Outbox(String),
+}
+
+impl Explained for Stop {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Succeeded(_) => ErrorKind::Refused,
+            Self::Fork { .. } => ErrorKind::Verification,
+            Self::Unverifiable { .. }
+            | Self::HeadUnreadable { .. }
+            | Self::Stream(_)
+            | Self::Refused { .. }
+            | Self::Permission(_)
+            | Self::Unknowable { .. }
+            | Self::Forgotten { .. }
+            | Self::TooManyParked { .. }
+            | Self::Outbox(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Fork { .. } => vec![Advice::Do("find out which copy is the true one, and stop the other")],
+            Self::Succeeded(_) => vec![
+                Advice::Do(
+                    "where the ledger was recovered, go on there and keep this copy as evidence, or make a mirror of it with \
+                     the new key",
+                ),
+                Advice::Do(
+                    "where it was not recovered, another publisher uses its name: forbid that, delete the message, then \
+                     start again",
+                ),
+            ],
+            Self::Unverifiable { position, .. } => vec![
+                Advice::Run(
+                    Action::SyncFrom { position: Some(position.saturating_add(1)) },
+                    "goes on, if the log is complete",
+                ),
+                Advice::Do("bring the log up to date first, if it is not complete"),
+            ],
+            Self::HeadUnreadable { .. } => {
+                vec![Advice::Do("forbid that publisher, delete the message, then start again")]
+            }
+            Self::Permission(_) => vec![Advice::Do("grant that, then connect again")],
+            Self::Unknowable { .. } => vec![
+                Advice::Do("ask a subscriber for the last position that it has seen"),
+                Advice::Run(Action::SyncFrom { position: None }, "goes on there"),
+            ],
+            Self::Forgotten { first, .. } => {
+                vec![Advice::Run(Action::SyncFrom { position: Some(*first) }, "goes on without the missing events")]
+            }
+            Self::TooManyParked { .. } => vec![
+                Advice::Run(Action::QueueList, "shows them and why they were refused"),
+                Advice::Run(Action::QueueRetry, "tries them again, once the cause is gone"),
+            ],
+            Self::Stream(_) | Self::Refused { .. } | Self::Outbox(_) => Vec::new(),
+        }
+    }
 }

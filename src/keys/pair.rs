@@ -30,6 +30,7 @@ use super::nkey;
 use super::port::{GenerateError, SignError, Signer};
 use super::public::spki;
 use super::secret::{LONGEST_SECRET, SecretBytes};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::NkeyKind;
 use crate::text::PublicKey;
 
@@ -38,20 +39,18 @@ use crate::text::PublicKey;
 #[non_exhaustive]
 pub enum ParseError {
     /// It is longer than any private key.
-    #[error("it is longer than {LONGEST_SECRET} bytes; only one private key belongs there")]
+    #[error("it is longer than {LONGEST_SECRET} bytes")]
     TooLong,
     /// It is none of the known formats.
     #[error(
-        "it is no private key in a known format: PKCS#8 or SEC 1 in PEM (Ed25519, P-256), or the seed of an nkey, are needed; `ssh-keygen -p -m PKCS8` and `openssl pkcs8 -topk8 -nocrypt` convert others"
+        "it is no private key in a known format: PKCS#8 or SEC 1 in PEM (Ed25519, P-256), or the seed of an nkey, are needed"
     )]
     Format,
     /// It is protected by a passphrase of its own.
-    #[error(
-        "it is encrypted with a passphrase of its own; decrypt it with `openssl pkcs8` and pipe it in, it is sealed at once"
-    )]
+    #[error("it is encrypted with a passphrase of its own")]
     Encrypted,
     /// It is in a known format, of an algorithm that is not kept.
-    #[error("it is neither an Ed25519 nor a P-256 key; other algorithms are not kept")]
+    #[error("it is neither an Ed25519 nor a P-256 key: other algorithms are not kept")]
     Algorithm,
     /// A curve key is needed.
     #[error("it is no curve key (SX…), and only such a key opens this file")]
@@ -60,8 +59,25 @@ pub enum ParseError {
     #[error("the nkey seed in it is not valid: {0}")]
     Nkey(#[from] nkey::InvalidNkey),
     /// There is more than one key in it.
-    #[error("there is more than one private key in it; import them one by one")]
+    #[error("there is more than one private key in it")]
     Several,
+}
+
+impl Explained for ParseError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        let what = match self {
+            Self::Algorithm | Self::NoCurve | Self::Nkey(_) => return Vec::new(),
+            Self::TooLong => "give a file that holds one private key and nothing else",
+            Self::Format => "`ssh-keygen -p -m PKCS8` and `openssl pkcs8 -topk8 -nocrypt` convert others",
+            Self::Encrypted => "decrypt it with `openssl pkcs8` and pipe it in: it is sealed at once",
+            Self::Several => "import them one by one",
+        };
+        vec![Advice::Do(what)]
+    }
 }
 
 /// A private key in memory, zeroized when dropped.

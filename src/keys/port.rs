@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::kind::{KeyKind, PublicFacts};
 use super::secret::SecretBytes;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::ids::KeyId;
 use crate::text::{Label, PublicKey};
 
@@ -38,16 +39,28 @@ pub trait Signer: Send + Sync + fmt::Debug {
 #[non_exhaustive]
 pub enum SignError {
     /// The key can't sign.
-    #[error("an X25519 key agrees on keys and can't sign; choose an Ed25519 or P-256 key")]
+    #[error("an X25519 key agrees on keys and can't sign")]
     CannotSign,
     /// What came back is no signature of the key over the bytes.
-    #[error(
-        "what came back is no signature of key {0} over what was to be signed, so nothing was recorded; check what holds the key"
-    )]
+    #[error("what came back is no signature of key {0} over what was to be signed, so nothing was recorded")]
     False(PublicKey),
     /// What holds the key did not sign.
     #[error(transparent)]
     Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl Explained for SignError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::CannotSign => vec![Advice::Do("choose an Ed25519 or P-256 key")],
+            Self::False(_) => vec![Advice::Do("check what holds the key")],
+            Self::Failed(_) => Vec::new(),
+        }
+    }
 }
 
 /// A key that opens what was sealed to it.
@@ -207,12 +220,35 @@ pub enum KeyError {
     /// What was given is no private key.
     #[error("it is no private key that can be kept: {0}")]
     Invalid(Box<dyn Error + Send + Sync>),
-    /// Nobody opened what holds the key: a wrong passphrase, no terminal to ask at.
+    /// What holds the key was not opened: a wrong passphrase, no terminal to ask at.
     #[error(transparent)]
     Locked(Box<dyn Error + Send + Sync>),
     /// What holds keys failed.
     #[error(transparent)]
     Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl Explained for KeyError {
+    /// What holds keys has errors of its own, each of another kind: a front end that knows them looks for them first.
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::CannotLeave(_) => ErrorKind::Refused,
+            Self::Unsupported(_) | Self::Invalid(_) => ErrorKind::Usage,
+            Self::Elsewhere(_) | Self::Generate(_) | Self::Locked(_) | Self::Failed(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Generate(error) => error.advice(),
+            Self::Elsewhere(_)
+            | Self::CannotLeave(_)
+            | Self::Unsupported(_)
+            | Self::Invalid(_)
+            | Self::Locked(_)
+            | Self::Failed(_) => Vec::new(),
+        }
+    }
 }
 
 impl KeyError {
@@ -227,8 +263,20 @@ impl KeyError {
 #[non_exhaustive]
 pub enum GenerateError {
     /// The system gave no random bytes.
-    #[error("the system gave no random bytes, so no key was made; try again")]
+    #[error("the system gave no random bytes, so no key was made")]
     NoRandomness,
+}
+
+impl Explained for GenerateError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NoRandomness => vec![Advice::Do("try again")],
+        }
+    }
 }
 
 /// A key ring without keys: for acts that need none.

@@ -30,6 +30,7 @@ use super::nkey::{self, InvalidNkey};
 use super::pair::{ParseError, PrivateKey};
 use super::port::{GenerateError, Opener, UnsealError};
 use super::secret::{LONGEST_SECRET, SecretBytes};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::NkeyKind;
 use crate::text::Recipient;
 
@@ -51,9 +52,7 @@ pub enum XkeyError {
     #[error("it has {0} bytes, and a secret has at most {LONGEST_SECRET}")]
     TooLong(usize),
     /// The curve key is none.
-    #[error(
-        "{recipient} is no public curve key: {reason}; give an X… key, as `nk -gen curve` and `nk -pubout` make it"
-    )]
+    #[error("{recipient} is no public curve key: {reason}")]
     Key {
         /// The recipient.
         recipient: Recipient,
@@ -61,11 +60,29 @@ pub enum XkeyError {
         reason: InvalidNkey,
     },
     /// The curve key is one that everybody knows the secret to.
-    #[error("{0} is a weak curve key: what is sealed to it, everybody could open; make another key")]
+    #[error("{0} is a weak curve key: everybody could open what is sealed to it")]
     Weak(Recipient),
     /// There were no random bytes.
     #[error(transparent)]
     Random(#[from] GenerateError),
+}
+
+impl Explained for XkeyError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Key { .. } | Self::Weak(_) => ErrorKind::Usage,
+            Self::TooLong(_) | Self::Random(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::TooLong(_) => Vec::new(),
+            Self::Key { .. } => vec![Advice::Do("give an X… key, as `nk -gen curve` and `nk -pubout` make it")],
+            Self::Weak(_) => vec![Advice::Do("make another key")],
+            Self::Random(error) => error.advice(),
+        }
+    }
 }
 
 /// Seals a secret to a curve key (`X…`), as the file above.

@@ -11,6 +11,7 @@ use cid::Cid;
 
 use super::checkpoint::{CheckpointError, SignedCheckpoint};
 use super::key::{InvalidKey, VerifierKey};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::{EventAttested, EventData, KeyEvent, LedgerCreated, LedgerKeyRotated};
 use crate::ipld_support::decode_block;
 use crate::text::PublicKey;
@@ -19,12 +20,25 @@ use crate::text::PublicKey;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnknownLedgerKey {
-    /// A key does not read.
-    #[error("its key does not read: {0}")]
+    /// A key can't be parsed.
+    #[error("its key can't be parsed: {0}")]
     Invalid(#[from] InvalidKey),
     /// It ends another key than the one that signs.
     #[error("it ends a key that is not the ledger's at that position")]
     OtherPrevious,
+}
+
+impl Explained for UnknownLedgerKey {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Invalid(error) => error.advice(),
+            Self::OtherPrevious => Vec::new(),
+        }
+    }
 }
 
 /// The keys of a ledger, as far as they follow from the first of them.

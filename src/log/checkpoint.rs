@@ -8,6 +8,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use super::key::{Verified, VerifierKey};
 use super::note::{KeyName, Note, NoteError, NoteSignature};
 use super::tree::{NodeHash, ProofError};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::keys::Signer;
 use crate::time::Timestamp;
 
@@ -19,10 +20,10 @@ pub enum CheckpointError {
     #[error(transparent)]
     Note(#[from] NoteError),
     /// The note's text is no checkpoint.
-    #[error("this is no checkpoint (C2SP tlog-checkpoint): {0}; give the file as the ledger wrote it")]
+    #[error("this is no checkpoint (C2SP tlog-checkpoint): {0}")]
     Malformed(&'static str),
     /// The checkpoint is of another log.
-    #[error("this checkpoint is of \"{found}\", and the key given is of \"{wanted}\"; give the key of that ledger")]
+    #[error("this checkpoint is of \"{found}\", and the key given is of \"{wanted}\"")]
     OtherOrigin {
         /// Whose the checkpoint is.
         found: KeyName,
@@ -30,14 +31,10 @@ pub enum CheckpointError {
         wanted: KeyName,
     },
     /// The key is held by what may wait for a person or a device, and can't sign each append.
-    #[error(
-        "the ledger's key {0} can't sign every append where it is kept; sign the head with `cim-keys log checkpoint`"
-    )]
+    #[error("the ledger's key {0} can't sign every append where it is kept")]
     Waits(String),
     /// The key did not sign it.
-    #[error(
-        "the checkpoint of {size} events is not signed by {key}; ask for the ledger's key (`cim-keys log public-key`) on another way than the checkpoint came"
-    )]
+    #[error("the checkpoint of {size} events is not signed by {key}")]
     NotSigned {
         /// The checkpoint's size.
         size: u64,
@@ -55,14 +52,45 @@ pub enum CheckpointError {
         name: KeyName,
     },
     /// The secret is not the one of the key that should sign.
-    #[error("the secret at hand is not that of {0}; nothing was signed")]
+    #[error("the secret at hand is not that of {0}. Nothing was signed")]
     OtherSecret(String),
     /// The key did not sign.
-    #[error("the key did not sign: {0}; nothing was signed")]
+    #[error("the key did not sign: {0}. Nothing was signed")]
     Unsigned(String),
     /// The tree that should be signed is not a continuation of one that was signed before.
     #[error("refused to sign: {0}")]
     Inconsistent(#[from] ProofError),
+}
+
+impl Explained for CheckpointError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Note(_)
+            | Self::Malformed(_)
+            | Self::OtherOrigin { .. }
+            | Self::NotSigned { .. }
+            | Self::FalseSignature { .. }
+            | Self::OtherSecret(_)
+            | Self::Inconsistent(_) => ErrorKind::Verification,
+            Self::Waits(_) | Self::Unsigned(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Note(error) => error.advice(),
+            Self::Malformed(_) => vec![Advice::Do("give the file as the ledger wrote it")],
+            Self::OtherOrigin { .. } => vec![Advice::Do("give the key of that ledger")],
+            Self::Waits(_) => vec![Advice::Run(Action::SignHead, "signs the head once")],
+            Self::NotSigned { .. } => vec![
+                Advice::Run(Action::ShowPublicKey, "shows the ledger's key where the ledger is"),
+                Advice::Do("get that key on another way than the checkpoint came"),
+            ],
+            Self::FalseSignature { .. } | Self::OtherSecret(_) | Self::Unsigned(_) | Self::Inconsistent(_) => {
+                Vec::new()
+            }
+        }
+    }
 }
 
 /// The head of a log: which log, how many events, and the root of their tree.

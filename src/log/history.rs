@@ -17,8 +17,8 @@ pub enum HistoryProblem {
     /// The block is no event in canonical form.
     #[error("it is no event: {0}")]
     Block(#[from] BlockError),
-    /// Its time does not read.
-    #[error("its time does not read")]
+    /// Its time can't be parsed.
+    #[error("its time can't be parsed")]
     Time,
     /// It is earlier than the event before it.
     #[error("it says {at}, and the event before it {before}: time never goes back in a ledger")]

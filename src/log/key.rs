@@ -9,6 +9,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use super::note::{KeyName, NoteSignature};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::events::KeyEncoding;
 use crate::keys::{SignError, Signer};
 use crate::text::{Name, PublicKey};
@@ -16,15 +17,25 @@ use crate::time::Timestamp;
 
 /// Why a text is no verifier key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{}\" is no verifier key: {problem}; it is one line, name+hash+base64, as `cim-keys log public-key` prints it",
-    crate::text::visible(text)
-)]
+#[error("\"{}\" is no verifier key: {problem}", crate::text::visible(text))]
 pub struct InvalidKey {
     /// What was given, cut to 120 characters.
     pub text: String,
     /// What is wrong.
     pub problem: &'static str,
+}
+
+impl Explained for InvalidKey {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        vec![
+            Advice::Do("give one line: name+hash+base64"),
+            Advice::Run(Action::ShowPublicKey, "prints it where the ledger is"),
+        ]
+    }
 }
 
 /// What a key signs.

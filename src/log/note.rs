@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
+use crate::advice::{Advice, ErrorKind, Explained};
+
 /// The longest note that is read, in bytes.
 const MAX_NOTE: usize = 64 << 10;
 
@@ -16,10 +18,18 @@ const MAX_NAME: usize = 255;
 
 /// Why a text is no signed note.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "this is no signed note (C2SP signed-note): {0}; give the file as the ledger wrote it, with nothing added or removed"
-)]
+#[error("this is no signed note (C2SP signed-note): {0}")]
 pub struct NoteError(pub(super) &'static str);
+
+impl Explained for NoteError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Verification
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        vec![Advice::Do("give the file as the ledger wrote it, with nothing added or removed")]
+    }
+}
 
 /// The name of a key that signs notes: a ledger's origin, or a witness's name. Not empty, no space, no plus sign.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

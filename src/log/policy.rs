@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::checkpoint::SignedCheckpoint;
 use super::key::{KeyKind, VerifierKey};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::time::Timestamp;
 
 /// The most lines that a policy has, and the most members of a group.
@@ -11,7 +12,7 @@ const MAX_LINES: usize = 10_000;
 
 /// Why a text is no policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} of the policy: {problem}; its form is C2SP tlog-policy: log, witness, group and quorum lines")]
+#[error("line {line} of the policy: {problem}")]
 pub struct InvalidPolicy {
     /// The line, from 1; 0 for the file as a whole.
     pub line: usize,
@@ -24,7 +25,7 @@ pub struct InvalidPolicy {
 #[non_exhaustive]
 pub enum PolicyError {
     /// None of the listed logs signed it.
-    #[error("no log of the policy signed the checkpoint of \"{origin}\"; is it the right policy?")]
+    #[error("no log of the policy signed the checkpoint of \"{origin}\"")]
     NoLog {
         /// The checkpoint's origin.
         origin: String,
@@ -36,7 +37,7 @@ pub enum PolicyError {
         name: String,
     },
     /// Too few witnesses signed it.
-    #[error("the quorum \"{quorum}\" is not reached: {} signed; get what is missing with `cim-keys log cosign`",
+    #[error("the quorum \"{quorum}\" is not reached: {} signed",
         if signed.is_empty() { "no witness of the policy".to_owned() } else { signed.join(", ") })]
     Quorum {
         /// The name that the policy demands.
@@ -44,6 +45,30 @@ pub enum PolicyError {
         /// The witnesses that did sign, by the policy's names.
         signed: Vec<String>,
     },
+}
+
+impl Explained for InvalidPolicy {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        vec![Advice::Do("write a C2SP tlog-policy: log, witness, group and quorum lines")]
+    }
+}
+
+impl Explained for PolicyError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Verification
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NoLog { .. } => vec![Advice::Do("check that it is the right policy")],
+            Self::FalseSignature { .. } => Vec::new(),
+            Self::Quorum { .. } => vec![Advice::Run(Action::CosignHead, "adds a witness's signature")],
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

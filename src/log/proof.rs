@@ -9,6 +9,7 @@ use cid::Cid;
 
 use super::checkpoint::{CheckpointError, SignedCheckpoint, decimal, hash};
 use super::tree::{MAX_PROOF, NodeHash, ProofError, check_consistency, check_inclusion, leaf_hash};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::ipld_support::{MAX_BLOCK_LEN, cid_of_block};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -17,20 +18,34 @@ const HEADER: &str = "c2sp.org/tlog-proof@v1";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofFileError {
-    /// The file does not read as what it should be.
-    #[error("this is no {kind}: {problem}; give the file as cim-keys wrote it")]
+    /// The file can't be parsed as what it should be.
+    #[error("this is no {kind}: {problem}")]
     Malformed {
         /// What it should be.
         kind: &'static str,
         /// What is wrong.
         problem: &'static str,
     },
-    /// The checkpoint in it does not read, or is not signed.
+    /// The checkpoint in it can't be parsed, or is not signed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The hashes do not prove it.
     #[error(transparent)]
     Proof(#[from] ProofError),
+}
+
+impl Explained for ProofFileError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Verification
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Malformed { .. } => vec![Advice::Do("give the file as cim-keys wrote it")],
+            Self::Checkpoint(error) => error.advice(),
+            Self::Proof(_) => Vec::new(),
+        }
+    }
 }
 
 /// What a proof says of its event.

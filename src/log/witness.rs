@@ -8,6 +8,7 @@ use super::key::VerifierKey;
 use super::note::KeyName;
 use super::proof::Update;
 use super::tree::ProofError;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::keys::Signer;
 use crate::time::Timestamp;
 
@@ -19,9 +20,7 @@ pub enum WitnessError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The log showed a smaller head than before.
-    #[error(
-        "the checkpoint has {size} events, and {seen} were seen before; ask for a newer one, and find out why an old one was sent"
-    )]
+    #[error("the checkpoint has {size} events, and {seen} were seen before")]
     Older {
         /// What was shown.
         size: u64,
@@ -29,21 +28,32 @@ pub enum WitnessError {
         seen: u64,
     },
     /// No proof, or one from another size than that which was seen.
-    #[error(
-        "a proof from {seen} events on is needed, because that head was signed before; make one with `cim-keys log consistency --from CHECKPOINT`"
-    )]
+    #[error("a proof from {seen} events on is needed, because that head was signed before")]
     ProofNeeded {
         /// What was seen before.
         seen: u64,
     },
     /// The head does not continue what was signed before: two histories.
-    #[error(
-        "this ledger shows two histories, and nothing was signed: {problem}; keep both checkpoints, they are the evidence"
-    )]
+    #[error("this ledger shows two histories, and nothing was signed: {problem}")]
     Fork {
         /// What does not agree.
         problem: ProofError,
     },
+}
+
+impl Explained for WitnessError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Verification
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Checkpoint(error) => error.advice(),
+            Self::Older { .. } => vec![Advice::Do("ask for a newer one, and find out why an old one was sent")],
+            Self::ProofNeeded { .. } => vec![Advice::Run(Action::ProveConsistency, "makes one")],
+            Self::Fork { .. } => vec![Advice::Do("keep both checkpoints: they are the evidence")],
+        }
+    }
 }
 
 /// The heads that a witness remembers. Its text, which is kept on disk, has a line for each log: origin, size, root.
@@ -105,14 +115,22 @@ impl fmt::Display for Memory {
     }
 }
 
-/// The memory of a witness on disk does not read.
+/// The memory of a witness on disk can't be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "line {line} of the witness's memory is damaged; without it nothing is signed: put the file back from a backup"
-)]
+#[error("line {line} of the witness's memory is damaged, and nothing is signed without it")]
 pub struct DamagedMemory {
     /// The line, from 1.
     pub line: usize,
+}
+
+impl Explained for DamagedMemory {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        vec![Advice::Do("put the file back from a backup")]
+    }
 }
 
 impl FromStr for Memory {

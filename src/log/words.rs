@@ -6,6 +6,7 @@
 use bip39::{Language, Mnemonic};
 
 use super::tree::NodeHash;
+use crate::advice::{Advice, ErrorKind, Explained};
 
 /// How many words a root has.
 const WORDS: usize = 24;
@@ -15,10 +16,10 @@ const WORDS: usize = 24;
 #[non_exhaustive]
 pub enum InvalidWords {
     /// It has another number of words.
-    #[error("a head has {WORDS} words, and these are {0}; type all of them, separated by spaces")]
+    #[error("a head has {WORDS} words, and these are {0}")]
     Count(usize),
     /// One is not in the list, or begins several that are.
-    #[error("word {number}, \"{}\", is not in the list; its first four letters are enough", crate::text::visible(word))]
+    #[error("word {number}, \"{}\", is not in the list", crate::text::visible(word))]
     Unknown {
         /// Which, from 1.
         number: usize,
@@ -28,6 +29,20 @@ pub enum InvalidWords {
     /// They are all in the list, and one is wrong all the same.
     #[error("the words do not fit each other: one of them is another than was written down, or two changed places")]
     Checksum,
+}
+
+impl Explained for InvalidWords {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Count(_) => vec![Advice::Do("type all of them, separated by spaces")],
+            Self::Unknown { .. } => vec![Advice::Do("type at least the first four letters of each word")],
+            Self::Checksum => Vec::new(),
+        }
+    }
 }
 
 /// The words of a root, in lower case.

@@ -1,6 +1,7 @@
 //! Events that must be signed by the person who acts.
 
 use crate::act::{Denial, Evidence, Policy, Verdict};
+use crate::advice::Advice;
 use crate::events::{Aggregate, EventData, KeyEvent};
 use crate::ledger::{EntityRef, Facts, View, ViewError, is_about_the_ledgers_key};
 
@@ -19,7 +20,7 @@ impl Policy for SignatureRequirement {
             reason: format!(
                 "this ledger demands that a {event_type} is signed by whoever acts, and nobody signs this one"
             ),
-            next: "say who with --as PERSON".to_owned(),
+            next: Advice::Do("say who with --as PERSON"),
             event_type,
         }))
     }

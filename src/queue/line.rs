@@ -106,23 +106,20 @@ impl Header {
         seal_json(self, out);
     }
 
-    /// Reads the first line; the error says what is wrong and what to do.
+    /// Reads the first line; the error says what is wrong.
     pub(super) fn read(line: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct AnyVersion {
             #[serde(rename = "cim-keys-queue")]
             version: u32,
         }
-        let any: AnyVersion = serde_json::from_slice(line)
-            .map_err(|_| "this is no queue file of cim-keys; name another path for the queue".to_owned())?;
+        let any: AnyVersion =
+            serde_json::from_slice(line).map_err(|_| "this is no queue file of cim-keys".to_owned())?;
         if any.version != VERSION {
-            return Err(format!(
-                "its format is version {}, and this release reads version {VERSION}; use the release that wrote it",
-                any.version
-            ));
+            return Err(format!("its format is version {}, and this release reads version {VERSION}", any.version));
         }
-        let body = unseal(line).ok_or("its first line does not match its checksum; restore the file from a copy")?;
-        parse_json(body).ok_or_else(|| "its first line is incomplete; restore the file from a copy".into())
+        let body = unseal(line).ok_or("its first line does not match its checksum")?;
+        parse_json(body).ok_or_else(|| "its first line is incomplete".into())
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::index::{self, ScanError};
 use super::line::{Base, Header, VERSION};
 use super::medium::{Disk, Medium};
-use super::{FileQueue, compact, filesystem, platform};
+use super::{FileQueue, RESTORE, compact, filesystem, platform};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::delivery::outbox::Source;
 use crate::files::{create_private_folder, folder_of};
 use crate::text::visible;
@@ -17,7 +18,7 @@ use crate::text::visible;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has it, or this one a second time.
-    #[error("the queue {} is in use by {holder}: one process at a time may have it; stop the other, or use another path", path.display())]
+    #[error("the queue {} is in use by {holder}: one process at a time may have it", path.display())]
     InUse {
         /// The queue.
         path: PathBuf,
@@ -25,21 +26,21 @@ pub enum OpenError {
         holder: String,
     },
     /// The file system does not keep what it is told to.
-    #[error("the queue {} would be on {filesystem}, where an fsync and a lock promise nothing: put it on a local disk", path.display())]
+    #[error("the queue {} would be on {filesystem}, where an fsync and a lock promise nothing", path.display())]
     Unsuitable {
         /// The queue.
         path: PathBuf,
         /// The file system's name.
         filesystem: &'static str,
     },
-    /// A line does not read as what was written.
+    /// A line is not what was written.
     #[error("line {line} of the queue {}: {problem}", path.display())]
     Damaged {
         /// The queue.
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What is wrong with it, and what to do.
+        /// What is wrong with it.
         problem: String,
     },
     /// The system refused something.
@@ -52,6 +53,25 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Explained for OpenError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::InUse { .. } => vec![Advice::Do("stop the other, or use another path")],
+            Self::Unsuitable { .. } => vec![Advice::Do("put it on a local disk")],
+            Self::Damaged { line: 1, .. } => vec![
+                Advice::Do("name another path for the queue, or restore the file from a copy"),
+                Advice::Do("use the release that wrote it, if its format is another version"),
+            ],
+            Self::Damaged { .. } => vec![RESTORE],
+            Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 impl FileQueue {
@@ -86,11 +106,7 @@ impl FileQueue {
         let scan = match index::scan(&*medium) {
             Ok(scan) => scan,
             Err(ScanError::Io(error)) => return Err(io_failed("read")(error)),
-            Err(ScanError::Damaged { line: 1, problem }) => return Err(OpenError::Damaged { path, line: 1, problem }),
-            Err(ScanError::Damaged { line, problem }) => {
-                let problem = format!("{problem}; restore the file from a copy, or move it away to begin a new queue");
-                return Err(OpenError::Damaged { path, line, problem });
-            }
+            Err(ScanError::Damaged { line, problem }) => return Err(OpenError::Damaged { path, line, problem }),
         };
         if scan.torn > 0 {
             tracing::warn!(queue = %path.display(), bytes = scan.torn, "cut off an append that was interrupted");

@@ -14,6 +14,7 @@ use super::stream::{LedgerStream, Surveyed};
 use crate::adapters::message::MessageProblem;
 use crate::adapters::nats_client::restore::{MAX_BATCH_BYTES, RestoreError, Restorer};
 use crate::adapters::stream_reader::StreamReadError;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::delivery::outbox::{Entry, Outbox as _, OutboxError};
 use crate::delivery::{Head, ParkedEvent, Previous};
 use crate::store::{LedgerOutbox, OpenError, ReadError, Store, Which};
@@ -42,7 +43,7 @@ pub enum ReconcileError {
     Outbox(#[from] OutboxError),
     /// The stream has another event at a position.
     #[error(
-        "two histories: at position {position} the ledger has {ours}, and the stream, at sequence {sequence}, {theirs}; nothing was put back. Keep both, they are the evidence"
+        "two histories: at position {position} the ledger has {ours}, and the stream, at sequence {sequence}, {theirs}. Nothing was put back"
     )]
     Fork {
         /// The position.
@@ -55,9 +56,7 @@ pub enum ReconcileError {
         theirs: Box<Cid>,
     },
     /// The stream has more than the ledger.
-    #[error(
-        "the stream has position {theirs} of this ledger, and the ledger ends at {ours}; bring the ledger up to date first, nothing was put back"
-    )]
+    #[error("the stream has position {theirs} of this ledger, and the ledger ends at {ours}. Nothing was put back")]
     Ahead {
         /// The ledger's last position.
         ours: u64,
@@ -66,14 +65,38 @@ pub enum ReconcileError {
     },
     /// The ledger has gone on under another key.
     #[error(
-        "the ledger has gone on under another key, as the stream tells, and this copy does not know of it; bring it up to date first (`cim-keys mirror update`), nothing was put back"
+        "the ledger has gone on under another key, as the stream tells, and this copy does not know of it. Nothing was put back"
     )]
     Succeeded,
     /// Nothing was published under the key of now, so there is no head that what is put back could be closed with.
-    #[error(
-        "the ledger goes on under a new key, and has published nothing under it yet; `cim-keys sync --once` does, then reconcile again"
-    )]
+    #[error("the ledger goes on under a new key, and has published nothing under it yet")]
     NotPublished,
+}
+
+impl Explained for ReconcileError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Stream(error) => error.kind(),
+            Self::Restore(error) => error.kind(),
+            Self::Fork { .. } => ErrorKind::Verification,
+            Self::Ahead { .. } | Self::Succeeded | Self::NotPublished => ErrorKind::Refused,
+            Self::Read(_) | Self::Open(_) | Self::Outbox(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Stream(error) => error.advice(),
+            Self::Restore(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Open(error) => error.advice(),
+            Self::Fork { .. } => vec![Advice::Do("keep both, they are the evidence")],
+            Self::Ahead { .. } => vec![Advice::Do("bring the ledger up to date first")],
+            Self::Succeeded => vec![Advice::Run(Action::UpdateMirror, "brings this copy up to date first")],
+            Self::NotPublished => vec![Advice::Run(Action::SyncOnce, "publishes; then reconcile again")],
+            Self::Outbox(error) => error.advice(),
+        }
+    }
 }
 
 /// How a ledger and its stream differ.

@@ -14,6 +14,7 @@ use cid::Cid;
 
 use super::stream::{Flow, HeadSeen, LedgerStream, Step};
 use crate::adapters::stream_reader::StreamReadError;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::log::{
     CheckpointError, Closed, History, HistoryError, KeyChain, PublishedEvent, PublishedHistory, SignedCheckpoint,
     StreamFault, StreamProblem, VerifierKey,
@@ -41,9 +42,7 @@ pub enum ReplayError {
     #[error("{0}")]
     Broken(Box<StreamProblem>),
     /// The stream has nothing of this ledger.
-    #[error(
-        "the stream {stream} has no head of the ledger with this key; look at --stream and --key, and whether anything was published"
-    )]
+    #[error("the stream {stream} has no head of the ledger with this key")]
     Nothing {
         /// The stream.
         stream: String,
@@ -57,9 +56,7 @@ pub enum ReplayError {
         problem: String,
     },
     /// The stream ends before the mirror does.
-    #[error(
-        "the stream has lost what it had: its newest head covers position {last}, and the mirror has {end}; `cim-keys reconcile` at the ledger puts it back"
-    )]
+    #[error("the stream has lost what it had: its newest head covers position {last}, and the mirror has {end}")]
     Behind {
         /// What the stream's newest head covers.
         last: u64,
@@ -86,7 +83,7 @@ pub enum ReplayError {
     Checkpoint(#[from] CheckpointError),
     /// The stream does not reach the checkpoint that was given.
     #[error(
-        "the stream has {last} events of this ledger, and the checkpoint is of {size}; it was published elsewhere, or the stream has lost the rest"
+        "the stream has {last} events of this ledger, and the checkpoint is of {size}: it was published elsewhere, or the stream has lost the rest"
     )]
     Unreached {
         /// The checkpoint's size.
@@ -95,12 +92,10 @@ pub enum ReplayError {
         last: u64,
     },
     /// A new mirror needs a key that its user got on another way.
-    #[error(
-        "there is no mirror yet, and a new one is pinned to the ledger's key; give it with --key, as `cim-keys log public-key` printed it"
-    )]
+    #[error("there is no mirror yet, and a new one is pinned to the ledger's key")]
     KeyNeeded,
     /// The mirror is pinned to another key.
-    #[error("the mirror is pinned to the key {pinned}, not to {given}; a mirror never changes its ledger")]
+    #[error("the mirror is pinned to the key {pinned}, not to {given}, and a mirror never changes its ledger")]
     OtherKey {
         /// What it is pinned to.
         pinned: String,
@@ -121,6 +116,56 @@ pub enum ReplayError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Explained for ReplayError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Stream(error) => error.kind(),
+            Self::KeyNeeded | Self::OtherKey { .. } | Self::Nothing { .. } => ErrorKind::Usage,
+            Self::Broken(_) | Self::Unreadable { .. } | Self::Behind { .. } | Self::Checkpoint(_) => {
+                ErrorKind::Verification
+            }
+            Self::Open(OpenError::NotAMirror(_)) => ErrorKind::Refused,
+            Self::Mirror(_) | Self::Keep(_) if self.is_alarm() => ErrorKind::Verification,
+            Self::Mirror(_)
+            | Self::Create(_)
+            | Self::Open(_)
+            | Self::Read(_)
+            | Self::Keep(_)
+            | Self::Unreached { .. }
+            | Self::Keys(_)
+            | Self::Resumed(_)
+            | Self::Io { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Stream(error) => error.advice(),
+            Self::Nothing { .. } => {
+                vec![Advice::Do("look at --stream and --key, and see whether anything was published")]
+            }
+            Self::Behind { .. } => vec![Advice::Run(Action::Reconcile, "at the ledger puts it back")],
+            Self::KeyNeeded => vec![
+                Advice::Do("give the key with --key"),
+                Advice::Run(Action::ShowPublicKey, "at the ledger prints it"),
+            ],
+            Self::Mirror(error) => error.advice(),
+            Self::Create(error) => error.advice(),
+            Self::Open(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Keep(error) => error.advice(),
+            Self::Checkpoint(error) => error.advice(),
+            Self::Keys(error) => error.advice(),
+            Self::Broken(_)
+            | Self::Unreadable { .. }
+            | Self::Unreached { .. }
+            | Self::OtherKey { .. }
+            | Self::Resumed(_)
+            | Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 impl ReplayError {

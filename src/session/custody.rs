@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::custody::{Custody, FileError, Findings, SealError};
 use crate::events::CustodyRecipientAdded;
 use crate::ids::KeyId;
@@ -30,6 +31,24 @@ pub enum SettleError {
     /// Custody could not be read or changed.
     #[error(transparent)]
     Seal(#[from] SealError),
+}
+
+impl Explained for SettleError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(error) => error.kind(),
+            Self::View(_) => ErrorKind::Failed,
+            Self::Seal(error) => error.kind(),
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Read(error) => error.advice(),
+            Self::View(_) => Vec::new(),
+            Self::Seal(error) => error.advice(),
+        }
+    }
 }
 
 fn by_compartment<'l>(keys: impl IntoIterator<Item = (&'l Label, KeyId)>) -> BTreeMap<&'l Label, Vec<KeyId>> {
@@ -87,6 +106,23 @@ pub enum CheckError {
     /// Custody could not be read.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl Explained for CheckError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(error) => error.kind(),
+            Self::View(_) | Self::File(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Read(error) => error.advice(),
+            Self::View(_) => Vec::new(),
+            Self::File(error) => error.advice(),
+        }
+    }
 }
 
 /// Compares custody with the ledger: secrets with keys, recipients with those that were recorded. Opens nothing.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::keys::{KeyRef, Signer};
 use crate::ledger::ViewError;
 use crate::log::{CheckpointError, HeadSigner, InvalidKey, KeyChain, SignedCheckpoint, UnknownLedgerKey, VerifierKey};
@@ -11,8 +12,8 @@ use crate::store::{CheckpointStoreError, ReadError, Store, Which};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// The ledger's key does not read as an Ed25519 key.
-    #[error("the ledger's key does not read: {0}")]
+    /// The ledger's key can't be parsed as an Ed25519 key.
+    #[error("the ledger's key can't be parsed: {0}")]
     Key(#[from] InvalidKey),
     /// The ledger's keys do not follow from one another.
     #[error("the ledger's keys do not follow from one another: {0}")]
@@ -31,18 +32,18 @@ pub enum LogError {
     View(#[from] ViewError),
     /// No key of the ledger is recorded as its own.
     #[error(
-        "the ledger's own key is not among its keys, so custody can't be asked for it: this ledger was not made by `cim-keys init`"
+        "the ledger's own key is not among its keys, so custody can't be asked for it: this ledger was made without custody"
     )]
     NoKey,
     /// A witness's key of another algorithm.
     #[error(
-        "heads are cosigned with Ed25519, and key \"{}\" is of another algorithm; make one with `cim-keys person enroll --algorithm ed25519`",
+        "heads are cosigned with Ed25519, and key \"{}\" is of another algorithm",
         crate::text::visible(.0)
     )]
     NotEd25519(String),
     /// Only the revocation of a NATS user reaches servers by a push.
     #[error(
-        "a push receipt says which servers hold the revocation of a NATS user, and this event is a {}; leave --with-push out",
+        "a push receipt says which servers hold the revocation of a NATS user, and this event is a {}",
         crate::text::visible(event_type)
     )]
     NoPush {
@@ -53,9 +54,7 @@ pub enum LogError {
     #[error("the ledger has no events yet, so there is no head to sign")]
     Empty,
     /// No signed head covers the event.
-    #[error(
-        "no signed head covers the event at position {position}: the last is of {signed} events; sign the head with `cim-keys log checkpoint --sign`"
-    )]
+    #[error("no signed head covers the event at position {position}: the last is of {signed} events")]
     Unsigned {
         /// The event's position.
         position: u64,
@@ -64,12 +63,40 @@ pub enum LogError {
     },
     /// The checkpoint is not of this history.
     #[error(
-        "the checkpoint of {size} events is not one of this history: either it is of another ledger, or one of the two was rewritten; keep both, they are the evidence"
+        "the checkpoint of {size} events is not one of this history: either it is of another ledger, or one of the two was rewritten"
     )]
     OtherHistory {
         /// The checkpoint's size.
         size: u64,
     },
+}
+
+impl Explained for LogError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Empty | Self::Unsigned { .. } | Self::NotEd25519(_) => ErrorKind::Refused,
+            Self::NoPush { .. } => ErrorKind::Usage,
+            Self::OtherHistory { .. } | Self::Keep(_) => ErrorKind::Verification,
+            Self::Key(_) | Self::Keys(_) | Self::Read(_) | Self::Checkpoint(_) | Self::View(_) | Self::NoKey => {
+                ErrorKind::Failed
+            }
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Key(error) => error.advice(),
+            Self::Keys(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Keep(error) => error.advice(),
+            Self::Checkpoint(error) => error.advice(),
+            Self::View(_) | Self::NoKey | Self::Empty => Vec::new(),
+            Self::NotEd25519(_) => vec![Advice::Run(Action::EnrollPersonEd25519, "makes an Ed25519 key")],
+            Self::NoPush { .. } => vec![Advice::Do("leave --with-push out")],
+            Self::Unsigned { .. } => vec![Advice::Run(Action::SignHead, "signs the head")],
+            Self::OtherHistory { .. } => vec![Advice::Do("keep both: they are the evidence")],
+        }
+    }
 }
 
 /// All keys of the ledger, as it records them itself: whoever has the ledger knows them, vouched for or not.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::place::Place;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::custody::lone::LoneError;
 use crate::custody::{FileError, SecretBytes, lone};
 use crate::keys::Signer;
@@ -21,11 +22,11 @@ use crate::store::Store;
 #[non_exhaustive]
 pub enum OnlineKeyError {
     /// The file can't be read as it is, or holds no private key.
-    #[error("{0}; remove the file, and the ledger's key is asked for in custody")]
+    #[error(transparent)]
     File(#[from] LoneError),
     /// The file holds another key than the ledger's.
     #[error(
-        "{} holds another key than this ledger's: it was exchanged, or the ledger has a new key; remove it, and the ledger's key is asked for in custody",
+        "{} holds another key than this ledger's: it was exchanged, or the ledger has a new key",
         path.display()
     )]
     Exchanged {
@@ -35,6 +36,21 @@ pub enum OnlineKeyError {
     /// The store did not take the key.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+impl Explained for OnlineKeyError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        let remove = Advice::Do("remove the file, and the ledger's key is asked for in custody");
+        match self {
+            Self::File(error) => error.advice().into_iter().chain([remove]).collect(),
+            Self::Exchanged { .. } => vec![remove],
+            Self::Log(error) => error.advice(),
+        }
+    }
 }
 
 /// Signs the head of every append from here on, where the key is stored unencrypted.

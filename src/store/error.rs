@@ -1,5 +1,7 @@
 //! What can go wrong, one enum an act.
 
+mod explained;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,10 +18,7 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 pub enum DatabaseError {
     /// Another process held the write lock for longer than this one waits.
-    #[error(
-        "{action}: another process is writing to {}; wait until it is done, or stop it, and try again",
-        path.display()
-    )]
+    #[error("{action}: another process is writing to {}", path.display())]
     Busy {
         /// What was being done.
         action: &'static str,
@@ -27,7 +26,7 @@ pub enum DatabaseError {
         path: PathBuf,
     },
     /// The disk (or a quota) is full. Nothing of what was being written is there.
-    #[error("{action}: no room is left for {}; nothing was recorded; make room and try again", path.display())]
+    #[error("{action}: no room is left for {}, and nothing was recorded", path.display())]
     Full {
         /// What was being done.
         action: &'static str,
@@ -35,10 +34,7 @@ pub enum DatabaseError {
         path: PathBuf,
     },
     /// The file is not readable as the database that was written.
-    #[error(
-        "{action}: {} is damaged ({detail}); run `cim-keys verify` to see what is affected, and go back to a backup",
-        path.display()
-    )]
+    #[error("{action}: {} is damaged ({detail})", path.display())]
     Damaged {
         /// What was being done.
         action: &'static str,
@@ -48,7 +44,7 @@ pub enum DatabaseError {
         detail: String,
     },
     /// Anything else that SQLite or the system said.
-    #[error("{action}: {}: {source}{}", path.display(), next(source))]
+    #[error("{action}: {}: {source}", path.display())]
     Sqlite {
         /// What was being done.
         action: &'static str,
@@ -57,17 +53,6 @@ pub enum DatabaseError {
         /// What SQLite said.
         source: Arc<rusqlite::Error>,
     },
-}
-
-/// What to do next, where the system did not let SQLite have its files.
-fn next(error: &rusqlite::Error) -> &'static str {
-    use rusqlite::ErrorCode as Code;
-    match error.sqlite_error_code() {
-        Some(Code::CannotOpen | Code::ReadOnly | Code::SystemIoFailure | Code::PermissionDenied) => {
-            "; even reading needs a folder that can be written to and has room: see to that, or copy the whole folder to such a place"
-        }
-        _ => "",
-    }
 }
 
 impl DatabaseError {
@@ -109,7 +94,7 @@ fn is_misread(error: &rusqlite::Error) -> bool {
 #[non_exhaustive]
 pub enum CreateError {
     /// There is a ledger already.
-    #[error("{} exists already; open it, or choose another folder", .0.display())]
+    #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// A file could not be made or read.
     #[error("{action} {}: {source}", path.display())]
@@ -140,10 +125,10 @@ pub enum OpenError {
     #[error(transparent)]
     Signed(Box<CheckpointStoreError>),
     /// There is no ledger.
-    #[error("there is no ledger at {}; make one with `cim-keys init`, or name another with --ledger", .0.display())]
+    #[error("there is no ledger at {}", .0.display())]
     Missing(PathBuf),
     /// The file is a database, but not one of ours.
-    #[error("{} is no ledger (application id {found:#010x}); name the folder that `cim-keys init` made", path.display())]
+    #[error("{} is no ledger (application id {found:#010x})", path.display())]
     NotALedger {
         /// The file.
         path: PathBuf,
@@ -151,10 +136,7 @@ pub enum OpenError {
         found: i64,
     },
     /// A newer release wrote it.
-    #[error(
-        "{} has format version {found}, and this release reads up to {known}; use the release that wrote it, or a newer one",
-        path.display()
-    )]
+    #[error("{} has format version {found}, and this release reads up to {known}", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -164,10 +146,7 @@ pub enum OpenError {
         known: i64,
     },
     /// An older release wrote it, and it can't be brought up to date because it is open for reading only.
-    #[error(
-        "{} has format version {found} and must be brought to {known}: open it once with write access",
-        path.display()
-    )]
+    #[error("{} has format version {found} and must be brought to {known}, which needs write access", path.display())]
     NeedsMigration {
         /// The file.
         path: PathBuf,
@@ -177,7 +156,7 @@ pub enum OpenError {
         known: i64,
     },
     /// It is a ledger, and no mirror of one.
-    #[error("{} is no mirror; make one in another folder with `cim-keys import car FILE --key KEY --ledger DIR`", .0.display())]
+    #[error("{} is no mirror", .0.display())]
     NotAMirror(PathBuf),
     /// It is a ledger that was not restored from a backup.
     #[error("{} was not restored from a backup, so there is nothing to recover", .0.display())]
@@ -216,36 +195,28 @@ pub enum NotTheWriter {
     #[error("the ledger is open for reading only")]
     Asked,
     /// It is a mirror, which only ever follows its ledger.
-    #[error(
-        "this is a mirror: it follows its ledger and never writes; record where the ledger is, and bring the result with `cim-keys import car`"
-    )]
+    #[error("this is a mirror: it follows its ledger and never writes")]
     Mirror,
     /// It came back from a backup, and may lack what is newer.
     #[error(
-        "the ledger was restored from a backup of {events} events, and nothing is recorded until it has what is newer: `cim-keys recover --from carry MEDIUM` or `--from nats` brings it, `cim-keys recover --accept-loss` goes on without"
+        "the ledger was restored from a backup of {events} events, and nothing is recorded until it has what is newer"
     )]
     Restored {
         /// How many events the backup had.
         events: u64,
     },
     /// No token on this machine names it.
-    #[error(
-        "this machine holds no right to write to the ledger: it was made elsewhere. Write where it was made, or take the right over with `cim-keys handover` once nothing writes there any more"
-    )]
+    #[error("this machine holds no right to write to the ledger: the ledger was made elsewhere")]
     NoToken,
     /// The token names another file: this one is a copy.
-    #[error(
-        "this is a copy of the ledger, and the right to write belongs to the original. Write to the original, or take the right over with `cim-keys handover` once it is gone"
-    )]
+    #[error("this is a copy of the ledger, and the right to write belongs to the original")]
     Copy,
     /// The token was made by a later hand-over.
-    #[error(
-        "the right to write was handed over to another copy of this ledger. Write there, or take it back with `cim-keys handover`"
-    )]
+    #[error("the right to write was handed over to another copy of this ledger")]
     HandedOver,
     /// It has fewer events than the token has seen, or others.
     #[error(
-        "the ledger was set back: the writer had recorded {recorded} events, and position {recorded} is missing here or is another event. Bring back the newest copy; to go on with this one, take the right over with `cim-keys handover`"
+        "the ledger was set back: the writer had recorded {recorded} events, and position {recorded} is missing here or is another event"
     )]
     SetBack {
         /// The last position that the token has seen.
@@ -267,13 +238,13 @@ pub enum AppendError {
     #[error(transparent)]
     NotTheWriter(#[from] NotTheWriter),
     /// Something was appended since the decision was taken.
-    #[error("the ledger has moved to position {actual} since the decision was taken; decide again")]
+    #[error("the ledger has moved to position {actual} since the decision was taken")]
     Moved {
         /// Where the ledger is.
         actual: u64,
     },
     /// The clock is more than a day away from the last event.
-    #[error("{0}; check the clock, and confirm if it is right")]
+    #[error("{0}")]
     ClockJump(ClockJump),
     /// The policy denies an event.
     #[error(transparent)]
@@ -283,7 +254,7 @@ pub enum AppendError {
     NeedsApproval(Denial),
     /// A ready-made event is earlier than the last one.
     #[error(
-        "event {id} is of {occurred_at}, earlier than the last recorded event, of {last}; events are recorded in order"
+        "event {id} is of {occurred_at}, earlier than the last recorded event, of {last}: events are recorded in order"
     )]
     OutOfOrder {
         /// The event's id.
@@ -306,7 +277,7 @@ pub enum AppendError {
         here: Box<Cid>,
     },
     /// An event names a cause that is not recorded.
-    #[error("event {id} names the cause {cause}, which is not recorded; record that one first")]
+    #[error("event {id} names the cause {cause}, which is not recorded")]
     UnknownCause {
         /// The event's id.
         id: EventId,
@@ -320,13 +291,13 @@ pub enum AppendError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The head could not be signed, so nothing was recorded.
-    #[error("nothing was recorded, for its head can't be signed: {0}")]
+    #[error("nothing was recorded: its head can't be signed: {0}")]
     Unsigned(Arc<CheckpointStoreError>),
     /// What must be on the disk beforehand could not be written.
-    #[error("what it depends on could not be written, so nothing was recorded; try again")]
+    #[error("what the append depends on could not be written, so nothing was recorded")]
     Unfulfilled,
     /// The thread that was writing for this one was lost.
-    #[error("the append was interrupted before it was recorded; try again")]
+    #[error("the append was interrupted before it was recorded")]
     Interrupted,
 }
 
@@ -380,12 +351,10 @@ impl JournalError {
 #[non_exhaustive]
 pub enum ReadError {
     /// Nothing is recorded under that position, content identifier or beginning of one.
-    #[error("no event {0} is recorded; `cim-keys event list` shows what is")]
+    #[error("no event {0} is recorded")]
     NotFound(String),
     /// The beginning of a content identifier fits several events.
-    #[error(
-        "{prefix} begins the content identifiers of several events, of {first} and {second} among them; give more of it"
-    )]
+    #[error("{prefix} begins the content identifiers of several events, of {first} and {second} among them")]
     Ambiguous {
         /// What was given.
         prefix: String,
@@ -398,9 +367,7 @@ pub enum ReadError {
     #[error("\"{}\" is neither a position, nor a content identifier, nor the beginning of one (bafyrei…, at least 9 characters)", crate::text::visible(.0))]
     NotAnEvent(String),
     /// What is recorded at a position does not read as an event.
-    #[error(
-        "position {position} is damaged: {detail}; run `cim-keys verify` to see what else is, and go back to a backup"
-    )]
+    #[error("position {position} is damaged: {detail}")]
     Damaged {
         /// The position.
         position: u64,
@@ -421,7 +388,7 @@ pub enum CheckpointStoreError {
     NotTheWriter(#[from] NotTheWriter),
     /// The head is not one of this history.
     #[error(
-        "the checkpoint of {size} events has another root than these events have: the ledger was changed after it was signed, or the checkpoint is of another ledger; nothing was signed or kept; run `cim-keys verify`, and keep both"
+        "the checkpoint of {size} events has another root than these events have: the ledger was changed after it was signed, or the checkpoint is of another ledger. Nothing was signed or kept"
     )]
     Disagrees {
         /// The checkpoint's size.
@@ -429,7 +396,7 @@ pub enum CheckpointStoreError {
     },
     /// More was signed than is recorded.
     #[error(
-        "a head of {signed} events was signed, and only {end} are recorded: the ledger was set back; nothing was signed or kept; bring back the newest copy"
+        "a head of {signed} events was signed, and only {end} are recorded: the ledger was set back. Nothing was signed or kept"
     )]
     SetBack {
         /// The size of the head that was signed.
@@ -451,7 +418,7 @@ pub enum CheckpointStoreError {
     /// The checkpoint could not be recorded.
     #[error(transparent)]
     Append(#[from] AppendError),
-    /// The checkpoint that was signed last does not read, or the head could not be signed.
+    /// The checkpoint that was signed last can't be parsed, or the head could not be signed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
@@ -461,7 +428,7 @@ pub enum CheckpointStoreError {
 #[non_exhaustive]
 pub enum CopyError {
     /// There is something at the destination.
-    #[error("{} exists already; name another file, or remove it first", .0.display())]
+    #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// The copy could not be written or made durable.
     #[error("writing the copy {}: {source}", path.display())]
@@ -484,9 +451,7 @@ pub enum CopyError {
 #[non_exhaustive]
 pub enum MirrorError {
     /// Another event stands at a position: two histories.
-    #[error(
-        "two histories: at position {position} stands {there}, and what was brought has {here}; nothing was taken. Keep both, they are the evidence"
-    )]
+    #[error("two histories: at position {position} stands {there}, and what was brought has {here}. Nothing was taken")]
     Fork {
         /// The first position at which the two differ, or one behind it.
         position: u64,
@@ -496,7 +461,7 @@ pub enum MirrorError {
         here: Box<Cid>,
     },
     /// Events are missing in between.
-    #[error("the events from {needed} to {} are missing in between; bring an archive that begins at {needed} or before", first - 1)]
+    #[error("the events from {needed} to {} are missing in between", first - 1)]
     Gap {
         /// The position that is needed next.
         needed: u64,

@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::options::Clock;
 use super::read::read_cid;
 use super::schema::{self, Access};
+use crate::advice::{Action, Advice};
 use crate::delivery::outbox::{Cursor, Entry, Outbox, OutboxError, Parked, Source, StreamKey, source_of};
 use crate::text::InvalidText;
 use crate::time::Timestamp;
@@ -117,7 +118,8 @@ impl LedgerOutbox {
     fn damaged(&self, problem: &str) -> OutboxError {
         OutboxError::Damaged {
             what: self.path.display().to_string(),
-            problem: format!("{problem}; run `cim-keys verify` to see what is affected, and go back to a backup"),
+            problem: problem.to_owned(),
+            next: vec![Advice::Run(Action::Verify, "shows what is affected"), Advice::Do("go back to a backup")],
         }
     }
 

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::error::DatabaseError;
 use crate::act::Texts;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::files::create_private_file;
 use crate::ipld_support::cid_of_blob;
 
@@ -35,19 +36,40 @@ pub enum RestrictedError {
         source: std::io::Error,
     },
     /// Others may read the file.
-    #[error("others may read {path}, which holds tokens; run `chmod 600 {path}`, and think of rotating them", path = path.display())]
+    #[error("others may read {}, which holds tokens", path.display())]
     Loose {
         /// The file.
         path: PathBuf,
     },
     /// A newer release made the file.
-    #[error("{} is of version {version}, and this release reads {VERSION}; take a newer release", path.display())]
+    #[error("{} is of version {version}, and this release reads {VERSION}", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
         /// Its version.
         version: i64,
     },
+}
+
+impl Explained for RestrictedError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Database(error) => error.kind(),
+            Self::Io { .. } | Self::Loose { .. } | Self::Newer { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Database(error) => error.advice(),
+            Self::Io { .. } => Vec::new(),
+            Self::Loose { path } => vec![
+                Advice::Run(Action::ChangeMode { mode: 0o600, path: path.clone() }, "closes it to others"),
+                Advice::Do("think of rotating the tokens"),
+            ],
+            Self::Newer { .. } => vec![Advice::Do("take a newer release")],
+        }
+    }
 }
 
 /// The file of restricted blocks as what keeps the texts of an act: opened when it is first needed.
@@ -227,7 +249,7 @@ mod tests {
         assert_eq!(blocks.get(&cid_of_blob(b"three")).unwrap(), None);
         drop(blocks);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let error = RestrictedBlocks::open(&path).err().unwrap().to_string();
-        assert!(error.contains("chmod 600"), "{error}");
+        let error = RestrictedBlocks::open(&path).err().unwrap();
+        assert!(matches!(error, RestrictedError::Loose { .. }), "{error}");
     }
 }

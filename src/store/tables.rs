@@ -325,7 +325,7 @@ pub(super) enum TableError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// An entity's text is no entity.
-    #[error("the table of entities is damaged at {entity}: {detail}; `cim-keys verify` says more")]
+    #[error("the table of entities is damaged at {entity}: {detail}")]
     Entity {
         /// Which.
         entity: String,

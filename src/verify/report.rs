@@ -110,7 +110,7 @@ impl Report {
         }
         let what = match &self.heads.unsatisfied {
             Some((size, error)) => format!("no head satisfies the policy; the newest, of {size} events: {error}"),
-            None => "no head satisfies the policy: none is signed (`cim-keys log checkpoint --sign`)".into(),
+            None => "no head satisfies the policy: no head is signed".into(),
         };
         self.add(Layer::Policy, None, None, what);
     }

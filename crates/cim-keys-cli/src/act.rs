@@ -5,13 +5,14 @@ use std::error::Error;
 use cim_keys::act::{
     ActError, ActSigner, Answer, ClockJump, Draft, Front, Head, Outcome, Publisher as _, Question, SigningError,
 };
+use cim_keys::advice::Explained;
 use cim_keys::app::attest::{self, ActKey};
 use cim_keys::app::publishing::LedgerPublisher;
 use cim_keys::custody::{Custody, Ring, Unlock, Unlocked};
 use cim_keys::events::Actor;
 use cim_keys::keys::KeyError;
 use cim_keys::session::{LedgerActError, LedgerPipeline, Session};
-use cim_keys::store::{AppendedEvent, JournalError, Store};
+use cim_keys::store::{AppendedEvent, Store};
 use cim_keys::text::Label;
 use cim_keys::time::Timestamp;
 
@@ -215,36 +216,26 @@ impl Unlock for Passphrases {
 
 impl From<KeyError> for CliError {
     fn from(error: KeyError) -> Self {
-        use cim_keys::custody::{OpenError, SealError};
-        let text = error.to_string();
         match error {
             KeyError::Locked(source) => match source.downcast::<Self>() {
                 Ok(told) => *told,
                 Err(other) => Self::failed(other.to_string()),
             },
-            KeyError::Failed(source) => match source.downcast::<SealError>() {
-                Ok(error) => (*error).into(),
-                Err(source) => match source.downcast::<OpenError>() {
-                    Ok(error) => (*error).into(),
-                    Err(source) => Self::failed(source.to_string()),
-                },
+            KeyError::Failed(source) => match explained(&*source) {
+                Some(error) => Self::explain(error),
+                None => Self::failed(source.to_string()),
             },
-            KeyError::CannotLeave(_) => Self::refused(text),
-            KeyError::Unsupported(_) | KeyError::Invalid(_) => Self::usage(text),
-            _ => Self::failed(text),
+            other => Self::explain(&other),
         }
     }
 }
 
-impl From<JournalError> for CliError {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::Append(error) => error.into(),
-            JournalError::Read(error) => error.into(),
-            JournalError::Create(error) => error.into(),
-            other => Self::verification(other.to_string()),
-        }
-    }
+/// What custody says of itself, where that is why a key was not used.
+fn explained<'e>(error: &'e (dyn Error + Send + Sync + 'static)) -> Option<&'e dyn Explained> {
+    use cim_keys::custody::{OpenError, SealError, UseError};
+    let seal = error.downcast_ref::<SealError>().map(|it| it as &dyn Explained);
+    let open = error.downcast_ref::<OpenError>().map(|it| it as &dyn Explained);
+    seal.or(open).or_else(|| error.downcast_ref::<UseError>().map(|it| it as &dyn Explained))
 }
 
 impl<E: Error + 'static> From<LedgerActError<E>> for CliError
@@ -255,10 +246,8 @@ where
         let text = error.to_string();
         match error {
             ActError::Build(error) => error.into(),
-            ActError::Refused(_) => Self::from_sentence(Self::refused, &text),
-            ActError::Denied(denial) | ActError::NeedsApproval(denial) => {
-                Self::refused(denial.reason).hint(denial.next)
-            }
+            ActError::Refused(refusal) => refusal.into(),
+            ActError::Denied(denial) | ActError::NeedsApproval(denial) => Self::explain(&denial),
             ActError::Declined(question) => Self::refused(question.otherwise),
             ActError::CannotAsk(question) => {
                 Self::refused("this has to be confirmed, and there is no terminal to ask at")
@@ -273,8 +262,9 @@ where
                 .hint("--accept-clock records it with this clock"),
             ActError::Key(error) => error.into(),
             ActError::Sign(SigningError::Key(error)) => error.into(),
+            ActError::Sign(SigningError::Sign(error)) => Self::explain(&error),
             ActError::Journal(error) => error.into(),
-            ActError::Contended { .. } => Self::from_sentence(Self::refused, &text),
+            ActError::Contended { .. } => Self::refused(text).hint("try again"),
             ActError::Left { source, left } => <Self as From<LedgerActError<E>>>::from(*source)
                 .detail(format!("secrets of {left} keys are in custody, and may belong to no recorded key"))
                 .hint("`cim-keys custody check` tells"),

@@ -35,14 +35,6 @@ impl CliError {
         Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new(), broken_pipe: false }
     }
 
-    /// An error from a sentence of the library, whose last part, after a semicolon, says what to do next.
-    pub(crate) fn from_sentence(new: fn(String) -> Self, text: &str) -> Self {
-        match text.rsplit_once("; ") {
-            Some((what, next)) => new(what.to_owned()).hint(next),
-            None => new(text.to_owned()),
-        }
-    }
-
     /// Exit code 1.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)

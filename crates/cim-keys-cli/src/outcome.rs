@@ -1,99 +1,20 @@
 //! From the library's errors to what the user is told: each with its exit code.
 
 use cim_keys::app::apply::ApplyError;
-use cim_keys::app::attest::AttestError;
 use cim_keys::app::handover::HandoverError;
 use cim_keys::app::init::InitError;
 use cim_keys::app::revocation::RevocationError;
 use cim_keys::authority::keys::KeyActError;
-use cim_keys::custody::{self, SealToError};
-use cim_keys::declare::{InvalidPlan, PlanError};
+use cim_keys::declare::PlanError;
 use cim_keys::keys::KeyError;
-use cim_keys::keys::xkey::XkeyError;
-use cim_keys::ledger::Refusal;
-use cim_keys::session::SessionError;
-use cim_keys::session::custody::CheckError;
-use cim_keys::session::online_key::OnlineKeyError;
-use cim_keys::store::{AppendError, CreateError, DatabaseError, OpenError, ReadError};
 
 use crate::error::CliError;
-
-/// The library's messages end with what to do next, after a semicolon: that part is shown as the hint.
-fn told(new: fn(String) -> CliError, text: &str) -> CliError {
-    CliError::from_sentence(new, text)
-}
-
-impl From<DatabaseError> for CliError {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Damaged { .. } => told(Self::verification, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<ReadError> for CliError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Database(error) => error.into(),
-            ReadError::Damaged { .. } => told(Self::verification, &error.to_string()),
-            _ => told(Self::usage, &error.to_string()),
-        }
-    }
-}
-
-impl From<OpenError> for CliError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Database(error) => error.into(),
-            OpenError::NotTheWriter(_) => told(Self::refused, &error.to_string()),
-            OpenError::Missing(_) | OpenError::NotALedger { .. } => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<AppendError> for CliError {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::Database(error) => error.into(),
-            AppendError::Refused(_) | AppendError::NotTheWriter(_) | AppendError::Moved { .. } => {
-                told(Self::refused, &error.to_string())
-            }
-            AppendError::Denied(denial) | AppendError::NeedsApproval(denial) => {
-                Self::refused(denial.reason).hint(denial.next)
-            }
-            AppendError::Unsigned(_) => told(Self::verification, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<Refusal> for CliError {
-    fn from(error: Refusal) -> Self {
-        told(Self::refused, &error.to_string())
-    }
-}
 
 impl From<HandoverError> for CliError {
     fn from(error: HandoverError) -> Self {
         match error {
-            HandoverError::Open(error) => error.into(),
             HandoverError::Record(error) => error.into(),
-            HandoverError::OnlineKey(error) => error.into(),
-            other => Self::failed(other.to_string()),
-        }
-    }
-}
-
-impl From<CreateError> for CliError {
-    fn from(error: CreateError) -> Self {
-        match error {
-            CreateError::Append(error) => error.into(),
-            CreateError::Open(error) => error.into(),
-            CreateError::Database(error) => error.into(),
-            CreateError::Exists(_) => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
+            error => Self::explain(&error),
         }
     }
 }
@@ -101,22 +22,10 @@ impl From<CreateError> for CliError {
 impl From<InitError> for CliError {
     fn from(error: InitError) -> Self {
         match error {
-            InitError::Create(error) => error.into(),
             InitError::Act(error) => (*error).into(),
             InitError::Key(error) => error.into(),
-            InitError::Exists(_)
-            | InitError::CustodyExists(_)
-            | InitError::Busy(_)
-            | InitError::Unfinished(_)
-            | InitError::Connected(_) => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
+            error => Self::explain(&error),
         }
-    }
-}
-
-impl From<InvalidPlan> for CliError {
-    fn from(error: InvalidPlan) -> Self {
-        told(Self::usage, &error.to_string())
     }
 }
 
@@ -125,17 +34,13 @@ impl From<ApplyError> for CliError {
         match error {
             ApplyError::Rehearsal(error) => (*error).into(),
             ApplyError::Key(error) => error.into(),
-            ApplyError::Read(error) => error.into(),
             ApplyError::Plan(PlanError::Conflicts(conflicts)) => {
                 let entries = if conflicts.len() == 1 { "entry contradicts" } else { "entries contradict" };
                 let told = Self::refused(format!("nothing was applied: {} {entries} the ledger", conflicts.len()));
                 conflicts.into_iter().fold(told, |told, it| told.detail(format!("{}: {}", it.entry, it.text)))
             }
             ApplyError::Refused { entry, refusal } => {
-                told(Self::refused, &refusal.to_string()).detail(format!("at {entry} of the file; nothing was applied"))
-            }
-            ApplyError::OtherLedger { .. } | ApplyError::Moved { .. } | ApplyError::OtherPlan => {
-                told(Self::refused, &error.to_string())
+                Self::from(refusal).detail(format!("at {entry} of the file; nothing was applied"))
             }
             ApplyError::Nats { entry, source } => {
                 let told = Self::from(*source);
@@ -144,106 +49,7 @@ impl From<ApplyError> for CliError {
                     None => told.detail("nothing was applied"),
                 }
             }
-            ApplyError::Plan(_) => told(Self::verification, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<cim_keys::app::queue::QueueError> for CliError {
-    fn from(error: cim_keys::app::queue::QueueError) -> Self {
-        use cim_keys::app::queue::QueueError;
-        match error {
-            QueueError::Open(error) => error.into(),
-            QueueError::NotParked(_) => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<OnlineKeyError> for CliError {
-    fn from(error: OnlineKeyError) -> Self {
-        told(Self::failed, &error.to_string())
-    }
-}
-
-impl From<SessionError> for CliError {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::Open(error) => error.into(),
-            SessionError::OnlineKey(error) => error.into(),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<custody::OpenError> for CliError {
-    fn from(error: custody::OpenError) -> Self {
-        told(Self::failed, &error.to_string())
-    }
-}
-
-impl From<custody::CreateError> for CliError {
-    fn from(error: custody::CreateError) -> Self {
-        match error {
-            custody::CreateError::Taken { .. } => told(Self::refused, &error.to_string()),
-            custody::CreateError::Passphrase(_) => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<custody::FileError> for CliError {
-    fn from(error: custody::FileError) -> Self {
-        told(Self::failed, &error.to_string())
-    }
-}
-
-impl From<custody::SealError> for CliError {
-    fn from(error: custody::SealError) -> Self {
-        match error {
-            custody::SealError::Unknown(_) => told(Self::refused, &error.to_string()),
-            custody::SealError::Recipient { .. } => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<SealToError> for CliError {
-    fn from(error: SealToError) -> Self {
-        match error {
-            SealToError::Seal(error) => error.into(),
-            SealToError::Curve(XkeyError::Key { .. } | XkeyError::Weak(_)) => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<custody::UnlockError> for CliError {
-    fn from(error: custody::UnlockError) -> Self {
-        match error {
-            custody::UnlockError::Unknown(_) => told(Self::refused, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<custody::ChangeError> for CliError {
-    fn from(error: custody::ChangeError) -> Self {
-        match error {
-            custody::ChangeError::Unlock(error) => error.into(),
-            custody::ChangeError::Seal(error) => error.into(),
-            custody::ChangeError::Passphrase(_) => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<CheckError> for CliError {
-    fn from(error: CheckError) -> Self {
-        match error {
-            CheckError::Read(error) => error.into(),
-            _ => told(Self::failed, &error.to_string()),
+            error => Self::explain(&error),
         }
     }
 }
@@ -251,18 +57,11 @@ impl From<CheckError> for CliError {
 impl From<KeyActError> for CliError {
     fn from(error: KeyActError) -> Self {
         match error {
-            KeyActError::Lookup(error) => error.into(),
             KeyActError::Key(KeyError::Elsewhere(key)) => {
-                Self::refused(format!("only the public half of key {key} is known; there is nothing to export"))
+                Self::refused(format!("only the public half of key {key} is known, so there is nothing to export"))
             }
             KeyActError::Key(error) => error.into(),
-            KeyActError::Refused(error) => error.into(),
-            KeyActError::SealTo(error) => error.into(),
-            KeyActError::Unfit { .. } | KeyActError::Validity(_) | KeyActError::Public(_) => {
-                told(Self::usage, &error.to_string())
-            }
-            KeyActError::NoSuccessor(_) | KeyActError::LedgerKey => told(Self::refused, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
+            error => Self::explain(&error),
         }
     }
 }
@@ -270,30 +69,14 @@ impl From<KeyActError> for CliError {
 impl From<RevocationError> for CliError {
     fn from(error: RevocationError) -> Self {
         match error {
-            RevocationError::Lookup(error) => error.into(),
             RevocationError::Nats(error) => error.into(),
-            RevocationError::Read(error) => error.into(),
-            RevocationError::NotRevoked(_) => told(Self::refused, &error.to_string()),
-            RevocationError::Several { .. } => told(Self::usage, &error.to_string()),
-            _ => told(Self::failed, &error.to_string()),
-        }
-    }
-}
-
-impl From<AttestError> for CliError {
-    fn from(error: AttestError) -> Self {
-        match error {
-            AttestError::Lookup(error) => error.into(),
-            AttestError::Read(error) => error.into(),
-            AttestError::Refused(error) => error.into(),
-            AttestError::WrongSignature(_) | AttestError::TooLong => told(Self::verification, &error.to_string()),
-            _ => told(Self::refused, &error.to_string()),
+            error => Self::explain(&error),
         }
     }
 }
 
 impl From<cim_keys::text::InvalidText> for CliError {
     fn from(error: cim_keys::text::InvalidText) -> Self {
-        told(Self::usage, &error.to_string())
+        Self::usage(error.to_string())
     }
 }

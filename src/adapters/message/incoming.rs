@@ -123,7 +123,7 @@ pub struct BadMessage {
 #[non_exhaustive]
 pub enum MessageProblem {
     /// A header is absent or does not read.
-    #[error("its header {0} is missing, or does not read")]
+    #[error("its header {0} is missing, or cannot be parsed")]
     Header(&'static str),
     /// The body is not what its headers say.
     #[error("its body is no event: {0}")]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cid::Cid;
 
 use super::super::message::{EventMessage, MessageWriter};
+use crate::advice::Advice;
 use crate::delivery::outbox::{Outbox, OutboxError, Parked};
 use crate::delivery::{Head, Mode, ParkedEvent, Plan};
 
@@ -158,7 +159,8 @@ fn message(
 fn head(outbox: &dyn Outbox, through: u64, parked: &[u64], last: Option<Cid>) -> Result<Head, OutboxError> {
     let damaged = |position: u64| OutboxError::Damaged {
         what: "the outbox".into(),
-        problem: format!("there is no event at position {position}; verify the ledger, or look at the queue's file"),
+        problem: format!("there is no event at position {position}"),
+        next: vec![Advice::Do("verify the ledger, or look at the queue's file")],
     };
     let cid = match last {
         Some(cid) => cid,

@@ -1,5 +1,6 @@
 //! Why an act of the adapter failed, and what to do.
 
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::config::ConfigError;
 use crate::delivery::Stop;
 use crate::delivery::outbox::OutboxError;
@@ -23,10 +24,10 @@ pub enum NewAdapterError {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The configuration says not to publish.
-    #[error("nats.enabled is false: events are queued and not published; set it to true to publish")]
+    #[error("nats.enabled is false: events are queued and not published")]
     Disabled,
     /// Nothing listens there, or the name is unknown.
-    #[error("no NATS server answers at {servers} ({problem}): start one there, or name another with --url or nats.url")]
+    #[error("no NATS server answers at {servers} ({problem})")]
     NoServer {
         /// The addresses that were tried.
         servers: String,
@@ -34,9 +35,7 @@ pub enum ConnectError {
         problem: String,
     },
     /// Something listens and does not answer in time.
-    #[error(
-        "{servers} did not answer within {seconds} s: is it a NATS server? Otherwise set nats.connection_timeout_secs"
-    )]
+    #[error("{servers} did not answer within {seconds} s")]
     Silent {
         /// The addresses that were tried.
         servers: String,
@@ -44,10 +43,7 @@ pub enum ConnectError {
         seconds: u64,
     },
     /// The server does not accept the user.
-    #[error(
-        "{servers} refuses these credentials: check nats.credentials_file (or the user in nats.url), whether the user was \
-         revoked, and whether its JWT has expired"
-    )]
+    #[error("{servers} refuses these credentials")]
     Credentials {
         /// The addresses that were tried.
         servers: String,
@@ -61,18 +57,13 @@ pub enum ConnectError {
         problem: String,
     },
     /// The server's certificate was not issued by an authority that is trusted.
-    #[error(
-        "the certificate of {servers} is not from a trusted authority (unknown issuer): set nats.tls.ca_cert to the \
-         certificate of the one that issued it"
-    )]
+    #[error("the certificate of {servers} is not from a trusted authority (unknown issuer)")]
     UnknownIssuer {
         /// The addresses that were tried.
         servers: String,
     },
     /// The server's certificate is out of date, or our clock is.
-    #[error(
-        "the certificate of {servers} has expired or is not valid yet ({problem}): renew it, or set the clock here"
-    )]
+    #[error("the certificate of {servers} has expired or is not valid yet ({problem})")]
     Expired {
         /// The addresses that were tried.
         servers: String,
@@ -80,9 +71,7 @@ pub enum ConnectError {
         problem: String,
     },
     /// TLS failed otherwise: ours is the certificate that the server did not like, or was missing.
-    #[error(
-        "TLS with {servers} failed ({problem}): check nats.tls.ca_cert, nats.tls.client_cert and nats.tls.client_key"
-    )]
+    #[error("TLS with {servers} failed ({problem})")]
     Tls {
         /// The addresses that were tried.
         servers: String,
@@ -92,6 +81,46 @@ pub enum ConnectError {
     /// The adapter was shut down.
     #[error("the publisher was shut down")]
     ShutDown,
+}
+
+impl Explained for ConnectError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Disabled | Self::CredentialsFile { .. } => ErrorKind::Usage,
+            Self::NoServer { .. }
+            | Self::Silent { .. }
+            | Self::Credentials { .. }
+            | Self::UnknownIssuer { .. }
+            | Self::Expired { .. }
+            | Self::Tls { .. }
+            | Self::ShutDown => ErrorKind::Unreachable,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Disabled => vec![Advice::Do("set nats.enabled to true to publish")],
+            Self::NoServer { .. } => {
+                vec![Advice::Do("start a NATS server there, or name another with --url or nats.url")]
+            }
+            Self::Silent { .. } => {
+                vec![Advice::Do("see whether it is a NATS server, or set nats.connection_timeout_secs")]
+            }
+            Self::Credentials { .. } => vec![Advice::Do(
+                "check nats.credentials_file (or the user in nats.url), whether the user was revoked, and whether its JWT \
+                 has expired",
+            )],
+            Self::CredentialsFile { .. } => vec![Advice::Do("name a credentials file that is there")],
+            Self::UnknownIssuer { .. } => {
+                vec![Advice::Do("set nats.tls.ca_cert to the certificate of the authority that issued it")]
+            }
+            Self::Expired { .. } => vec![Advice::Do("renew the certificate, or set the clock here")],
+            Self::Tls { .. } => {
+                vec![Advice::Do("check nats.tls.ca_cert, nats.tls.client_cert and nats.tls.client_key")]
+            }
+            Self::ShutDown => Vec::new(),
+        }
+    }
 }
 
 /// Why an event was not accepted. It is not in the queue.
@@ -105,10 +134,10 @@ pub enum PublishError {
     #[error(transparent)]
     Append(#[from] AppendError),
     /// The adapter publishes what a ledger records.
-    #[error("this publisher belongs to a ledger: append the event to the ledger, and it is published")]
+    #[error("this publisher belongs to a ledger")]
     Ledger,
     /// The adapter was shut down.
-    #[error("the publisher was shut down: make a new one")]
+    #[error("the publisher was shut down")]
     ShutDown,
 }
 
@@ -123,11 +152,30 @@ pub enum FlushError {
     #[error(transparent)]
     Stopped(#[from] Stop),
     /// The server does not take events for now. The publisher goes on trying.
-    #[error("the server does not take events now ({0}): they stay queued, and are tried again")]
+    #[error("the server does not take events at this moment ({0}): they stay queued, and are tried again")]
     Refused(String),
     /// The outbox failed.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+}
+
+impl Explained for FlushError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connect(error) => error.kind(),
+            Self::Stopped(error) => error.kind(),
+            Self::Refused(_) | Self::Outbox(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Connect(error) => error.advice(),
+            Self::Stopped(error) => error.advice(),
+            Self::Outbox(error) => error.advice(),
+            Self::Refused(_) => Vec::new(),
+        }
+    }
 }
 
 /// Why the outbox could not be asked.
@@ -138,6 +186,6 @@ pub enum QueueError {
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     /// The adapter was shut down.
-    #[error("the publisher was shut down: make a new one")]
+    #[error("the publisher was shut down")]
     ShutDown,
 }

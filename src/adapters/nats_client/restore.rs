@@ -16,6 +16,7 @@ use super::connect::connect;
 use super::errors::ConnectError;
 use super::reads::{ReadError, Reader, context, described};
 use super::send::batch_id;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::config::NatsConfig;
 use crate::delivery::outbox::{Entry, Source, StreamKey};
 use crate::delivery::{Head, Mode};
@@ -38,7 +39,7 @@ pub enum RestoreError {
     #[error("the stream can't be published to: {0}")]
     Stream(String),
     /// The newest message on the head subject is no head.
-    #[error("the message at sequence {sequence} of the stream is no head of this source: {problem}; delete it first")]
+    #[error("the message at sequence {sequence} of the stream is no head of this source: {problem}")]
     HeadUnreadable {
         /// Its sequence.
         sequence: u64,
@@ -46,12 +47,10 @@ pub enum RestoreError {
         problem: String,
     },
     /// The server has no atomic batches.
-    #[error(
-        "putting back needs atomic batches, which this stream does not take: nats-server 2.12 or newer, and allow_atomic on the stream"
-    )]
+    #[error("putting back needs atomic batches, and this stream does not take them")]
     NotAtomic,
     /// Another publisher moved the head.
-    #[error("another publisher of this ledger moved the head meanwhile (code {code}); try again")]
+    #[error("another publisher of this ledger moved the head meanwhile (code {code})")]
     Moved {
         /// The server's error code.
         code: u64,
@@ -65,6 +64,33 @@ pub enum RestoreError {
     /// An event's object could not be stored.
     #[error(transparent)]
     Object(#[from] ObjectStoreError),
+}
+
+impl Explained for RestoreError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connect(error) => error.kind(),
+            Self::Read(_)
+            | Self::Stream(_)
+            | Self::HeadUnreadable { .. }
+            | Self::NotAtomic
+            | Self::Moved { .. }
+            | Self::Refused(_)
+            | Self::Message(_)
+            | Self::Object(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Connect(error) => error.advice(),
+            Self::HeadUnreadable { .. } => vec![Advice::Do("delete that message first")],
+            Self::NotAtomic => vec![Advice::Do("use nats-server 2.12 or newer, and allow_atomic on the stream")],
+            Self::Moved { .. } => vec![Advice::Do("try again")],
+            Self::Message(error) => error.advice(),
+            Self::Read(_) | Self::Stream(_) | Self::Refused(_) | Self::Object(_) => Vec::new(),
+        }
+    }
 }
 
 impl From<ReadError> for RestoreError {

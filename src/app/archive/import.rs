@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cid::Cid;
 
 use super::{Held, Progress, Verified, VerifyError, follow, open};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::archive::{ArchiveReader, Contents, Item};
 use crate::events::EventData;
 use crate::ipld_support::EventBlock;
@@ -53,12 +54,10 @@ pub enum ImportError {
     #[error(transparent)]
     Passing(#[from] PassingError),
     /// A new mirror needs a key that its user got on another way.
-    #[error(
-        "there is no mirror yet, and a new one is pinned to the ledger's key: give it with --key, as `cim-keys log public-key` printed it"
-    )]
+    #[error("there is no mirror yet, and a new one is pinned to the ledger's key")]
     KeyNeeded,
     /// The mirror is pinned to another key.
-    #[error("the mirror is pinned to the key {pinned}, not to {given}; a mirror never changes its ledger")]
+    #[error("the mirror is pinned to the key {pinned}, not to {given}, and a mirror never changes its ledger")]
     OtherKey {
         /// What it is pinned to.
         pinned: String,
@@ -74,15 +73,50 @@ pub enum ImportError {
         source: io::Error,
     },
     /// An event is of a type that nobody here knows, and the archive does not say what it is about.
-    #[error(
-        "event {position} has the type \"{event_type}\", and the archive does not say its aggregate; export it again with the release that knows it"
-    )]
+    #[error("event {position} has the type \"{event_type}\", and the archive does not say its aggregate")]
     UnknownType {
         /// Its position.
         position: u64,
         /// Its type.
         event_type: String,
     },
+}
+
+impl Explained for ImportError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::KeyNeeded | Self::OtherKey { .. } | Self::Verify(VerifyError::Open { .. }) => ErrorKind::Usage,
+            Self::Verify(_) | Self::Mirror(MirrorError::Fork { .. }) | Self::Checkpoint(_) => ErrorKind::Verification,
+            Self::Mirror(MirrorError::Gap { .. }) => ErrorKind::Refused,
+            Self::Mirror(_)
+            | Self::Create(_)
+            | Self::Open(_)
+            | Self::Read(_)
+            | Self::Log(_)
+            | Self::Passing(_)
+            | Self::Folder { .. }
+            | Self::UnknownType { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::KeyNeeded => vec![
+                Advice::Do("give the key with --key"),
+                Advice::Run(Action::ShowPublicKey, "at the ledger prints it"),
+            ],
+            Self::UnknownType { .. } => vec![Advice::Do("export it again with the release that knows it")],
+            Self::Verify(error) => error.advice(),
+            Self::Mirror(error) => error.advice(),
+            Self::Create(error) => error.advice(),
+            Self::Open(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Log(error) => error.advice(),
+            Self::Checkpoint(error) => error.advice(),
+            Self::Passing(error) => error.advice(),
+            Self::OtherKey { .. } | Self::Folder { .. } => Vec::new(),
+        }
+    }
 }
 
 /// What was taken.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cid::Cid;
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::archive::{ArchiveError, ArchiveReader, Item};
 use crate::events::{EventData, KeyEvent};
 use crate::ipld_support::{DecodeError, decode_block};
@@ -62,7 +63,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// An event is of a known type and does not read as one.
-    #[error("event {position} ({cid}) does not read: {source}")]
+    #[error("event {position} ({cid}) cannot be parsed: {source}")]
     Event {
         /// Its position.
         position: u64,
@@ -82,7 +83,7 @@ pub enum VerifyError {
         problem: String,
     },
     /// A blob that an event needs is not there.
-    #[error("the raw block {blob} that event {position} links to is not in the archive; export it again")]
+    #[error("the raw block {blob} that event {position} links to is not in the archive")]
     Blob {
         /// The event's position.
         position: u64,
@@ -94,13 +95,11 @@ pub enum VerifyError {
     Checkpoint(#[from] CheckpointError),
     /// No head in it is signed with the given key.
     #[error(
-        "no head in the archive is signed with the key {0}; it is of another ledger, or nothing of it was signed yet (`cim-keys log checkpoint --sign`)"
+        "no head in the archive is signed with the key {0}: it is of another ledger, or nothing of it was signed yet"
     )]
     NotSigned(String),
     /// A checkpoint that was given does not agree with the archive.
-    #[error(
-        "the checkpoint of {size} events does not agree with the archive: one history was rewritten; keep both, they are the evidence"
-    )]
+    #[error("the checkpoint of {size} events does not agree with the archive: one history was rewritten")]
     Against {
         /// The checkpoint's size.
         size: u64,
@@ -115,6 +114,33 @@ pub enum VerifyError {
         /// The archive's last position.
         last: u64,
     },
+}
+
+impl Explained for VerifyError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open { .. } => ErrorKind::Usage,
+            Self::Archive(_)
+            | Self::Event { .. }
+            | Self::Ledger { .. }
+            | Self::Blob { .. }
+            | Self::Checkpoint(_)
+            | Self::NotSigned(_)
+            | Self::Against { .. }
+            | Self::Beyond { .. } => ErrorKind::Verification,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Archive(error) => error.advice(),
+            Self::Blob { .. } => vec![Advice::Do("export the archive again")],
+            Self::Checkpoint(error) => error.advice(),
+            Self::NotSigned(_) => vec![Advice::Run(Action::SignHead, "signs the head of the ledger")],
+            Self::Against { .. } => vec![Advice::Do("keep both, they are the evidence")],
+            Self::Open { .. } | Self::Event { .. } | Self::Ledger { .. } | Self::Beyond { .. } => Vec::new(),
+        }
+    }
 }
 
 /// What an archive is held to.

@@ -1,6 +1,7 @@
 //! Bringing a backup back.
 
 use super::*;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::files::create_private_folder;
 
 /// The most bytes of a small file in a backup: everything but the databases.
@@ -23,7 +24,7 @@ pub enum RestoreError {
     #[error("there is no backup in {}: no file whose name ends in {ENDING}", .0.display())]
     Nothing(PathBuf),
     /// The file is none of ours.
-    #[error("{} is no backup of a ledger: {problem}; give a file that `cim-keys backup` wrote", path.display())]
+    #[error("{} is no backup of a ledger: {problem}", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -31,7 +32,7 @@ pub enum RestoreError {
         problem: String,
     },
     /// The file is not whole.
-    #[error("the backup {} is half-written or was changed: {problem}; take another one", path.display())]
+    #[error("the backup {} is half-written or was changed: {problem}", path.display())]
     Torn {
         /// The file.
         path: PathBuf,
@@ -39,7 +40,7 @@ pub enum RestoreError {
         problem: String,
     },
     /// A newer release wrote it.
-    #[error("{} has format version {found}, and this release reads version {VERSION}; update cim-keys", path.display())]
+    #[error("{} has format version {found}, and this release reads version {VERSION}", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -47,7 +48,7 @@ pub enum RestoreError {
         found: u32,
     },
     /// There is something already.
-    #[error("{} is there already; restore into another folder, or move it away first", .0.display())]
+    #[error("{} is there already", .0.display())]
     Exists(PathBuf),
     /// Custody does not read.
     #[error(transparent)]
@@ -65,6 +66,28 @@ pub enum RestoreError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Explained for RestoreError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Torn { .. } => ErrorKind::Verification,
+            Self::Io { .. } | Self::Custody(_) | Self::Open(_) => ErrorKind::Failed,
+            Self::Nothing(_) | Self::Foreign { .. } | Self::Newer { .. } | Self::Exists(_) => ErrorKind::Usage,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Foreign { .. } => vec![Advice::Run(Action::Backup, "writes such files: give one of those")],
+            Self::Torn { .. } => vec![Advice::Do("take another backup")],
+            Self::Newer { .. } => vec![Advice::Do("update cim-keys")],
+            Self::Exists(_) => vec![Advice::Do("restore into another folder, or move it away first")],
+            Self::Custody(error) => error.advice(),
+            Self::Open(error) => error.advice(),
+            Self::Nothing(_) | Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 /// What was brought back.

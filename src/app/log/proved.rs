@@ -1,5 +1,6 @@
 //! Events that are proved to be in a log, and why something that was shown does not hold.
 
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::events::KeyEvent;
 use crate::ipld_support::DecodeError;
 use crate::log::{CheckpointError, PolicyError, ProofError, ProofFileError};
@@ -22,23 +23,21 @@ pub enum CheckError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The event in the proof does not read.
-    #[error("the event in the proof does not read: {0}")]
+    #[error("the event in the proof cannot be parsed: {0}")]
     Event(#[from] DecodeError),
     /// The proof does not hold the event, only its content identifier.
-    #[error(
-        "the proof names the event and does not hold it, so its time is not known; ask for one that `cim-keys event proof-of` made"
-    )]
+    #[error("the proof names the event and does not hold it, so its time is not known")]
     NotDisclosed,
     /// A further event in the file has nothing to do with the first.
     #[error(
-        "the event at position {position} in the file says nothing about the first one: neither that a token carries that revocation nor that servers hold it; ask for the file again"
+        "the event at position {position} in the file says nothing about the first one: neither that a token carries that revocation nor that servers hold it"
     )]
     Unrelated {
         /// Its position.
         position: u64,
     },
     /// The proofs in the file lead to different heads.
-    #[error("the proofs in the file lead to different heads; ask for the file again")]
+    #[error("the proofs in the file lead to different heads")]
     OtherHead,
     /// The event is not of before the date.
     #[error("the event is of {at}, which is not before {before}")]
@@ -63,13 +62,11 @@ pub enum CheckError {
         before: Timestamp,
     },
     /// A consistency proof needs the earlier checkpoint.
-    #[error(
-        "this is a proof that one head continues another, and the other is missing: give it with --from CHECKPOINT"
-    )]
+    #[error("this is a proof that one head continues another, and the other is missing")]
     FromNeeded,
     /// A consistency proof begins at another size than the earlier checkpoint has.
     #[error(
-        "the proof begins at {old_size} events, and the earlier checkpoint has {size}; they do not belong together"
+        "the proof begins at {old_size} events, and the earlier checkpoint has {size}: they do not belong together"
     )]
     OtherSize {
         /// Where the proof begins.
@@ -77,6 +74,39 @@ pub enum CheckError {
         /// The earlier checkpoint's size.
         size: u64,
     },
+}
+
+impl Explained for CheckError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::FromNeeded => ErrorKind::Usage,
+            Self::File(_)
+            | Self::Checkpoint(_)
+            | Self::Proof(_)
+            | Self::Policy(_)
+            | Self::Event(_)
+            | Self::NotDisclosed
+            | Self::Unrelated { .. }
+            | Self::OtherHead
+            | Self::Later { .. }
+            | Self::SeenLater { .. }
+            | Self::OtherSize { .. } => ErrorKind::Verification,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NotDisclosed => vec![Advice::Run(Action::ProveEvent, "makes a proof that holds it: ask for that")],
+            Self::Unrelated { .. } | Self::OtherHead => vec![Advice::Do("ask for the file again")],
+            Self::FromNeeded => vec![Advice::Do("give it with --from CHECKPOINT")],
+            Self::File(error) => error.advice(),
+            Self::Checkpoint(error) => error.advice(),
+            Self::Policy(error) => error.advice(),
+            Self::Proof(_) | Self::Event(_) | Self::Later { .. } | Self::SeenLater { .. } | Self::OtherSize { .. } => {
+                Vec::new()
+            }
+        }
+    }
 }
 
 /// An event that is proved to be in a log.

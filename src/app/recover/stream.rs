@@ -1,6 +1,7 @@
 //! What is newer than a backup, out of the stream that it was published to.
 
 use crate::adapters::stream_reader::StreamReadError;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::log::{Closed, History, PublishedEvent, PublishedHistory, SignedCheckpoint};
 use crate::replica::stream::{Flow, LedgerStream, Step};
 use crate::store::{CheckpointStoreError, FollowedEvent, Follower, MirrorError, ReadError, Restored, Which};
@@ -25,10 +26,30 @@ pub enum BringError {
     #[error("what the stream has does not hold: {0}")]
     Broken(String),
     /// The stream never had an event, since the server refused it.
-    #[error(
-        "event {0} is parked: the stream never had it, so what is newer can't be taken from there; bring it with `cim-keys recover --from carry`"
-    )]
+    #[error("event {0} is parked: the stream never had it, so what is newer can't be taken from there")]
     Parked(u64),
+}
+
+impl Explained for BringError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Stream(_) => ErrorKind::Unreachable,
+            Self::Follow(MirrorError::Fork { .. }) | Self::Broken(_) => ErrorKind::Verification,
+            Self::Parked(_) | Self::Follow(MirrorError::Gap { .. }) => ErrorKind::Refused,
+            Self::Read(_) | Self::Follow(_) | Self::Checkpoint(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Parked(_) => vec![Advice::Run(Action::RecoverFromCarry, "brings it")],
+            Self::Stream(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Follow(error) => error.advice(),
+            Self::Checkpoint(error) => error.advice(),
+            Self::Broken(_) => Vec::new(),
+        }
+    }
 }
 
 /// What was brought.

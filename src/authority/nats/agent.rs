@@ -9,6 +9,7 @@ use super::draft::NatsDraft;
 use super::error::NatsError;
 use super::issuer::{self, IssueError, Issued, Issuing, Wanted};
 use crate::act::ActError;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::keys::{KeyError, KeyRing};
 use crate::session::heads::{self, LogError};
 use crate::session::{LedgerActError, Session};
@@ -277,6 +278,23 @@ pub enum StartError {
     /// Heads can't be signed.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+impl Explained for StartError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Issuer(error) => error.kind(),
+            Self::Key(_) | Self::Log(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Issuer(error) => error.advice(),
+            Self::Key(error) => error.advice(),
+            Self::Log(error) => error.advice(),
+        }
+    }
 }
 
 /// What an agent of this ledger would sign for. Asks for no passphrase.

@@ -3,6 +3,7 @@
 use super::accounts;
 use super::draft::NatsDraft;
 use super::error::NatsError;
+use crate::advice::Action;
 use crate::custody::ISSUING;
 use crate::events::{NkeyKind, RevocationReason};
 use crate::ledger::{AccountFacts, Command, Facts, Index, Kind, NameKey, View};
@@ -72,10 +73,12 @@ fn find(view: &dyn View, key: &str) -> Result<Option<crate::ledger::KeyFacts>, N
 pub fn rotate_xkey(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, reason: &Note) -> Result<(), NatsError> {
     let mut claims = draft.account_claims(account)?;
     if claims.nats.authorization.xkey.is_empty() {
-        return Err(NatsError::Usage(format!(
-            "account {} has no encryption key to replace; `cim-keys nats auth-callout edit` with --xkey gives it one",
-            account.account.name
-        )));
+        let account = account.account.name.to_string();
+        return Err(NatsError::act(
+            format!("account {account} has no encryption key to replace"),
+            Action::AddCalloutKey { account },
+            "makes one",
+        ));
     }
     let old = find(draft.view(), &claims.nats.authorization.xkey)?;
     claims.nats.authorization.xkey = draft.make_key(NkeyKind::Curve, ISSUING)?.public_key.to_string();

@@ -211,12 +211,9 @@ impl<'n, 'd> NatsDraft<'n, 'd> {
         match (found, role) {
             (Some(found), _) => Ok(found),
             (None, None) => Ok(identity),
-            (None, Some(text)) => Err(NatsError::NotFound {
-                kind: Kind::SigningKey,
-                noun: "signing-key",
-                text: text.to_owned(),
-                near: None,
-            }),
+            (None, Some(text)) => {
+                Err(NatsError::NotFound { kind: Kind::SigningKey, text: text.to_owned(), near: None })
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn record_revocation_until(
 ) -> Result<(), NatsError> {
     draft.forget_user(user.user_id);
     let revoked_at = Timestamp::from_unix_micros(until.saturating_mul(1_000_000))
-        .ok_or_else(|| NatsError::Usage("the clock is beyond the year 9999; set it right".to_owned()))?;
+        .ok_or_else(|| NatsError::advised("the clock is beyond the year 9999".to_owned(), "set the clock right"))?;
     draft.run(NatsCommand::RevokeUser(NatsUserRevoked {
         user_id: user.user_id,
         account_id: user.account_id,

@@ -9,6 +9,7 @@ use super::draft::{Made, NatsDraft};
 use super::error::NatsError;
 use super::lookup;
 use crate::act::Later;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::custody::ISSUING;
 use crate::events::{
     KeyPurpose, NatsAccountCreated, NatsHolder, NatsOperatorCreated, NatsSigningKeyGenerated, NkeyKind, Set,
@@ -73,11 +74,15 @@ fn operator(draft: &mut NatsDraft<'_, '_>, new: &Elsewhere) -> Result<NatsOperat
             return Ok(facts.operator.operator_id);
         }
         Ok(facts) => {
-            return Err(NatsError::Usage(format!(
-                "this ledger is of operator {} ({}); an issuer for another one, or beside the operator's own keys, is a ledger of its own: make it with `cim-keys init`",
-                visible(facts.operator.name.as_str()),
-                facts.operator.public_key
-            )));
+            return Err(NatsError::act(
+                format!(
+                    "this ledger is of operator {} ({}), and an issuer for another one, or beside the operator's own keys, needs a ledger of its own",
+                    visible(facts.operator.name.as_str()),
+                    facts.operator.public_key
+                ),
+                Action::Init,
+                "makes one",
+            ));
         }
         Err(NatsError::NoOperator) => {}
         Err(error) => return Err(error),
@@ -168,17 +173,13 @@ impl Issuing {
 #[non_exhaustive]
 pub enum IssueError {
     /// It holds more than an issuer may.
-    #[error(
-        "this ledger holds {0}: whoever reached an agent of it could do more than make users of a role; make a ledger of its own for the issuer, with `cim-keys init` and `cim-keys nats issuer add`"
-    )]
+    #[error("this ledger holds {0}: a process that reaches an agent of it could do more than make users of a role")]
     Authority(String),
     /// It has nothing to sign with.
-    #[error(
-        "no scoped signing key that was made in this ledger, and never left it, is in compartment {0}; make one with `cim-keys nats issuer add`"
-    )]
+    #[error("no scoped signing key that was made in this ledger, and never left it, is in compartment {0}")]
     NoKey(Label),
     /// There is no such role.
-    #[error("this issuer has no role \"{}\"; it has {there}", visible(asked))]
+    #[error("this issuer has no role \"{}\", but {there}", visible(asked))]
     NoRole {
         /// What was asked for.
         asked: String,
@@ -186,7 +187,7 @@ pub enum IssueError {
         there: String,
     },
     /// It has several roles, and none was named.
-    #[error("this issuer has several roles; name one of {0}")]
+    #[error("this issuer has several roles: {0}")]
     Several(String),
     /// The public key is no user's.
     #[error("\"{}\" is no public key of a user (U…)", visible(.0))]
@@ -198,9 +199,7 @@ pub enum IssueError {
     )]
     Name(String),
     /// The lifetime is none, or too long.
-    #[error(
-        "a user is good for 1 to {most} seconds here, and {asked} were asked for; ask for less, or let the agent start with a higher --max-ttl"
-    )]
+    #[error("a user is good for 1 to {most} seconds here, and {asked} were asked for")]
     Lifetime {
         /// What was asked for.
         asked: u64,
@@ -210,6 +209,37 @@ pub enum IssueError {
     /// The act failed.
     #[error(transparent)]
     Nats(#[from] NatsError),
+}
+
+impl Explained for IssueError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Authority(_)
+            | Self::NoKey(_)
+            | Self::NoRole { .. }
+            | Self::Several(_)
+            | Self::PublicKey(_)
+            | Self::Name(_)
+            | Self::Lifetime { .. } => ErrorKind::Refused,
+            Self::Nats(error) => error.kind(),
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Authority(_) => vec![
+                Advice::Run(Action::Init, "makes a ledger of its own for the issuer"),
+                Advice::Run(Action::AddIssuer, "makes its key there"),
+            ],
+            Self::NoKey(_) => vec![Advice::Run(Action::AddIssuer, "makes one")],
+            Self::NoRole { .. } | Self::Several(_) => vec![Advice::Do("name a role that it has")],
+            Self::Lifetime { .. } => {
+                vec![Advice::Do("ask for less, or let the agent start with a higher --max-ttl")]
+            }
+            Self::PublicKey(_) | Self::Name(_) => Vec::new(),
+            Self::Nats(error) => error.advice(),
+        }
+    }
 }
 
 /// The keys in a compartment that this ledger issues with. Refuses a ledger that holds anything of an authority.

@@ -32,7 +32,7 @@ pub fn account(view: &dyn View, text: &str) -> Result<AccountFacts, NatsError> {
         Some(Facts::Account(facts)) => Ok(facts),
         _ => {
             let near = near(view, operator.into(), Kind::Account, text)?;
-            Err(NatsError::NotFound { kind: Kind::Account, noun: "account", text: text.to_owned(), near })
+            Err(NatsError::NotFound { kind: Kind::Account, text: text.to_owned(), near })
         }
     }
 }
@@ -56,7 +56,7 @@ pub fn accounts(view: &dyn View, only: Option<&str>) -> Result<Vec<AccountFacts>
 /// # Errors
 /// When there is none.
 pub fn user(view: &dyn View, text: &str) -> Result<(AccountFacts, UserFacts), NatsError> {
-    let not_found = |near| NatsError::NotFound { kind: Kind::User, noun: "user", text: text.to_owned(), near };
+    let not_found = |near| NatsError::NotFound { kind: Kind::User, text: text.to_owned(), near };
     let mut alike = None;
     let found = match text.split_once('/') {
         Some((account_text, name)) => {

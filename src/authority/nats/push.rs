@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::servers::{Member, Observed, ResolverKind, State, Survey, Wanted};
 use crate::adapters::nats_system::{Answer, Form, SystemClient, SystemError, UpdateStatus, Wait};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::nats::held::{Age, Held, Other};
 use crate::text::visible;
 
@@ -29,8 +30,7 @@ pub enum PushError {
     /// A server would take the token and then not believe it.
     #[error(
         "server {} does not trust {issuer}, which signed account {}: it would answer 200, put the token in the place of a good \
-         one, and refuse its users; nothing was pushed. Give it this operator's token (`cim-keys nats server-config`) and \
-         restart it",
+         one, and refuse its users. Nothing was pushed",
         visible(server),
         visible(account)
     )]
@@ -44,10 +44,32 @@ pub enum PushError {
     },
     /// A server trusts no operator at all.
     #[error(
-        "server {} trusts no operator: it does not use decentralised authentication; start it with `cim-keys nats server-config`",
+        "server {} trusts no operator: it does not use decentralised authentication",
         visible(.0)
     )]
     NoOperator(String),
+}
+
+impl Explained for PushError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::System(error) => error.kind(),
+            Self::Distrusted { .. } | Self::NoOperator(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::System(error) => error.advice(),
+            Self::Distrusted { .. } => {
+                vec![Advice::Run(
+                    Action::ServerConfig,
+                    "writes this operator's token for it; restart the server with that",
+                )]
+            }
+            Self::NoOperator(_) => vec![Advice::Run(Action::ServerConfig, "writes what to start it with")],
+        }
+    }
 }
 
 /// How to push.
@@ -242,7 +264,7 @@ pub fn problems(wanted: &Wanted, pushed: &Pushed) -> Vec<String> {
 
 fn which(observed: &Observed, loaded: Option<&Held>) -> String {
     match loaded {
-        Some(Held::Unreadable(why)) => format!(" that does not read: {}", visible(why)),
+        Some(Held::Unreadable(why)) => format!(" that cannot be parsed: {}", visible(why)),
         Some(Held::Other(other)) => format!(", issued at {}", other.iat),
         _ => observed.worst().map(|other| format!(", issued at {}", other.iat)).unwrap_or_default(),
     }

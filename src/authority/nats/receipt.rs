@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::NatsError;
 use super::lookup;
 use crate::act::{Intent, Outcome};
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::events::{EventData, Link, NatsAccountPushed, NatsParty};
 use crate::files::NewFile;
 use crate::ids::LedgerId;
@@ -65,7 +66,7 @@ pub struct ReceiptAccount {
 #[non_exhaustive]
 pub enum ReceiptError {
     /// The file can't be begun.
-    #[error("cannot write the receipt {path}: {source}; nothing was pushed")]
+    #[error("cannot write the receipt {path}: {source}. Nothing was pushed")]
     Begin {
         /// The file.
         path: String,
@@ -73,7 +74,7 @@ pub enum ReceiptError {
         source: std::io::Error,
     },
     /// The file can't be written.
-    #[error("cannot write the receipt {path}: {source}; what was pushed is pushed, and pushing again writes it")]
+    #[error("cannot write the receipt {path}: {source}. What was pushed is pushed")]
     Io {
         /// The file.
         path: String,
@@ -87,7 +88,7 @@ pub enum ReceiptError {
         problem: String,
     },
     /// It is another ledger's.
-    #[error("the receipt is of ledger {there}, and this is {here}; record it there")]
+    #[error("the receipt is of ledger {there}, and this is {here}")]
     OtherLedger {
         /// The receipt's.
         there: LedgerId,
@@ -96,8 +97,8 @@ pub enum ReceiptError {
     },
     /// It speaks of a token that the ledger never issued.
     #[error(
-        "the receipt says that servers hold a token of account {} (jti {jti}) that this ledger never issued: somebody else \
-         signs with the operator's keys, or the receipt was changed; nothing was recorded. Compare with `cim-keys nats diff`",
+        "the receipt says that servers hold a token of account {} (jti {jti}) that this ledger never issued: another \
+         holder of the operator's keys signed it, or the receipt was changed. Nothing was recorded",
         visible(account)
     )]
     NotOurs {
@@ -115,6 +116,31 @@ pub enum ReceiptError {
     /// The ledger refuses.
     #[error(transparent)]
     Refused(#[from] crate::ledger::Refusal),
+}
+
+impl Explained for ReceiptError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Begin { .. } | Self::Form { .. } => ErrorKind::Usage,
+            Self::Io { .. } => ErrorKind::Failed,
+            Self::OtherLedger { .. } | Self::NotOurs { .. } => ErrorKind::Refused,
+            Self::Nats(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Refused(error) => error.kind(),
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Io { .. } => vec![Advice::Do("push again: that writes the receipt")],
+            Self::OtherLedger { .. } => vec![Advice::Do("record it in that ledger")],
+            Self::NotOurs { .. } => vec![Advice::Run(Action::NatsDiff, "compares servers and ledger")],
+            Self::Begin { .. } | Self::Form { .. } => Vec::new(),
+            Self::Nats(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+            Self::Refused(error) => error.advice(),
+        }
+    }
 }
 
 impl Receipt {

@@ -3,6 +3,7 @@
 use super::accounts;
 use super::draft::NatsDraft;
 use super::error::NatsError;
+use crate::advice::Action;
 use crate::ledger::{AccountFacts, Facts, Index, Kind, NameKey, View};
 use crate::nats::jwt;
 
@@ -44,7 +45,7 @@ pub fn list(view: &dyn View, account: &AccountFacts) -> Result<Vec<Revocation>, 
 pub fn add(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, key: &str) -> Result<(), NatsError> {
     if key != "*" && !jwt::is_public_key(key, &['U']) {
         let shown = crate::text::visible(key);
-        return Err(NatsError::Usage(format!("\"{shown}\" is no user's public key (U…), and not * for everybody")));
+        return Err(NatsError::Usage(format!("\"{shown}\" is no user's public key (U…), and not * for all users")));
     }
     let now = i64::try_from(draft.now()).unwrap_or(i64::MAX);
     accounts::edit(draft, account, &|_| {}, &|claims| {
@@ -61,12 +62,12 @@ pub fn clear(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, keys: &[Stri
     let mut claims = draft.account_claims(account)?;
     for key in keys {
         if claims.nats.revocations.remove(key).is_none() {
-            return Err(NatsError::Usage(format!(
-                "account {} revokes nothing of \"{}\"; `cim-keys nats revocation list {}` shows what it does",
-                account.account.name,
-                crate::text::visible(key),
-                account.account.name
-            )));
+            let account = account.account.name.to_string();
+            return Err(NatsError::act(
+                format!("account {account} revokes nothing of \"{}\"", crate::text::visible(key)),
+                Action::ListOf { what: "revocation", account: account.into() },
+                "shows its revocations",
+            ));
         }
     }
     accounts::put(draft, account, claims)

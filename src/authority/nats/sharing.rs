@@ -5,6 +5,7 @@ use super::draft::NatsDraft;
 use super::error::NatsError;
 use super::lookup;
 use super::signing::SignedActivation;
+use crate::advice::Action;
 use crate::events::NatsHolder;
 use crate::ledger::AccountFacts;
 use crate::nats::claims::{Activation, Claims, Export, ExportType, Generic, Import, Registered, WeightedMapping};
@@ -35,7 +36,7 @@ pub fn find_import<'i>(imports: &'i [Import], account: &str, which: &str) -> Res
 
 fn position<'s>(
     items: impl Iterator<Item = (&'s str, &'s str)>,
-    what: &str,
+    what: &'static str,
     account: &str,
     which: &str,
 ) -> Result<usize, NatsError> {
@@ -45,15 +46,18 @@ fn position<'s>(
     };
     let by_name = all(&|(name, _)| !name.is_empty() && name.eq_ignore_ascii_case(which));
     let found = if by_name.is_empty() { all(&|(_, subject)| *subject == which) } else { by_name };
-    let (account, which) = (crate::text::visible(account), crate::text::visible(which));
+    let (shown, which) = (crate::text::visible(account), crate::text::visible(which));
     match found.as_slice() {
         [one] => Ok(*one),
-        [] => Err(NatsError::Usage(format!(
-            "account {account} has no {what} \"{which}\"; `cim-keys nats {what} list {account}` shows those that are there"
-        ))),
-        _ => Err(NatsError::Usage(format!(
-            "several {what}s of account {account} are called {which}; name one by its name"
-        ))),
+        [] => Err(NatsError::act(
+            format!("account {shown} has no {what} \"{which}\""),
+            Action::ListOf { what, account: account.into() },
+            "shows those that are there",
+        )),
+        _ => Err(NatsError::advised(
+            format!("several {what}s of account {shown} are called {which}"),
+            "name one by its name",
+        )),
     }
 }
 
@@ -159,9 +163,10 @@ pub fn delete_import(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, whic
 fn taken<'n>(mut names: impl Iterator<Item = &'n str>, what: &str, name: &str) -> Result<(), NatsError> {
     if !name.is_empty() && names.any(|known| known.eq_ignore_ascii_case(name)) {
         let name = crate::text::visible(name);
-        return Err(NatsError::Usage(format!(
-            "there is an {what} of the name \"{name}\" already; edit it, or choose another"
-        )));
+        return Err(NatsError::advised(
+            format!("there is an {what} of the name \"{name}\" already"),
+            "edit it, or choose another name",
+        ));
     }
     Ok(())
 }
@@ -187,11 +192,14 @@ pub fn activate(
     let exports = draft.account_claims(exporter)?.nats.exports;
     if !exports.iter().any(|it| it.r#type == kind && subject::covers(&it.subject, subject)) {
         let kind = kind.as_str();
-        return Err(NatsError::Usage(format!(
-            "account {} exports no {kind} that covers \"{}\"; add the export first",
-            exporter.account.name,
-            crate::text::visible(subject)
-        )));
+        return Err(NatsError::advised(
+            format!(
+                "account {} exports no {kind} that covers \"{}\"",
+                exporter.account.name,
+                crate::text::visible(subject)
+            ),
+            "add the export first",
+        ));
     }
     let signer = draft.signer(&NatsHolder::Account(exporter.account.account_id), None)?;
     let signing_key = signer.public_key != exporter.account.public_key;
@@ -244,10 +252,12 @@ pub fn delete_mapping(
     let mappings = &mut claims.nats.mappings;
     let there = mappings.get(from).is_some_and(|targets| to.is_none_or(|to| targets.iter().any(|t| t.subject == to)));
     if !there {
-        return Err(NatsError::Usage(format!(
-            "account {} has no such mapping; `cim-keys nats mapping list {}` shows those that are there",
-            account.account.name, account.account.name
-        )));
+        let account = account.account.name.to_string();
+        return Err(NatsError::act(
+            format!("account {account} has no such mapping"),
+            Action::ListOf { what: "mapping", account: account.into() },
+            "shows those that are there",
+        ));
     }
     match to {
         None => drop(mappings.remove(from)),

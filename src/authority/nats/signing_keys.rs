@@ -4,6 +4,7 @@ use super::draft::{Made, NatsDraft};
 use super::endings::{record_retirement, record_successor};
 use super::error::NatsError;
 use super::{account_edits, lookup};
+use crate::advice::{Action, Advice};
 use crate::custody::ISSUING;
 use crate::events::{KeyPurpose, NatsHolder, NatsSigningKeyGenerated, NkeyKind};
 use crate::ids::KeyId;
@@ -67,13 +68,17 @@ pub fn add(draft: &mut NatsDraft<'_, '_>, account: &AccountFacts, new: NewSignin
 /// Takes the public half of a signing key that was made elsewhere.
 fn take(draft: &mut NatsDraft<'_, '_>, id: KeyId, public_key: &PublicKey) -> Result<Made, NatsError> {
     if !is_public_key(public_key.as_str(), &['A']) {
-        return Err(NatsError::Usage(format!(
-            "\"{}\" is no public key of an account's signing key (A…); give what `cim-keys nats issuer add` printed",
-            visible(public_key.as_str())
-        )));
+        return Err(NatsError::act(
+            format!("\"{}\" is no public key of an account's signing key (A…)", visible(public_key.as_str())),
+            Action::AddIssuer,
+            "prints one, where the key is made",
+        ));
     }
     if draft.by_public_key(Kind::Account, public_key.as_str())?.is_some() {
-        return Err(NatsError::Usage(format!("{public_key} is the identity key of an account; give a signing key's")));
+        return Err(NatsError::advised(
+            format!("{public_key} is the identity key of an account"),
+            "give the public key of a signing key",
+        ));
     }
     let origin = Note::new("made elsewhere, where it stays: only its public half came here")?;
     draft.take_key(id, public_key, NkeyKind::Account, KeyPurpose::NatsSigning, ISSUING, None, &origin)
@@ -109,12 +114,7 @@ pub fn find(view: &dyn View, account: &AccountFacts, text: &str) -> Result<NatsS
             key.public_key.as_str() == text
                 || key.role.as_ref().is_some_and(|role| role.as_str().eq_ignore_ascii_case(text))
         })
-        .ok_or_else(|| NatsError::NotFound {
-            kind: Kind::SigningKey,
-            noun: "signing-key",
-            text: text.to_owned(),
-            near: None,
-        })
+        .ok_or_else(|| NatsError::NotFound { kind: Kind::SigningKey, text: text.to_owned(), near: None })
 }
 
 /// Changes what a role gives its users, its name or what it is for. Servers take it from the account's token: the users
@@ -129,10 +129,10 @@ pub fn edit(
     edit: &dyn Fn(&mut UserScope),
 ) -> Result<(), NatsError> {
     if key.role.is_none() {
-        return Err(NatsError::Usage(format!(
-            "the signing key {} is plain: what it signs has permissions of its own; edit its users instead",
-            key.public_key
-        )));
+        return Err(NatsError::advised(
+            format!("the signing key {} is plain: what it signs has permissions of its own", key.public_key),
+            "edit its users instead",
+        ));
     }
     account_edits::edit(draft, account, &|_| {}, &|claims| {
         for known in &mut claims.signing_keys {
@@ -175,11 +175,12 @@ pub fn rotate(
 ) -> Result<KeyId, NatsError> {
     let signed = signed_by(draft.view(), account, old)?;
     let Some(compartment) = &old.compartment else {
-        return Err(NatsError::Usage(format!(
-            "the signing key {} was made elsewhere, and its private half is there; have its successor made there \
-             (`cim-keys nats issuer add`), add that here under a role of its own, and retire this one",
-            old.public_key
-        )));
+        let text = format!("the signing key {} was made elsewhere, and its private half is there", old.public_key);
+        let advice = vec![
+            Advice::Run(Action::AddIssuer, "makes its successor there"),
+            Advice::Do("add the successor here under a role of its own, and retire this one"),
+        ];
+        return Err(NatsError::Advised { text, advice });
     };
     let made = draft.make_key(NkeyKind::Account, compartment.as_str())?;
     match overlap_until {

@@ -66,7 +66,7 @@ fn inside(reader: &mut Reader, path: &str, account: &Account) {
         let Some(key) = &role.public_key else { continue };
         if !is_public_key(key.as_str(), &['A']) {
             let message = format!(
-                "{path}.public_key: it is no account's signing key (A…): give what `cim-keys nats issuer add` printed"
+                "{path}.public_key: it is no account's signing key (A…), as it is printed where the key is made"
             );
             reader.report_at(&path, message);
         }

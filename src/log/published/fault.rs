@@ -4,6 +4,7 @@ use cid::Cid;
 
 use super::super::checkpoint::CheckpointError;
 use super::super::history::HistoryError;
+use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::delivery::Previous;
 
 /// How many events may wait for a head: more than any batch holds, and what several torn ones leave.
@@ -52,9 +53,7 @@ pub enum StreamFault {
         sequence: u64,
     },
     /// Two events claim one position.
-    #[error(
-        "two histories: at position {position} stand {one} and, at sequence {sequence}, {other}; keep both, they are the evidence"
-    )]
+    #[error("two histories: at position {position} stand {one} and, at sequence {sequence}, {other}")]
     Fork {
         /// The position.
         position: u64,
@@ -113,7 +112,7 @@ pub enum StreamFault {
     },
     /// A ledger goes on under a new key before the end of what stands there under the old one.
     #[error(
-        "two histories: at sequence {sequence} the ledger goes on under another key with position {position}, and under the one before it the stream has {after} events; what is behind position {} was given up (`cim-keys recover --accept-loss`), or one of the two is not the ledger's. Whoever trusts the new key makes a new mirror with it; keep this one, it is the evidence",
+        "two histories: at sequence {sequence} the ledger goes on under another key with position {position}, and under the one before it the stream has {after} events; what is behind position {} was given up by a recovery, or one of the two is not the ledger's",
         position.saturating_sub(1)
     )]
     Restarted {
@@ -126,7 +125,7 @@ pub enum StreamFault {
     },
     /// A message under a key of the ledger that came to its end.
     #[error(
-        "message {sequence} of the stream, at position {position}, is under a key of the ledger that ended before it: whoever goes on under that key convinces nobody"
+        "message {sequence} of the stream, at position {position}, is under a key of the ledger that ended before it: what goes on under that key is not believed"
     )]
     Superseded {
         /// Its sequence.
@@ -134,9 +133,9 @@ pub enum StreamFault {
         /// The position that it claims.
         position: u64,
     },
-    /// Somebody says that the ledger goes on under another key, and the ledger's key did not vouch for that one.
+    /// A message says that the ledger goes on under another key, and the ledger's key did not vouch for that one.
     #[error(
-        "at sequence {sequence} the ledger is said to go on under the key {key}, and the key before it did not vouch for that: it is not followed. Ask at the ledger (`cim-keys log public-key`); with that key from paper a new mirror can be made"
+        "at sequence {sequence} the ledger is said to go on under the key {key}, and the key before it did not vouch for that: it is not followed"
     )]
     Unvouched {
         /// The sequence of the message that says so.
@@ -147,7 +146,7 @@ pub enum StreamFault {
     /// An event can't stand where it stands.
     #[error("{0}")]
     History(#[from] HistoryError),
-    /// A head carries a checkpoint that does not read, or is of another size.
+    /// A head carries a checkpoint that can't be parsed, or is of another size.
     #[error("the checkpoint in the head at sequence {sequence} {problem}")]
     Checkpoint {
         /// The head's sequence.
@@ -160,7 +159,7 @@ pub enum StreamFault {
     Signature(#[from] CheckpointError),
     /// A checkpoint has another root than the events.
     #[error(
-        "the checkpoint of {size} events has another root than the events of the stream: one history was rewritten; keep both, they are the evidence"
+        "the checkpoint of {size} events has another root than the events of the stream: one history was rewritten"
     )]
     OtherHistory {
         /// The checkpoint's size.
@@ -169,6 +168,49 @@ pub enum StreamFault {
     /// Too many events wait for a head.
     #[error("more than {} events stand behind the last head: no head closes them", MOST_UNCLOSED)]
     Unclosed,
+}
+
+impl Explained for StreamProblem {
+    fn kind(&self) -> ErrorKind {
+        self.fault.kind()
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        self.fault.advice()
+    }
+}
+
+impl Explained for StreamFault {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Verification
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Fork { .. } | Self::OtherHistory { .. } => vec![Advice::Do("keep both: they are the evidence")],
+            Self::Restarted { .. } => vec![
+                Advice::Do("if you trust the new key, make a new mirror with it"),
+                Advice::Do("keep this mirror: it is the evidence"),
+            ],
+            Self::Unvouched { .. } => vec![
+                Advice::Run(Action::ShowPublicKey, "shows the key where the ledger is"),
+                Advice::Do("with that key from paper a new mirror can be made"),
+            ],
+            Self::Signature(error) => error.advice(),
+            Self::Message { .. }
+            | Self::Lost { .. }
+            | Self::Twice { .. }
+            | Self::OutOfOrder { .. }
+            | Self::Chain { .. }
+            | Self::Backwards { .. }
+            | Self::HeadCid { .. }
+            | Self::NotParked { .. }
+            | Self::Superseded { .. }
+            | Self::History(_)
+            | Self::Checkpoint { .. }
+            | Self::Unclosed => Vec::new(),
+        }
+    }
 }
 
 impl StreamFault {

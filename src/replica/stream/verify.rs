@@ -7,6 +7,7 @@ use super::follower::{Flow, Follower, Recording, Step};
 use super::sources::Sources;
 use crate::adapters::message::{MessageReader, StreamMessage};
 use crate::adapters::stream_reader::StreamReadError;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::KeyEvent;
 use crate::ipld_support::decode_block;
 use crate::log::{History, KeyChain, PublishedEvent, PublishedHistory, SignedCheckpoint, VerifierKey};
@@ -178,4 +179,20 @@ pub enum VouchError {
     /// The events could not be put aside.
     #[error(transparent)]
     Passing(#[from] PassingError),
+}
+
+impl Explained for VouchError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Stream(error) => error.kind(),
+            Self::Passing(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Stream(error) => error.advice(),
+            Self::Passing(error) => error.advice(),
+        }
+    }
 }

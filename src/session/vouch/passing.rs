@@ -5,6 +5,7 @@ use std::io;
 
 use super::tally::Vouched;
 use super::vouched;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::events::{EventData, KeyEvent};
 use crate::ipld_support::decode_block;
 use crate::log::{InvalidKey, KeyChain};
@@ -21,7 +22,7 @@ pub enum PassingError {
     /// There is no room for the copy.
     #[error("the events could not be put into a temporary file: {0}")]
     Io(#[from] io::Error),
-    /// The ledger's first key does not read.
+    /// The ledger's first key can't be parsed.
     #[error(transparent)]
     Key(#[from] InvalidKey),
     /// The copy could not be made.
@@ -33,6 +34,28 @@ pub enum PassingError {
     /// The copy could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+impl Explained for PassingError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io(_) => ErrorKind::Failed,
+            Self::Key(error) => error.kind(),
+            Self::Create(error) => error.kind(),
+            Self::Mirror(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Io(_) => Vec::new(),
+            Self::Key(error) => error.advice(),
+            Self::Create(error) => error.advice(),
+            Self::Mirror(error) => error.advice(),
+            Self::Read(error) => error.advice(),
+        }
+    }
 }
 
 /// A mirror of a history that passes by.

@@ -394,7 +394,7 @@ impl Walk<'_, '_> {
                     }
                 }
                 Some(_) => format!(
-                    "the checkpoint of {size} events that was given is not one of this history: one of the two was rewritten; keep both, they are the evidence"
+                    "the checkpoint of {size} events that was given is not one of this history: one of the two was rewritten"
                 ),
                 None => format!(
                     "the checkpoint that was given covers {size} events, and the ledger ends at {}: it was set back or cut off",

@@ -56,7 +56,7 @@ async fn a_recreated_stream_is_not_filled_from_the_middle_without_a_word() {
     publisher.publish(40).await;
     eventually("it is noticed", async || {
         let problem = publisher.adapter.flush_queue().await.unwrap_err().to_string();
-        problem.contains("sync --from 901")
+        problem.contains("holds only those from 901")
     })
     .await;
     assert_eq!(publisher.queued().await, 40);

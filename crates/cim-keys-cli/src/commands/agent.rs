@@ -126,19 +126,13 @@ fn stop(args: &SocketArgs, ui: Ui) -> Result {
 fn start_told(error: StartError) -> CliError {
     match error {
         StartError::Issuer(error) => issue_told(error),
-        other => CliError::failed("the agent could not start").because(&other),
+        other => CliError::failed("the agent could not start").because_of(&other),
     }
 }
 
 fn issue_told(error: IssueError) -> CliError {
     match error {
         issuer::IssueError::Nats(error) => error.into(),
-        other => {
-            let text = other.to_string();
-            match text.rsplit_once("; ") {
-                Some((what, next)) => CliError::refused(what).hint(next),
-                None => CliError::refused(text),
-            }
-        }
+        other => CliError::explain(&other),
     }
 }

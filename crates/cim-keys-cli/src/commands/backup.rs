@@ -91,17 +91,16 @@ pub(crate) fn restore(args: &RestoreArgs, ui: Ui) -> Result {
 
 fn backup_told(to: &Path, error: &BackupError) -> CliError {
     match error {
-        BackupError::NotThere(_) | BackupError::Exists(_) => CliError::usage(error.to_string()),
-        _ => CliError::failed(format!("the ledger was not backed up to {}", to.display())).because(error),
+        BackupError::NotThere(_) | BackupError::Exists(_) => CliError::explain(error),
+        _ => CliError::failed(format!("the ledger was not backed up to {}", to.display())).because_of(error),
     }
 }
 
 fn restore_told(error: &RestoreError) -> CliError {
     match error {
-        RestoreError::Torn { .. } => CliError::verification(error.to_string()),
         RestoreError::Io { .. } | RestoreError::Custody(_) | RestoreError::Open(_) => {
-            CliError::failed("the backup was not restored").because(error)
+            CliError::failed("the backup was not restored").because_of(error)
         }
-        _ => CliError::usage(error.to_string()),
+        _ => CliError::explain(error),
     }
 }

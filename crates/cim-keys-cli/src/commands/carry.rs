@@ -157,14 +157,14 @@ fn update(folder: &Path, medium: &Path, ui: Ui) -> Result {
 }
 
 fn told(medium: &Path, error: &CarryError) -> CliError {
-    let failed = || CliError::failed(format!("the medium {} can't be used", medium.display())).because(error);
+    let failed = || CliError::failed(format!("the medium {} can't be used", medium.display())).because_of(error);
     match error {
         CarryError::Medium(MediumError::Io { .. }) => failed(),
-        CarryError::Medium(MediumError::NotThere(_)) => CliError::usage(error.to_string()),
+        CarryError::Medium(MediumError::NotThere(_)) => CliError::explain(error),
         CarryError::Medium(_) | CarryError::Fork { .. } | CarryError::Verify(_) => {
-            CliError::verification("nothing was taken from the medium").because(error)
+            CliError::verification("nothing was taken from the medium").because_of(error)
         }
-        CarryError::Unsigned | CarryError::Parcel { .. } => CliError::refused(error.to_string()),
+        CarryError::Unsigned | CarryError::Parcel { .. } => CliError::explain(error),
         CarryError::Export(error @ (ExportError::Nothing { .. } | ExportError::OtherHistory { .. })) => {
             super::export::told(error)
         }

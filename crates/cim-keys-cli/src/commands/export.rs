@@ -177,8 +177,8 @@ fn all(args: &AllArgs, global: &Global, ui: Ui) -> Result {
     let left = leave(&session, &args.dir, &prefix);
     spinner.finish_and_clear();
     let left = left.map_err(|error| match error {
-        LeaveError::Exists(_) => CliError::usage(error.to_string()),
-        _ => CliError::failed("not everything could be written").because(&error),
+        LeaveError::Exists(_) => CliError::explain(&error),
+        _ => CliError::failed("not everything could be written").because_of(&error),
     })?;
     ui.object(&json!({
         "folder": args.dir.to_string_lossy(), "events": left.events, "entities": left.entities, "secrets": left.secrets,
@@ -209,8 +209,7 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> CliError {
 
 pub(super) fn told(error: &ExportError) -> CliError {
     match error {
-        ExportError::Nothing { .. } => CliError::refused(error.to_string()),
-        ExportError::OtherHistory { .. } => CliError::verification(error.to_string()),
-        _ => CliError::failed("the archive was not written").because(error),
+        ExportError::Nothing { .. } | ExportError::OtherHistory { .. } => CliError::explain(error),
+        _ => CliError::failed("the archive was not written").because_of(error),
     }
 }

@@ -54,5 +54,6 @@ pub(crate) fn read(text: &str) -> Result<NodeHash> {
     };
     // As they are shown, words have their numbers in front.
     let words: Vec<&str> = typed.split_whitespace().filter(|word| word.parse::<u8>().is_err()).collect();
-    parse_words(&words.join(" ")).map_err(|error| CliError::usage("the words of the head do not read").because(&error))
+    parse_words(&words.join(" "))
+        .map_err(|error| CliError::usage("the words of the head can't be parsed").because_of(&error))
 }

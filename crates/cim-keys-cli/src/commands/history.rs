@@ -82,17 +82,10 @@ fn shown(value: Option<&Value>) -> String {
 
 impl From<HistoryError> for CliError {
     fn from(error: HistoryError) -> Self {
-        let text = error.to_string();
         match error {
-            HistoryError::Read(error) => error.into(),
             HistoryError::View(error) => Self::failed("cannot read the ledger").because(&error),
             HistoryError::Nats(error) => error.into(),
-            HistoryError::Lookup(error) => error.into(),
-            HistoryError::NotFound(_) => {
-                Self::usage(text).hint("`cim-keys person list` and the other lists show names")
-            }
-            HistoryError::Ambiguous { .. } => Self::usage(text).hint("write one of these"),
-            _ => Self::failed(text),
+            error => Self::explain(&error),
         }
     }
 }

@@ -70,12 +70,13 @@ fn car(args: &CarArgs, global: &Global, ui: Ui) -> Result {
 
 pub(super) fn told(error: &ImportError) -> CliError {
     match error {
-        ImportError::KeyNeeded | ImportError::OtherKey { .. } => CliError::usage(error.to_string()),
-        ImportError::Verify(VerifyError::Open { .. }) => CliError::usage(error.to_string()),
+        ImportError::KeyNeeded
+        | ImportError::OtherKey { .. }
+        | ImportError::Verify(VerifyError::Open { .. })
+        | ImportError::Mirror(MirrorError::Gap { .. }) => CliError::explain(error),
         ImportError::Verify(_) | ImportError::Mirror(MirrorError::Fork { .. }) | ImportError::Checkpoint(_) => {
-            CliError::verification("the archive was not taken").because(error)
+            CliError::verification("the archive was not taken").because_of(error)
         }
-        ImportError::Mirror(MirrorError::Gap { .. }) => CliError::refused(error.to_string()),
-        _ => CliError::failed("the archive was not taken").because(error),
+        _ => CliError::failed("the archive was not taken").because_of(error),
     }
 }

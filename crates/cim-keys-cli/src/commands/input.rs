@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use cim_keys::log::{Policy, SignedCheckpoint, VerifierKey};
+use cim_keys::log::{CheckpointError, InvalidKey, InvalidPolicy, Policy, SignedCheckpoint, VerifierKey};
 
 use crate::error::{CliError, Result};
 
@@ -47,13 +47,17 @@ pub(super) fn read(path: &Path) -> Result<String> {
 
 /// A checkpoint in a file.
 pub(crate) fn read_checkpoint(path: &Path) -> Result<SignedCheckpoint> {
-    let not_one = |error| CliError::verification(format!("{} is no checkpoint", path.display())).because(&error);
+    let not_one = |error: CheckpointError| {
+        CliError::verification(format!("{} is no checkpoint", path.display())).because_of(&error)
+    };
     read(path)?.parse().map_err(not_one)
 }
 
 /// A policy in a file.
 pub(crate) fn read_policy(path: &Path) -> Result<Policy> {
-    read(path)?.parse().map_err(|error| CliError::usage(format!("{} is no policy", path.display())).because(&error))
+    read(path)?
+        .parse()
+        .map_err(|error: InvalidPolicy| CliError::usage(format!("{} is no policy", path.display())).because_of(&error))
 }
 
 /// A verifier key, given as it is or as a file that holds it.
@@ -62,11 +66,10 @@ pub(crate) fn read_key(text: &str) -> Result<VerifierKey> {
         Ok(key) => Ok(key),
         Err(_) if Path::new(text).is_file() => {
             let path = Path::new(text);
-            read(path)?
-                .trim()
-                .parse()
-                .map_err(|error| CliError::usage(format!("{} holds no verifier key", path.display())).because(&error))
+            read(path)?.trim().parse().map_err(|error: InvalidKey| {
+                CliError::usage(format!("{} holds no verifier key", path.display())).because_of(&error)
+            })
         }
-        Err(error) => Err(CliError::usage(error.to_string()).hint("give the key itself, or a file that holds it")),
+        Err(error) => Err(CliError::explain(&error).hint("or give a file that holds it")),
     }
 }

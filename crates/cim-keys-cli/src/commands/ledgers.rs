@@ -43,7 +43,7 @@ pub(crate) struct LinkArgs {
 pub(crate) fn run(command: LedgerCommand, global: &Global, ui: Ui) -> Result {
     match command {
         LedgerCommand::Link(args) => {
-            let key = ledgers::public_key(&args.key).map_err(|error| CliError::usage(error.to_string()))?;
+            let key = ledgers::public_key(&args.key).map_err(|error| CliError::explain(&error))?;
             changes::record(
                 &|view| Ok(vec![ledgers::link(view, args.name.clone(), key.clone(), args.relation, args.id)?]),
                 global,

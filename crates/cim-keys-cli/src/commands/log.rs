@@ -423,26 +423,28 @@ fn write(text: &str, out: Option<&Path>, what: &Value, ui: Ui) -> Result {
 
 fn check_told(path: &Path, error: &CheckError) -> CliError {
     let path = path.to_string_lossy();
-    let told = CliError::verification(format!("{} does not hold", visible(&path))).because(error);
     match error {
-        CheckError::FromNeeded => CliError::usage(error.to_string()),
-        _ => told,
+        CheckError::FromNeeded => CliError::explain(error),
+        _ => CliError::verification(format!("{} does not hold", visible(&path))).because_of(error),
     }
 }
 
 /// How an error of the log is told.
 pub(crate) fn told(error: &LogError) -> CliError {
     match error {
-        LogError::Empty | LogError::Unsigned { .. } | LogError::NotEd25519(_) => CliError::refused(error.to_string()),
-        LogError::NoPush { .. } => CliError::usage(error.to_string()),
-        LogError::OtherHistory { .. } | LogError::Keep(_) => CliError::verification(error.to_string()),
-        _ => CliError::failed("the log could not be read or signed").because(error),
+        LogError::Empty
+        | LogError::Unsigned { .. }
+        | LogError::NotEd25519(_)
+        | LogError::NoPush { .. }
+        | LogError::OtherHistory { .. }
+        | LogError::Keep(_) => CliError::explain(error),
+        _ => CliError::failed("the log could not be read or signed").because_of(error),
     }
 }
 
 fn cosign_told(error: &log::CosignError) -> CliError {
     match error {
-        log::CosignError::Witness(_) => CliError::verification("the head was not signed").because(error),
-        _ => CliError::failed("the head was not signed").because(error),
+        log::CosignError::Witness(_) => CliError::verification("the head was not signed").because_of(error),
+        _ => CliError::failed("the head was not signed").because_of(error),
     }
 }

@@ -171,16 +171,15 @@ pub(super) fn told(error: &MirrorActError) -> CliError {
         MirrorActError::Import(error) => import::told(error),
         MirrorActError::Medium(error) => match error {
             MediumError::Manifest { .. } | MediumError::Torn { .. } => {
-                CliError::verification("nothing was taken from the medium").because(error)
+                CliError::verification("nothing was taken from the medium").because_of(error)
             }
-            MediumError::Io { .. } => CliError::failed("the medium can't be used").because(error),
-            _ => CliError::usage(error.to_string()),
+            MediumError::Io { .. } => CliError::failed("the medium can't be used").because_of(error),
+            _ => CliError::explain(error),
         },
-        MirrorActError::OtherWords { .. } | MirrorActError::NotFollowed { .. } => {
-            CliError::verification(error.to_string())
-        }
-        MirrorActError::Exists(_) => CliError::usage(error.to_string()),
-        MirrorActError::Open(cim_keys::store::OpenError::NotAMirror(_)) => CliError::usage(error.to_string()),
-        _ => CliError::failed("the mirror is not up to date").because(error),
+        MirrorActError::OtherWords { .. }
+        | MirrorActError::NotFollowed { .. }
+        | MirrorActError::Exists(_)
+        | MirrorActError::Open(cim_keys::store::OpenError::NotAMirror(_)) => CliError::explain(error),
+        _ => CliError::failed("the mirror is not up to date").because_of(error),
     }
 }

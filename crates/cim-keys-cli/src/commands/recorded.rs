@@ -10,6 +10,7 @@ use cim_keys::store::AppendedEvent;
 use cim_keys::text::{SubjectPrefix, visible};
 use serde_json::{Value, json};
 
+use crate::advice::quoted;
 use crate::error::{CliError, Result};
 use crate::place;
 use crate::ui::Ui;
@@ -17,7 +18,7 @@ use crate::ui::Ui;
 /// Reports the events of an act: as text what they did, and with `--verbose` the events too; as JSON the events.
 pub(crate) fn tell(events: &[AppendedEvent], session: &Session, ui: Ui) -> Result {
     let debts = debts::of_act(session.store(), events);
-    let debts = debts.map_err(|error| CliError::failed("cannot read the ledger").because(&error))?;
+    let debts = debts.map_err(|error| CliError::failed("cannot read the ledger").because_of(&error))?;
     if ui.is_json() {
         let prefix = subject_prefix(session.place().folder());
         for event in events {
@@ -110,15 +111,6 @@ fn words(debt: &Debt) -> (String, String) {
             (format!("hand out the credentials of {account}/{user}"), how)
         }
         _ => (String::new(), String::new()),
-    }
-}
-
-/// A text as one word of a shell.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    match !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", visible(text).replace('\'', "'\\''")),
     }
 }
 

@@ -191,21 +191,21 @@ fn not_restored(error: OpenError) -> CliError {
 fn medium_told(error: &MediumError) -> CliError {
     match error {
         MediumError::Manifest { .. } | MediumError::Torn { .. } => {
-            CliError::verification("nothing was taken from the medium").because(error)
+            CliError::verification("nothing was taken from the medium").because_of(error)
         }
-        MediumError::Io { .. } => CliError::failed("the medium can't be used").because(error),
-        _ => CliError::usage(error.to_string()),
+        MediumError::Io { .. } => CliError::failed("the medium can't be used").because_of(error),
+        _ => CliError::explain(error),
     }
 }
 
 fn told(error: RecoverError) -> CliError {
     match error {
         RecoverError::Open(error) => not_restored(error),
-        RecoverError::Loss { .. } => CliError::refused(error.to_string()),
+        RecoverError::Loss { .. } => CliError::explain(&error),
         RecoverError::Record(error) => (*error).into(),
         RecoverError::Journal(error) => error.into(),
         RecoverError::Key(error) => error.into(),
-        other => CliError::failed("the ledger does not go on yet").because(&other),
+        other => CliError::failed("the ledger does not go on yet").because_of(&other),
     }
 }
 

@@ -120,8 +120,8 @@ fn at(store: &Store, what: Option<&str>) -> Result<StateAt> {
     state::state_at(store, &moment).map_err(|error| match error {
         StateError::Read(error) => error.into(),
         StateError::Checkpoint(error) => log_told(&error),
-        StateError::Beyond { .. } => CliError::usage(error.to_string()),
-        error => CliError::failed("the events could not be replayed").because(&error),
+        StateError::Beyond { .. } => CliError::explain(&error),
+        error => CliError::failed("the events could not be replayed").because_of(&error),
     })
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn run(global: &Global, ui: Ui) -> Result {
     let obstacle = obstacle_of(&configuration).filter(|_| standing.queue.queued > 0);
     let sync = running_sync(session.store());
     let debts =
-        debts::all(session.store()).map_err(|error| CliError::failed("cannot read the ledger").because(&error))?;
+        debts::all(session.store()).map_err(|error| CliError::failed("cannot read the ledger").because_of(&error))?;
     let identity = session.store().identity();
     let head = session.store().events(Listing::newest(1))?.pop().map(|last| last.cid.to_string());
     let signed = standing.head.signed.as_ref().map(SignedCheckpoint::size);
@@ -110,5 +110,5 @@ fn nag(standing: &status::Standing, ui: Ui) {
 }
 
 fn told(error: &StatusError) -> CliError {
-    CliError::failed("the ledger's status can't be told").because(error)
+    CliError::failed("the ledger's status can't be told").because_of(error)
 }

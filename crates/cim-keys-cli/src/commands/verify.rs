@@ -257,8 +257,8 @@ fn archive(file: &Path, args: &VerifyArgs, ui: Ui) -> Result {
     let demands = ArchiveDemands { key: key.as_ref(), against: against.as_ref(), policy: policy.as_ref() };
     let verified = with_bar(ui, |progress| verify::archive(file, &demands, progress));
     let ArchiveVerified { report, archive: verified, acts } = verified.map_err(|error| match error {
-        ImportError::Verify(VerifyError::Open { .. }) => CliError::usage(error.to_string()),
-        _ => CliError::failed("the archive could not be verified").because(&error),
+        ImportError::Verify(VerifyError::Open { .. }) => CliError::explain(&error),
+        _ => CliError::failed("the archive could not be verified").because_of(&error),
     })?;
     let mut object = report_json(&report);
     object["source"] = "archive".into();

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 
 use super::disk::MARK;
 use crate::act::Draft;
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::authority::keys::reference;
 use crate::authority::nats::creds;
 use crate::authority::nats::error::NatsError;
@@ -25,13 +26,10 @@ use crate::text::{Note, visible};
 #[non_exhaustive]
 pub enum ExportError {
     /// Something is there already.
-    #[error("{} is there already; name a folder that does not exist yet", visible(&.0.to_string_lossy()))]
+    #[error("{} is there already", visible(&.0.to_string_lossy()))]
     Exists(PathBuf),
     /// A name can't be a file's.
-    #[error(
-        "{what} can't be exported: nsc keeps it in a file of that name, which \"{}\" can't be; rename it first",
-        visible(name)
-    )]
+    #[error("{what} can't be exported: nsc keeps it in a file of that name, which \"{}\" can't be", visible(name))]
     Name {
         /// What bears the name.
         what: &'static str,
@@ -39,7 +37,7 @@ pub enum ExportError {
         name: String,
     },
     /// A file or folder can't be written.
-    #[error("{} can't be written: {source}; nothing is left of the export", visible(&path.to_string_lossy()))]
+    #[error("{} can't be written: {source}. Nothing is left of the export", visible(&path.to_string_lossy()))]
     Io {
         /// Which.
         path: PathBuf,
@@ -52,6 +50,26 @@ pub enum ExportError {
     /// Identities could not be read, or keys not opened.
     #[error(transparent)]
     Nats(#[from] NatsError),
+}
+
+impl Explained for ExportError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists(_) | Self::Name { .. } | Self::Path(_) => ErrorKind::Usage,
+            Self::Io { .. } => ErrorKind::Failed,
+            Self::Nats(error) => error.kind(),
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::Exists(_) => vec![Advice::Do("name a folder that does not exist yet")],
+            Self::Name { .. } => vec![Advice::Do("rename it first")],
+            Self::Path(_) => vec![Advice::Do("name a folder whose path is text")],
+            Self::Io { .. } => Vec::new(),
+            Self::Nats(error) => error.advice(),
+        }
+    }
 }
 
 /// Whether the private halves go along.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{MARK, Skipped, is_folder, names_in, read_file};
+use crate::advice::{Advice, ErrorKind, Explained};
 use crate::nats::jwt;
 use crate::text::visible;
 
@@ -21,7 +22,7 @@ pub enum HomeError {
     #[error("the home holds {} operators, and a ledger has one: {}", .0.len(), .0.join(", "))]
     Several(Vec<String>),
     /// There is no operator of this name in the home.
-    #[error("there is no operator \"{}\" in the home; there is {}", visible(name), there.join(", "))]
+    #[error("there is no operator \"{}\" in the home, but {}", visible(name), there.join(", "))]
     NoOperator {
         /// What was asked for.
         name: String,
@@ -36,6 +37,23 @@ pub enum HomeError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Explained for HomeError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoHome(_) | Self::Several(_) | Self::NoOperator { .. } => ErrorKind::Usage,
+            Self::Io { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        match self {
+            Self::NoHome(_) => vec![Advice::Do("`nsc env` tells where its stores are")],
+            Self::Several(_) => vec![Advice::Do("take each into a ledger of its own, with --operator NAME")],
+            Self::NoOperator { .. } | Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 /// An operator's folder.

@@ -94,11 +94,10 @@ impl Taking<'_, '_, '_> {
         let facts = match there {
             Ok(facts) if facts.operator.public_key == public_key => facts,
             Ok(facts) => {
-                return Err(NatsError::Usage(format!(
-                    "this ledger has operator {} already, and a ledger has one; import {} into a ledger of its own",
-                    facts.operator.name,
-                    crate::text::visible(&stored.name)
-                )));
+                return Err(NatsError::advised(
+                    format!("this ledger has operator {} already, and a ledger has one", facts.operator.name),
+                    "import the other operator into a ledger of its own",
+                ));
             }
             Err(NatsError::NoOperator) => {
                 self.create_operator(&claims, &public_key)?;

@@ -159,10 +159,10 @@ impl<'r> Runner<'r> {
         let id = NatsAccountId::from_uuid(step.id);
         if step.make && draft.view().get(id.into())?.is_none() {
             if spec.system {
-                return Err(NatsError::Usage(format!(
-                    "[{}] says that it is the system account, and the operator has another one: name that one",
-                    step.path
-                )));
+                return Err(NatsError::advised(
+                    format!("[{}] says that it is the system account, and the operator has another one", step.path),
+                    "name that one",
+                ));
             }
             let name = spec.name.clone().ok_or_else(|| NatsError::Usage(format!("[{}] has no name", step.path)))?;
             let new = NewAccount { id, name, description: spec.description.clone(), system: false };
@@ -197,10 +197,10 @@ impl<'r> Runner<'r> {
             (spec.public_key.as_ref().is_some_and(|it| *it != key.public_key), "public_key"),
         ];
         if let Some((_, what)) = fixed.into_iter().find(|(changed, _)| *changed) {
-            return Err(NatsError::Usage(format!(
-                "[{}]: the {what} of a role's key never changes; write another entry for another role",
-                step.path
-            )));
+            return Err(NatsError::advised(
+                format!("[{}]: the {what} of a role's key never changes", step.path),
+                "write another entry for another role",
+            ));
         }
         signing_keys::edit(draft, &account, &key, &|scope| {
             scope.template = template.clone();
@@ -289,9 +289,10 @@ impl<'r> Runner<'r> {
         }
         let known = before.iter().find(|it| it.token.cid() == Some(cid));
         known.map(|it| it.token.clone()).ok_or_else(|| {
-            NatsError::Usage(format!(
-                "imports.{name}.activation: no activation {cid} of the account is known; write its text"
-            ))
+            NatsError::advised(
+                format!("imports.{name}.activation: no activation {cid} of the account is known"),
+                "write its text",
+            )
         })
     }
 
@@ -405,5 +406,5 @@ fn parse<T: DeserializeOwned>(fields: &Fields) -> Result<T, NatsError> {
 }
 
 fn damaged(error: serde_json::Error) -> NatsError {
-    NatsError::Usage(format!("the plan does not read: {error}"))
+    NatsError::Usage(format!("the plan cannot be parsed: {error}"))
 }

@@ -128,7 +128,7 @@ impl Policy for About {
         let denial = Denial {
             event_type: event_type.to_owned(),
             reason: "the test does not want it".to_owned(),
-            next: "change the test".to_owned(),
+            next: cim_keys::advice::Advice::Do("change the test"),
         };
         Ok(if self.needs_approval { Verdict::NeedsApproval(denial) } else { Verdict::Deny(denial) })
     }

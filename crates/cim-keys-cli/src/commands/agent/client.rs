@@ -27,10 +27,7 @@ pub(crate) fn ask(args: &SocketArgs, request: &Request) -> Result<Answer> {
         FailureKind::Refused => CliError::refused,
         FailureKind::Failed => CliError::failed,
     };
-    Err(match failure.message.rsplit_once("; ") {
-        Some((what, next)) => new(format!("the agent says: {what}")).hint(next),
-        None => new(format!("the agent says: {}", failure.message)),
-    })
+    Err(new(format!("the agent says: {}", failure.message)))
 }
 
 fn exchange(path: &Path, request: &Request) -> Result<Answer> {

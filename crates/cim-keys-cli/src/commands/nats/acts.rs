@@ -15,35 +15,22 @@ use crate::ui::Ui;
 
 impl From<NatsError> for CliError {
     fn from(error: NatsError) -> Self {
-        let text = error.to_string();
         match error {
-            NatsError::NoOperator
-            | NatsError::NotFound { .. }
-            | NatsError::UserWithoutAccount(_)
-            | NatsError::Usage(_)
-            | NatsError::Text(_) => Self::usage(text),
             NatsError::Claims(findings) => {
                 let base = Self::refused("servers would refuse this, or silently break it; nothing was recorded");
                 findings.iter().fold(base, |error, finding| error.detail(finding.to_string()))
             }
-            NatsError::Refused(_) | NatsError::UserEnded(_) | NatsError::NotDeleted(_) | NatsError::NoDeletion(_) => {
-                Self::refused(text)
-            }
-            NatsError::IdentityKey(_) => match text.split_once("; ") {
-                Some((what, next)) => Self::refused(what).hint(next),
-                None => Self::refused(text),
-            },
-            NatsError::Lookup(error) => error.into(),
             NatsError::Key(error) => error.into(),
             NatsError::SealTo(error) => error.into(),
-            _ => Self::failed(text),
+            error => Self::explain(&error),
         }
     }
 }
 
 /// The tokens of a ledger.
 pub(super) fn restricted(session: &Session) -> Result<RestrictedBlocks> {
-    RestrictedBlocks::open(&session.place().restricted()).map_err(|error| CliError::failed(error.to_string()))
+    RestrictedBlocks::open(&session.place().restricted())
+        .map_err(|error| CliError::failed("the texts of tokens can't be read").because_of(&error))
 }
 
 /// Says who is about to be cut off; the first of them by name.

@@ -52,7 +52,8 @@ pub(crate) fn run(args: &ExplainArgs, global: &Global, ui: Ui) -> Result {
     let session = ledger::read(global)?;
     let path = session.place().restricted();
     let restricted = path.exists().then(|| RestrictedBlocks::open(&path)).transpose();
-    let restricted = restricted.map_err(|error| CliError::failed(error.to_string()))?;
+    let restricted =
+        restricted.map_err(|error| CliError::failed("the texts of tokens can't be read").because_of(&error))?;
     let explained = session.store().view(|view| explain(view, restricted.as_ref(), &args.user, &question))??;
     show(&explained, &question, ui)
 }

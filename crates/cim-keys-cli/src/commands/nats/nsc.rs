@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cim_keys::act::Question;
 use cim_keys::authority::nats;
-use cim_keys::authority::nats::nsc::{self, ExportError, Home, HomeError, Keyring, Seeds};
+use cim_keys::authority::nats::nsc::{self, ExportError, Home, Keyring, Seeds};
 use cim_keys::text::visible;
 use clap::Args;
 use serde_json::json;
@@ -42,29 +42,6 @@ pub(crate) struct ExportArgs {
     with_seeds: bool,
     #[command(flatten)]
     passphrases: PassphraseArgs,
-}
-
-impl From<HomeError> for CliError {
-    fn from(error: HomeError) -> Self {
-        let told = Self::usage(error.to_string());
-        match error {
-            HomeError::Several(_) => told.hint("take each into a ledger of its own, with --operator NAME"),
-            HomeError::NoHome(_) => told.hint("`nsc env` tells where its stores are"),
-            HomeError::Io { .. } => Self::failed(error.to_string()),
-            _ => told,
-        }
-    }
-}
-
-impl From<ExportError> for CliError {
-    fn from(error: ExportError) -> Self {
-        let text = error.to_string();
-        match error {
-            ExportError::Nats(error) => error.into(),
-            ExportError::Exists(_) | ExportError::Name { .. } | ExportError::Path(_) => Self::usage(text),
-            _ => Self::failed(text),
-        }
-    }
 }
 
 /// The home, which these commands are about unless a subcommand says otherwise.

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &OpenArgs, ui: Ui) -> Result {
     let seed = SecretBytes::new(Box::new(seed.as_bytes().to_vec()));
     let key = CurveKey::parse(&seed).map_err(|error| {
         let shown = args.key.to_string_lossy();
-        CliError::usage(format!("{} holds no seed of a curve key", visible(&shown))).because(&error)
+        CliError::usage(format!("{} holds no seed of a curve key", visible(&shown))).because_of(&error)
     })?;
     let plain = key.open(text.as_bytes()).map_err(|error| told(error, &key))?;
     let mut out = Out::create(&args.file)?;

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use cim_keys::app::apply::{self};
-use cim_keys::app::requests::{self, RefusedRequest, RequestError};
+use cim_keys::app::requests::{self, RefusedRequest};
 use cim_keys::declare;
 use cim_keys::declare::{Options, Request};
 use cim_keys::files::write_durably;
@@ -79,7 +79,7 @@ pub(crate) fn request(args: &RequestArgs, global: &Global, ui: Ui) -> Result {
     let own = open(&by)?;
     let signer = log_command::signer(&own, &global.passphrases)?;
     let made = requests::make(session.store(), &prepared, &*signer, expires);
-    let (id, text) = made.map_err(|error| request_told(&error))?;
+    let (id, text) = made.map_err(|error| CliError::explain(&error))?;
     // It holds the plan as it is saved: with the texts of activations.
     let private = prepared.save().is_some_and(|saved| !saved.activations.is_empty());
     write_durably(&args.out, text.as_bytes(), private)
@@ -180,23 +180,9 @@ fn retyped(phrase: &str, ui: Ui) -> Result<bool> {
     Ok(answer.trim() == phrase)
 }
 
-fn request_told(error: &RequestError) -> CliError {
-    match error {
-        RequestError::NoHead | RequestError::Nothing => CliError::refused(error.to_string()),
-        _ => CliError::failed(error.to_string()),
-    }
-}
-
 fn refused_told(error: RefusedRequest) -> CliError {
     match error {
         RefusedRequest::Apply(error) => error.into(),
-        RefusedRequest::Read(error) => error.into(),
-        RefusedRequest::Format(_) => CliError::usage(error.to_string()),
-        RefusedRequest::Signature(_) | RefusedRequest::Base(_) => CliError::verification(error.to_string()),
-        RefusedRequest::Stranger { .. }
-        | RefusedRequest::OtherLedger { .. }
-        | RefusedRequest::Expired { .. }
-        | RefusedRequest::Used(_) => CliError::refused(error.to_string()),
-        _ => CliError::failed(error.to_string()),
+        error => CliError::explain(&error),
     }
 }

@@ -84,8 +84,7 @@ impl Details {
     }
 
     fn owner(&self, view: &dyn View) -> std::result::Result<Option<Party>, NatsError> {
-        let owner = self.owner.as_deref().map(|text| entities_lookup::party(view, text)).transpose();
-        owner.map_err(|error| NatsError::Usage(error.to_string()))
+        Ok(self.owner.as_deref().map(|text| entities_lookup::party(view, text)).transpose()?)
     }
 }
 

@@ -252,15 +252,15 @@ fn cannot(error: FlushError) -> CliError {
     let waits = "what is not published yet waits in the ledger; `cim-keys sync` goes on by itself";
     match &error {
         FlushError::Connect(ConnectError::Disabled | ConnectError::CredentialsFile { .. }) => {
-            CliError::usage("cannot publish").because(&error)
+            CliError::usage("cannot publish").because_of(&error)
         }
-        FlushError::Connect(_) => CliError::unreachable("cannot publish").because(&error).hint(waits),
+        FlushError::Connect(_) => CliError::unreachable("cannot publish").because_of(&error).hint(waits),
         FlushError::Stopped(Stop::Succeeded(_)) => {
-            CliError::refused("this copy of the ledger publishes no more").because(&error)
+            CliError::refused("this copy of the ledger publishes no more").because_of(&error)
         }
-        FlushError::Stopped(Stop::Fork { .. }) => CliError::verification("publishing has stopped").because(&error),
-        FlushError::Stopped(_) => CliError::failed("publishing has stopped").because(&error),
-        _ => CliError::failed("cannot publish everything").because(&error).hint(waits),
+        FlushError::Stopped(Stop::Fork { .. }) => CliError::verification("publishing has stopped").because_of(&error),
+        FlushError::Stopped(_) => CliError::failed("publishing has stopped").because_of(&error),
+        _ => CliError::failed("cannot publish everything").because_of(&error).hint(waits),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn nats(
         .map_err(|error| CliError::failed("cannot start the reader of the stream").because(&error))?;
     let reader = runtime.block_on(StreamReader::connect(&config)).map_err(|error| {
         CliError::unreachable("what is newer can't be read from NATS")
-            .because(&error)
+            .because_of(&error)
             .hint("`cim-keys recover --from carry MEDIUM` takes it from a medium")
     })?;
     let stream = LedgerStream::of_ledger(runtime.handle().clone(), reader, restored.follower().store());
@@ -39,11 +39,11 @@ pub(super) fn nats(
 }
 
 fn told(error: &BringError) -> CliError {
-    let refused = CliError::verification("what the stream has was not taken").because(error);
+    let refused = CliError::verification("what the stream has was not taken").because_of(error);
     match error {
-        BringError::Stream(_) => CliError::unreachable("the stream can't be read").because(error),
+        BringError::Stream(_) => CliError::unreachable("the stream can't be read").because_of(error),
         BringError::Follow(MirrorError::Fork { .. }) | BringError::Broken(_) => refused,
-        BringError::Parked(_) | BringError::Follow(MirrorError::Gap { .. }) => CliError::refused(error.to_string()),
-        _ => CliError::failed("what the stream has was not taken").because(error),
+        BringError::Parked(_) | BringError::Follow(MirrorError::Gap { .. }) => CliError::explain(error),
+        _ => CliError::failed("what the stream has was not taken").because_of(error),
     }
 }

@@ -109,7 +109,7 @@ pub(crate) fn verify(args: &StreamArgs, key: Option<&str>, against: Option<&Path
     bar.finish_and_clear();
     let acts = acts.map_err(|error| match &error {
         VouchError::Stream(error) => read_told(error),
-        error => CliError::failed("who signed what could not be looked at").because(error),
+        error => CliError::failed("who signed what could not be looked at").because_of(error),
     })?;
     if let Some(acts) = &acts {
         acts.tell(&mut verified.report);
@@ -345,35 +345,33 @@ pub(super) fn runtime() -> Result<Runtime> {
 fn connect_told(error: &ConnectError) -> CliError {
     match error {
         ConnectError::Disabled | ConnectError::CredentialsFile { .. } => {
-            CliError::usage("cannot read the stream").because(error)
+            CliError::usage("cannot read the stream").because_of(error)
         }
-        _ => CliError::unreachable("cannot read the stream").because(error),
+        _ => CliError::unreachable("cannot read the stream").because_of(error),
     }
 }
 
 fn read_told(error: &StreamReadError) -> CliError {
     match error {
         StreamReadError::Connect(error) => connect_told(error),
-        StreamReadError::NoStream(_) => CliError::usage(error.to_string()),
-        StreamReadError::Denied { .. } => CliError::refused("cannot read the stream").because(error),
-        StreamReadError::Failed { .. } => CliError::unreachable("cannot read the stream").because(error),
-        _ => CliError::failed("cannot read the stream").because(error),
+        StreamReadError::NoStream(_) => CliError::explain(error),
+        StreamReadError::Denied { .. } => CliError::refused("cannot read the stream").because_of(error),
+        StreamReadError::Failed { .. } => CliError::unreachable("cannot read the stream").because_of(error),
+        _ => CliError::failed("cannot read the stream").because_of(error),
     }
 }
 
 pub(super) fn replay_told(error: &ReplayError) -> CliError {
     match error {
         ReplayError::Stream(error) => read_told(error),
-        error if error.is_alarm() => CliError::verification("the stream does not hold").because(error),
-        ReplayError::Checkpoint(_) => CliError::verification("the checkpoint was not taken").because(error),
-        ReplayError::KeyNeeded | ReplayError::OtherKey { .. } | ReplayError::Nothing { .. } => {
-            CliError::usage(error.to_string())
-        }
+        error if error.is_alarm() => CliError::verification("the stream does not hold").because_of(error),
+        ReplayError::Checkpoint(_) => CliError::verification("the checkpoint was not taken").because_of(error),
+        ReplayError::KeyNeeded | ReplayError::OtherKey { .. } | ReplayError::Nothing { .. } => CliError::explain(error),
         ReplayError::Open(cim_keys::store::OpenError::NotAMirror(path)) => {
             CliError::refused(format!("{} is a ledger of its own, and no mirror", path.display()))
                 .hint("name another folder with --ledger; a mirror is made there")
         }
-        _ => CliError::failed("not everything was taken").because(error).hint("try again: what was taken stays"),
+        _ => CliError::failed("not everything was taken").because_of(error).hint("try again: what was taken stays"),
     }
 }
 
@@ -381,12 +379,12 @@ fn reconcile_told(error: &ReconcileError) -> CliError {
     match error {
         ReconcileError::Stream(error) => read_told(error),
         ReconcileError::Restore(RestoreError::Connect(error)) => connect_told(error),
-        ReconcileError::Fork { .. } => CliError::verification("ledger and stream are two histories").because(error),
+        ReconcileError::Fork { .. } => CliError::verification("ledger and stream are two histories").because_of(error),
         ReconcileError::Ahead { .. } | ReconcileError::Succeeded | ReconcileError::NotPublished => {
-            CliError::refused(error.to_string())
+            CliError::explain(error)
         }
         _ => CliError::failed("not everything was put back")
-            .because(error)
+            .because_of(error)
             .hint("run it again: what is in the stream is not put back twice"),
     }
 }

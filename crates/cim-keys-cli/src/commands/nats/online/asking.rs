@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use cim_keys::adapters::nats_client::ConnectError;
 use cim_keys::adapters::nats_system::{SystemClient, SystemError};
+use cim_keys::advice::{ErrorKind, Explained as _};
 use cim_keys::authority::nats::lookup;
 use cim_keys::authority::nats::servers::{Observed, Survey, Wanted};
 use cim_keys::ledger::Facts;
@@ -18,18 +18,13 @@ use crate::place;
 
 impl From<SystemError> for CliError {
     fn from(error: SystemError) -> Self {
-        match &error {
-            SystemError::Connect(ConnectError::CredentialsFile { .. }) => {
-                Self::usage("cannot ask the servers").because(&error).hint("name a credentials file with --creds")
-            }
-            SystemError::Connect(ConnectError::Credentials { .. }) => Self::unreachable("cannot ask the servers")
-                .because(&error)
-                .hint("name credentials of a user of the system account with --creds"),
-            SystemError::Denied { .. } | SystemError::Outsider => {
-                Self::refused("cannot ask the servers").because(&error)
-            }
-            _ => Self::unreachable("cannot ask the servers").because(&error),
-        }
+        let cannot = "cannot ask the servers";
+        let told = match error.kind() {
+            ErrorKind::Usage => Self::usage(cannot),
+            ErrorKind::Refused => Self::refused(cannot),
+            _ => Self::unreachable(cannot),
+        };
+        told.because_of(&error)
     }
 }
 

@@ -29,13 +29,7 @@ impl From<PushError> for CliError {
     fn from(error: PushError) -> Self {
         match error {
             PushError::System(error) => error.into(),
-            refused => {
-                let text = refused.to_string();
-                match text.rsplit_once(". ") {
-                    Some((what, next)) => Self::failed(what).hint(next),
-                    None => Self::failed(text),
-                }
-            }
+            error => Self::explain(&error),
         }
     }
 }
@@ -43,12 +37,8 @@ impl From<PushError> for CliError {
 impl From<ReceiptError> for CliError {
     fn from(error: ReceiptError) -> Self {
         match error {
-            ReceiptError::Form { .. } | ReceiptError::Begin { .. } => Self::usage(error.to_string()),
-            ReceiptError::OtherLedger { .. } | ReceiptError::NotOurs { .. } => Self::refused(error.to_string()),
             ReceiptError::Nats(error) => error.into(),
-            ReceiptError::Read(error) => error.into(),
-            ReceiptError::Refused(error) => error.into(),
-            _ => Self::failed(error.to_string()),
+            error => Self::explain(&error),
         }
     }
 }
