@@ -190,8 +190,8 @@ fn a_ledger_can_demand_signatures() {
     signed_by(&place, ADA, "ada", &["role", "add", "R"]).json();
     // The last who can sign stays.
     let revoke = ["key", "revoke", "Ada Lovelace (acts)", "--reason", "superseded", "--yes"];
-    signed_by(&place, ADA, "ada", &revoke).fails(3, &["nobody could sign"]);
-    place.run(&["person", "deactivate", ADA, "--reason", "x", "--yes"]).fails(3, &["nobody could sign"]);
+    signed_by(&place, ADA, "ada", &revoke).fails(3, &["no person could sign"]);
+    place.run(&["person", "deactivate", ADA, "--reason", "x", "--yes"]).fails(3, &["no person could sign"]);
     let types = place.run(&["event", "types"]).json();
     let required = types.iter().filter(|it| it["signature"] == true).count();
     assert_eq!(required, 1 + types.iter().filter(|it| it["aggregate"] == "role").count());
