@@ -71,7 +71,7 @@ fn what_is_refused_leaves_no_secret() {
     assert!(is_refused(&again), "{again:?}");
     let unfit = NewKey { purpose: Some(KeyPurpose::NatsUser), ..new("two", KeyKind::P256) };
     let error = f.generate(unfit).unwrap_err();
-    assert!(error.to_string().contains("choose nkey-user"), "{error}");
+    assert!(error.to_string().contains("but nkey-user"), "{error}");
     let nobody = NewKey { owner: Some("person:Nobody".into()), ..new("two", KeyKind::P256) };
     assert!(matches!(f.generate(nobody), Err(ActError::Build(KeyActError::Lookup(_)))));
     let nowhere = NewKey { compartment: Some(label("vault")), ..new("two", KeyKind::P256) };
@@ -191,7 +191,7 @@ fn an_export_is_recorded_and_sealed_unless_it_is_plain() {
     assert_eq!(f.facts(key.key_id).exports, 2);
 
     let error = export(Destination::Sealed(Recipient::new("age1qqqqqqqq").unwrap())).unwrap_err();
-    assert!(error.to_string().contains("age-keygen"), "{error}");
+    assert!(error.to_string().contains("could not seal to"), "{error}");
     assert_eq!(f.facts(key.key_id).exports, 2);
     f.all_is_well();
 }
