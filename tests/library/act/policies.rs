@@ -49,7 +49,7 @@ fn what_a_policy_denies_is_neither_asked_nor_signed_nor_sealed() {
                 Err(ActError::Denied(denial)) => assert!(denial.event_type == event_type && !policy.asks_approval()),
                 Err(ActError::NeedsApproval(denial)) => {
                     assert!(denial.event_type == event_type && policy.asks_approval());
-                    assert_eq!(denial.to_string(), "the test does not want it; change the test");
+                    assert_eq!(denial.to_string(), "the test does not want it");
                 }
                 other => panic!("{other:?}"),
             }
