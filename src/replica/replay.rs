@@ -158,8 +158,8 @@ impl Explained for ReplayError {
             Self::Keep(error) => error.advice(),
             Self::Checkpoint(error) => error.advice(),
             Self::Keys(error) => error.advice(),
-            Self::Broken(_)
-            | Self::Unreadable { .. }
+            Self::Broken(problem) => problem.advice(),
+            Self::Unreadable { .. }
             | Self::Unreached { .. }
             | Self::OtherKey { .. }
             | Self::Resumed(_)
