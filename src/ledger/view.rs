@@ -77,9 +77,12 @@ impl<'v> dyn View + 'v {
     }
 }
 
+/// The entities above an identifier, a page of them.
+type Fetch<'v> = dyn Fn(Option<Uuid>) -> Result<Vec<Entity>, ViewError> + 'v;
+
 /// Entities, fetched page by page. After an error it ends.
 pub struct Entities<'v> {
-    fetch: Box<dyn Fn(Option<Uuid>) -> Result<Vec<Entity>, ViewError> + 'v>,
+    fetch: Box<Fetch<'v>>,
     page: std::vec::IntoIter<Entity>,
     after: Option<Uuid>,
     is_last: bool,
