@@ -109,8 +109,11 @@ pub struct ServedRole {
 pub struct Failure {
     /// Whose fault it is.
     pub kind: FailureKind,
-    /// What was wrong, and what to do.
+    /// What was wrong.
     pub message: String,
+    /// What to do next, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
 }
 
 /// Whose fault a failure is.
@@ -129,7 +132,7 @@ impl Failure {
     /// A request that was not understood.
     #[must_use]
     pub fn request(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Request, message: message.into() }
+        Self { kind: FailureKind::Request, message: message.into(), advice: Vec::new() }
     }
 }
 
@@ -143,7 +146,9 @@ impl From<&IssueError> for Failure {
             IssueError::Nats(NatsError::Refused(_) | NatsError::Claims(_)) => FailureKind::Refused,
             IssueError::Nats(_) => FailureKind::Failed,
         };
-        Self { kind, message: error.to_string() }
+        // What the other side can do itself; what it takes an act for is for the operator of the agent.
+        let words = |advice| if let Advice::Do(words) = advice { Some(words.to_owned()) } else { None };
+        Self { kind, message: error.to_string(), advice: error.advice().into_iter().filter_map(words).collect() }
     }
 }
 
@@ -152,9 +157,9 @@ fn failure(error: &LedgerActError<IssueError>) -> Failure {
     match error {
         ActError::Build(error) => error.into(),
         ActError::Refused(_) | ActError::Denied(_) | ActError::NeedsApproval(_) | ActError::Journal(_) => {
-            Failure { kind: FailureKind::Refused, message: error.to_string() }
+            Failure { kind: FailureKind::Refused, message: error.to_string(), advice: Vec::new() }
         }
-        error => Failure { kind: FailureKind::Failed, message: error.to_string() },
+        error => Failure { kind: FailureKind::Failed, message: error.to_string(), advice: Vec::new() },
     }
 }
 

@@ -27,7 +27,8 @@ pub(crate) fn ask(args: &SocketArgs, request: &Request) -> Result<Answer> {
         FailureKind::Refused => CliError::refused,
         FailureKind::Failed => CliError::failed,
     };
-    Err(new(format!("the agent says: {}", failure.message)))
+    let error = new(format!("the agent says: {}", failure.message));
+    Err(failure.advice.iter().fold(error, |error, words| error.detail(format!("it advises: {words}"))))
 }
 
 fn exchange(path: &Path, request: &Request) -> Result<Answer> {

@@ -166,7 +166,7 @@ fn bad(message: &str) -> Answer {
 }
 
 fn refused(message: &str) -> Answer {
-    Answer::Error(Failure { kind: FailureKind::Refused, message: message.to_owned() })
+    Answer::Error(Failure { kind: FailureKind::Refused, message: message.to_owned(), advice: Vec::new() })
 }
 
 /// What tells an agent to end.

@@ -2,6 +2,7 @@
 //!
 //! `CIM_KEYS_VERB=TEXT` runs only those whose name contains the text.
 
+mod hints;
 mod kills;
 mod listed;
 mod publishing;

@@ -158,6 +158,7 @@ const RECIPES: &[Recipe] = &[
     // Events
     records("event attest", "5 --as Ada"),
     reads("event list", ""),
+    reads("history", "person:Ada"),
     reads("event show", "5"),
     reads("event types", ""),
     reads("event verify", "5"),

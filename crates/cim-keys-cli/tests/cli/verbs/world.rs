@@ -166,13 +166,23 @@ impl World {
     /// The program with these arguments, divided at blanks, on a ledger of this world; in an environment that holds nothing
     /// else.
     pub(crate) fn command_on(&self, ledger: &str, args: &str) -> Command {
+        self.command_of(ledger, args.split_whitespace())
+    }
+
+    /// The same, with the arguments one by one.
+    pub(crate) fn command_of<'w>(&self, ledger: &str, words: impl Iterator<Item = &'w str>) -> Command {
         let mut command = program(self.place.dir.path(), &[]);
         command.env("CIM_KEYS_NATS_URL", &self.url).env("CIM_KEYS_PASSPHRASE", PASSPHRASE);
         command.env("CIM_KEYS_LEDGER", self.place.path(ledger));
-        let filled =
-            self.values.iter().fold(args.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value));
-        assert!(!filled.contains('{'), "a value is missing in {filled}");
-        command.args(filled.split_whitespace()).arg("--yes");
+        for word in words {
+            let filled = self
+                .values
+                .iter()
+                .fold(word.to_owned(), |word, (name, value)| word.replace(&format!("{{{name}}}"), value));
+            assert!(!filled.contains('{'), "a value is missing in {filled}");
+            command.arg(filled);
+        }
+        command.arg("--yes");
         command
     }
 
