@@ -2,9 +2,9 @@
 //!
 //! # A passphrase is lost
 //!
-//! Nobody can bring it back: there is no second way into a compartment. Take the second envelope. If both are gone, the
-//! keys in that compartment are lost, and only those: the facts about them are in `ledger.db` and stay readable. Revoke each
-//! (`cim-keys key revoke KEY --reason cessation-of-operation`), make a compartment
+//! It can't be recovered: there is no second way into a compartment. Take the second envelope. If both are gone, the
+//! keys in that compartment are lost, and only those: the facts about them are in `ledger.db` and stay readable. Revoke
+//! each (`cim-keys key revoke KEY --reason cessation-of-operation`), make a compartment
 //! (`cim-keys custody add root-2`), and generate successors there. For a NATS operator this means a new operator, and a
 //! restart of its servers: that is why `root` has two envelopes.
 //!
@@ -14,9 +14,9 @@
 //! $ cim-keys custody passphrase issuing
 //! ```
 //!
-//! This seals the compartment's identity with another passphrase. It does **not** help against somebody who holds an older
-//! copy of the folder: that copy still opens with the old passphrase, and holds the same keys. If there may be such a copy,
-//! treat every key in the compartment as stolen.
+//! This seals the compartment's identity with another passphrase. It does **not** help against an attacker who holds an
+//! older copy of the folder: that copy still opens with the old passphrase, and holds the same keys. If there may be
+//! such a copy, treat every key in the compartment as stolen.
 //!
 //! # A key was stolen, or may have been
 //!
@@ -25,9 +25,9 @@
 //! $ cim-keys key generate "…"
 //! ```
 //!
-//! Revoke first, and publish at once (`cim-keys sync --once`). `--invalid-since` says from when on what it signed is in
-//! doubt. For a planned change use `key rotate` instead: it makes the new key and retires the old one in one act, and with
-//! `--retire-at` both are good for a while.
+//! Revoke first, and publish at once (`cim-keys sync --once`). `--invalid-since` says since when its signatures are in
+//! doubt. For a planned change use `key rotate` instead: it makes the new key and retires the old one in one act, and
+//! with `--retire-at` both are valid for a while.
 //!
 //! # The laptop is gone
 //!
@@ -36,36 +36,36 @@
 //! $ cim-keys recover --from carry /media/usb
 //! ```
 //!
-//! A restored ledger opens for reading at once: who had which key, and what is to be revoked, is all there, and its secrets
-//! open with the passphrases. It records nothing until `recover` has brought what is newer than the backup, or was told to
-//! go on without; then it has a new key, which the old one vouches for. `docs/recovery.md` has all of it, and the drill.
+//! A restored ledger opens for reading at once: it shows who had which key, and which keys to revoke, and its secrets
+//! open with the passphrases. It records nothing until `recover` has imported the events after the backup, or given
+//! them up; then it has a new key, which the old one vouches for. `docs/recovery.md` has all of it, and the drill.
 //!
 //! # A file in `custody/` is damaged
 //!
-//! The error names the file. Bring that one file back from a copy, with mode 0600. An identity (`identity.age`) fits as
+//! The error names the file. Restore that one file from a copy, with mode 0600. An identity (`identity.age`) fits as
 //! long as it is of the same compartment, with the passphrase that it had when the copy was made; a secret
-//! (`keys/….age`) fits always, and so does the folder of a bundle (`bundles/…/`), where keys lie that were made together. Whether it is the right key is checked at each use, against the public key that is
-//! recorded.
+//! (`keys/….age`) fits always, and so does the folder of a bundle (`bundles/…/`), which holds keys that were generated
+//! together. Each use checks that it is the right key, against the public key that is recorded.
 //!
-//! The recipient file is one line. If the identity opens, `age-keygen -y` gives it back.
+//! The recipient file is one line. If the identity opens, `age-keygen -y` prints it again.
 //!
 //! # "wrong passphrase", and it is the right one
 //!
-//! Wrong passphrases and damaged files are told apart, by a checksum beside the recipient. If it says *wrong*, then it is: mind
-//! that each compartment has its own, that the keyboard's layout may differ, and that generated ones have hyphens.
-//! Whether it is the passphrase or cim-keys, the age program tells: `age -d custody/root/identity.age`.
+//! A checksum beside the recipient distinguishes wrong passphrases from damaged files. If the error says *wrong*, then
+//! it is: mind that each compartment has its own, that the keyboard's layout may differ, and that generated ones have
+//! hyphens. The age program shows whether the passphrase or cim-keys is at fault: `age -d custody/root/identity.age`.
 //!
 //! # A command was killed in the middle
 //!
 //! Run it again. A key's secret is sealed and on the disk before the key is recorded, so there is never a recorded key
-//! without its secret. What can be left behind is a sealed secret of a key that was never recorded, or a bundle of them: an orphan,
-//! useless and harmless. `cim-keys custody check` names orphans, and `--remove-orphans` removes them.
+//! without its secret. The kill can leave a sealed secret of a key that was never recorded, or a bundle of them: an
+//! orphan, useless and harmless. `cim-keys custody check` names orphans, and `--remove-orphans` removes them.
 //!
 //! # `ledger.db` is damaged
 //!
-//! `cim-keys verify` says where. Work from a copy; a position that is sound there and published is the same everywhere,
-//! because its content identifier is. Custody does not depend on the database: each file says whose it is by its name, and
-//! opens without cim-keys.
+//! `cim-keys verify` says where. Work from a copy; an intact, published position is the same everywhere, because its
+//! content identifier is. Custody does not depend on the database: each file is named after its key, and opens without
+//! cim-keys.
 //!
 //! # cim-keys is gone
 //!
