@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::advice::Explained;
 use crate::events::{Bytes, EventAttested, EventData, Link, Party};
 use crate::ids::KeyId;
 use crate::keys::{self, KeyError, KeyRef, KeyRing, PublicFacts, SignError, Signer};
@@ -48,6 +49,9 @@ pub enum SigningError {
     /// What was to be signed, or came of it, is not acceptable.
     #[error("{0}")]
     Content(String),
+    /// The use case can't have it signed.
+    #[error("{0}")]
+    Refused(Box<dyn Explained + Send + Sync>),
 }
 
 /// What an act has had signed, by key and hash of the bytes.

@@ -262,6 +262,7 @@ where
                 .hint("--accept-clock records it with this clock"),
             ActError::Key(error) => error.into(),
             ActError::Sign(SigningError::Key(error)) => error.into(),
+            ActError::Sign(SigningError::Refused(error)) => Self::failed(text).advise(&*error),
             ActError::Sign(SigningError::Sign(error)) => Self::explain(&error),
             ActError::Journal(error) => error.into(),
             ActError::Contended { .. } => Self::refused(text).hint("try again"),

@@ -24,7 +24,8 @@ impl CliError {
         self.because(error).advise(error)
     }
 
-    fn advise(self, error: &dyn Explained) -> Self {
+    /// Adds what to do next about an error of the library.
+    pub(crate) fn advise(self, error: &dyn Explained) -> Self {
         error.advice().iter().fold(self, |told, advice| told.hint(words(advice)))
     }
 }

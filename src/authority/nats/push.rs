@@ -30,7 +30,7 @@ pub enum PushError {
     /// A server would take the token and then not believe it.
     #[error(
         "server {} does not trust {issuer}, which signed account {}: it would answer 200, put the token in the place of a good \
-         one, and refuse its users. Nothing was pushed",
+         one, and refuse its users; nothing was pushed",
         visible(server),
         visible(account)
     )]

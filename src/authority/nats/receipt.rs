@@ -66,7 +66,7 @@ pub struct ReceiptAccount {
 #[non_exhaustive]
 pub enum ReceiptError {
     /// The file can't be begun.
-    #[error("cannot write the receipt {path}: {source}. Nothing was pushed")]
+    #[error("cannot write the receipt {path}: {source}; nothing was pushed")]
     Begin {
         /// The file.
         path: String,

@@ -252,7 +252,7 @@ impl Activations {
             }
             let text = text.ok_or_else(|| {
                 let (account, import) = (self.facts.account.name.to_string(), import.subject.clone());
-                SigningError::Content(NatsError::ActivationNotHere { account, import }.to_string())
+                SigningError::Refused(Box::new(NatsError::ActivationNotHere { account, import }))
             })?;
             import.token = ImportToken::Text(text);
         }
