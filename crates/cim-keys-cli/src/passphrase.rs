@@ -13,6 +13,7 @@ use cim_keys::text::{Label, visible};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
+use crate::advice::quoted;
 use crate::error::{CliError, Result};
 use crate::hardening;
 use crate::ui::Ui;
@@ -285,7 +286,7 @@ fn private(file: &File, path: &Path, shown: &str) -> Result<()> {
     let mode = found.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(CliError::usage(format!("the passphrase file {shown} has mode {mode:04o}, so others may read it"))
-            .hint(format!("run: chmod 0600 '{}'", path.to_string_lossy().replace('\'', "'\\''"))));
+            .hint(format!("run: chmod 0600 {}", quoted(&path.to_string_lossy()))));
     }
     let us = rustix::process::geteuid();
     if found.uid() != us.as_raw() && !us.is_root() {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cim_keys::config::{Layers, Resolved};
 
+use crate::advice::quoted;
 use crate::error::{CliError, Result};
 use crate::global::Global;
 
@@ -57,11 +58,10 @@ fn no_ledger_at(folder: &Path) -> CliError {
     if folder.join(LEDGER_FILE).exists() {
         return error.detail("what is called ledger.db there is no file").hint("name another folder with --ledger");
     }
+    let named = quoted(&folder.to_string_lossy());
     match folder.exists() {
-        true => {
-            error.hint(format!("make one with `cim-keys init {}`, or name another with --ledger", folder.display()))
-        }
-        false => error.hint(format!("the folder does not exist; `cim-keys init {}` makes it", folder.display())),
+        true => error.hint(format!("make one with `cim-keys init {named}`, or name another with --ledger")),
+        false => error.hint(format!("the folder does not exist; `cim-keys init {named}` makes it")),
     }
 }
 

@@ -137,7 +137,8 @@ fn moment(what: &str) -> Result<Moment> {
     if Path::new(what).is_file() {
         return Ok(Moment::Checkpoint(Box::new(read_checkpoint(Path::new(what))?)));
     }
-    Err(CliError::usage(format!("\"{}\" is no moment", cim_keys::text::visible(what))).hint(format!("give {MOMENT}")))
+    Err(CliError::usage(format!("\"{}\" is not a point in time", cim_keys::text::visible(what)))
+        .hint(format!("give {MOMENT}")))
 }
 
 fn time_of(at: &StateAt) -> String {

@@ -11,6 +11,7 @@ use cim_keys::files::create_private_folder;
 use cim_keys::text::visible;
 
 use super::args::SocketArgs;
+use crate::advice::quoted;
 use crate::error::{CliError, Result};
 use crate::place;
 
@@ -150,8 +151,10 @@ fn private_folder(folder: &Path) -> Result {
             .hint("name a socket in another folder with --socket"));
     }
     if found.mode() & 0o077 != 0 {
-        return Err(CliError::usage(format!("others may enter the folder {shown}"))
-            .hint(format!("chmod 700 {shown}, or name a socket in a folder of its own with --socket")));
+        return Err(CliError::usage(format!("others may enter the folder {shown}")).hint(format!(
+            "chmod 700 {}, or name a socket in a folder of its own with --socket",
+            quoted(&folder.to_string_lossy())
+        )));
     }
     Ok(())
 }
