@@ -33,6 +33,17 @@ pub enum Advice {
     Near(String),
 }
 
+impl Advice {
+    /// What failed may pass.
+    pub const TRY_AGAIN: Self = Self::Do("try again");
+    /// Two histories that contradict each other.
+    pub const KEEP_BOTH: Self = Self::Do("keep both: they are the evidence");
+    /// A file is not what was written.
+    pub const FROM_BACKUP: Self = Self::Do("bring it back from a backup");
+    /// A file of a later format.
+    pub const UPDATE: Self = Self::Do("update cim-keys");
+}
+
 /// An act that an error may advise. Values in it are data: a front end quotes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

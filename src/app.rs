@@ -22,6 +22,7 @@ pub mod locations;
 pub mod log;
 pub mod medium;
 pub mod mirrors;
+pub mod names;
 pub mod offboard;
 pub mod organizations;
 pub mod people;

@@ -43,4 +43,4 @@ pub use refusal::Refusal;
 pub use rehearsal::{Rehearsal, decide_all};
 pub use standing::standing;
 pub use state::{Overlay, State};
-pub use view::{Change, View, ViewError};
+pub use view::{Change, Entities, View, ViewError};

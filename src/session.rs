@@ -78,8 +78,7 @@ pub struct Session {
 
 impl Session {
     /// Opens a ledger for writing where this machine may, and for reading otherwise. Where the ledger's own key is stored
-    /// unencrypted,
-    /// the head of every append is signed ([`online_key`]).
+    /// unencrypted, the head of every append is signed ([`online_key`]).
     ///
     /// # Errors
     /// As [`Store::open`], and when an unencrypted key is not to be used.

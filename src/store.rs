@@ -52,7 +52,7 @@ pub use append::FollowedEvent;
 pub use epoch::{Restored, Rotation};
 pub use error::{
     AppendError, CheckpointStoreError, CopyError, CreateError, DatabaseError, JournalError, MirrorError, NotTheWriter,
-    OpenError, ReadError,
+    OpenError, OtherKey, ReadError,
 };
 pub use follow::Follower;
 pub use founding::{Absent, Founding};

@@ -42,7 +42,7 @@ pub enum Answer {
     Yes,
     /// No.
     No,
-    /// There is nobody who could answer.
+    /// No person can answer.
     CannotAsk,
 }
 
@@ -77,7 +77,7 @@ impl ClockJump {
     }
 }
 
-/// Nobody sits in front: what would be asked is not done.
+/// Without a front end: what would be asked is not done.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoFront;
 

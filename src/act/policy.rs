@@ -30,7 +30,7 @@ pub enum Verdict {
     Allow,
     /// It may not.
     Deny(Denial),
-    /// It may, once somebody else has approved it.
+    /// It may, once another person has approved it.
     NeedsApproval(Denial),
 }
 

@@ -101,7 +101,7 @@ impl Explained for SystemError {
             }
             Self::Outsider => vec![Advice::Do("take credentials of a user of the system account")],
             Self::NoAnswer => vec![Advice::Do("see whether the servers are well, and try again")],
-            Self::Lost { .. } => vec![Advice::Do("try again")],
+            Self::Lost { .. } => vec![Advice::TRY_AGAIN],
         }
     }
 }

@@ -95,7 +95,7 @@ impl Explained for StreamReadError {
             Self::Connect(error) => error.advice(),
             Self::NoStream(_) => vec![Advice::Do("name the stream with --stream or nats.stream_name")],
             Self::Denied { .. } => vec![Advice::Do("docs/NATS_INTEGRATION.md lists the rights that a reader needs")],
-            Self::Failed { .. } => vec![Advice::Do("try again")],
+            Self::Failed { .. } => vec![Advice::TRY_AGAIN],
             Self::MadeAnew(_) => vec![Advice::Do("begin again")],
         }
     }

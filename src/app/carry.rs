@@ -92,7 +92,7 @@ impl Explained for CarryError {
     fn advice(&self) -> Vec<Advice> {
         match self {
             Self::Unsigned => vec![Advice::Run(Action::SignHead, "signs it")],
-            Self::Fork { .. } => vec![Advice::Do("keep both, they are the evidence")],
+            Self::Fork { .. } => vec![Advice::KEEP_BOTH],
             Self::Medium(error) => error.advice(),
             Self::Export(error) => error.advice(),
             Self::Tokens(error) => error.advice(),

@@ -1,7 +1,8 @@
 //! What an act did, in the terms of its user: what was made, changed or ended, by name, with its public key and what it may do.
 
+use super::names;
 use crate::authority::nats::{accounts, users};
-use crate::events::{EventData, KeyEncoding, Party};
+use crate::events::{EventData, KeyEncoding};
 use crate::ledger::{Entity, EntityRef, Facts, Kind, UserFacts, View, ViewError, concerns};
 use crate::nats::claims::{SigningKey, UserPermissions};
 use crate::nats::words::{self, Property};
@@ -26,14 +27,14 @@ pub struct Change {
 /// # Errors
 /// When the ledger can't be read.
 pub fn of_act(view: &dyn View, events: &[AppendedEvent]) -> Result<Vec<Change>, ViewError> {
-    let mut changes: Vec<(EntityRef, Change)> = Vec::new();
+    let mut changes: Vec<(Entity, Change)> = Vec::new();
     for appended in events {
         let data = &appended.event.data;
         let (Some(done), Some(reference)) = (done(data), concerns(data).into_iter().next()) else { continue };
-        if part_of(data).is_some_and(|whole| changes.iter().any(|(it, _)| *it == whole)) {
+        if part_of(data).is_some_and(|whole| changes.iter().any(|(it, _)| it.entity_ref() == whole)) {
             continue;
         }
-        if let Some((_, before)) = changes.iter_mut().find(|(it, _)| *it == reference) {
+        if let Some((_, before)) = changes.iter_mut().find(|(it, _)| it.entity_ref() == reference) {
             // What was made and then changed in one act is made; what ended has ended.
             if before.done != CREATED || done != CHANGED {
                 before.done = done;
@@ -42,21 +43,15 @@ pub fn of_act(view: &dyn View, events: &[AppendedEvent]) -> Result<Vec<Change>, 
         }
         let Some(entity) = view.get(reference)? else { continue };
         let properties = if done == CREATED { properties(view, &entity)? } else { Vec::new() };
-        changes.push((reference, Change { done, kind: reference.kind, name: name(view, &entity)?, properties }));
+        let change = Change { done, kind: reference.kind, name: names::entity(view, &entity)?, properties };
+        changes.push((entity, change));
     }
     // An nkey has no name of its own: what is done to it is part of what is done to its holder.
-    let holders = changes.iter().any(|(reference, _)| reference.kind != Kind::Key);
-    let mut all = Vec::with_capacity(changes.len());
-    for (reference, change) in changes {
-        let nkey = match view.get(reference)?.map(|entity| entity.facts) {
-            Some(Facts::Key(key)) => key.encoding == KeyEncoding::Nkey,
-            _ => false,
-        };
-        if !(nkey && holders) {
-            all.push(change);
-        }
+    let is_nkey = |it: &Entity| matches!(&it.facts, Facts::Key(key) if key.encoding == KeyEncoding::Nkey);
+    if changes.iter().any(|(it, _)| !matches!(it.facts, Facts::Key(_))) {
+        changes.retain(|(it, _)| !is_nkey(it));
     }
-    Ok(all)
+    Ok(changes.into_iter().map(|(_, change)| change).collect())
 }
 
 const CREATED: &str = "created";
@@ -133,44 +128,6 @@ fn part_of(data: &EventData) -> Option<EntityRef> {
         EventData::NatsAccountUpdated(event) => Some(event.account_id.into()),
         _ => None,
     }
-}
-
-/// What people call an entity: `ORDERS/ann`, `officer for Ada`.
-///
-/// # Errors
-/// When the ledger can't be read.
-pub fn name(view: &dyn View, entity: &Entity) -> Result<String, ViewError> {
-    let of = |reference: EntityRef| -> Result<String, ViewError> {
-        let found = view.get(reference)?;
-        Ok(found.and_then(|it| it.facts.name().map(ToString::to_string)).unwrap_or_else(|| reference.id.to_string()))
-    };
-    let party = |party: &Party| -> Result<String, ViewError> {
-        Ok(match party {
-            Party::Organization(id) => of((*id).into())?,
-            Party::Unit(id) => format!("unit {}", of((*id).into())?),
-            Party::Person(id) => of((*id).into())?,
-            Party::Role(id) => format!("role {}", of((*id).into())?),
-            Party::Service(name) => format!("service {name}"),
-        })
-    };
-    Ok(match &entity.facts {
-        Facts::Assignment(it) => {
-            let scope = it.scope.as_ref().map(&party).transpose()?.map(|scope| format!(" in {scope}"));
-            format!("{} for {}{}", of(it.role_id.into())?, of(it.person_id.into())?, scope.unwrap_or_default())
-        }
-        Facts::Relationship(it) => format!("{} {} {}", party(&it.subject)?, it.kind, party(&it.object)?),
-        Facts::User(it) => format!("{}/{}", of(it.user.account_id.into())?, it.user.name),
-        Facts::SigningKey(it) => {
-            let holder = of(EntityRef::holder(&it.holder))?;
-            it.role.as_ref().map_or_else(|| holder.clone(), |role| format!("{holder}/{role}"))
-        }
-        Facts::SignatureRequirement(it) if it.event_types.is_empty() => "nothing".to_owned(),
-        Facts::SignatureRequirement(it) => {
-            it.event_types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        }
-        Facts::Recipient(it) => format!("{} of compartment {}", it.recipient, it.compartment),
-        facts => facts.name().map_or_else(|| entity.entity_ref().id.to_string(), ToString::to_string),
-    })
 }
 
 fn properties(view: &dyn View, entity: &Entity) -> Result<Vec<Property>, ViewError> {

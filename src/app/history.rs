@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use cid::Cid;
 use serde_json::Value;
 
-use super::changes::{self, done};
+use super::changes::done;
+use super::names;
 use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::authority::nats::{NatsError, lookup as nats};
 use crate::events::{Actor, EventData};
@@ -128,13 +129,17 @@ pub fn find(view: &dyn View, text: &str) -> Result<Entity, HistoryError> {
         }
     }
     match found.len() {
-        0 => Err(HistoryError::NotFound(text.chars().take(80).collect())),
+        0 => Err(not_found(text)),
         1 => Ok(found.remove(0)),
         _ => {
             let kinds = found.iter().map(|it| format!("{}:{text}", it.entity_ref().kind.as_str())).collect();
             Err(HistoryError::Ambiguous { text: text.chars().take(80).collect(), kinds })
         }
     }
+}
+
+fn not_found(text: &str) -> HistoryError {
+    HistoryError::NotFound(text.chars().take(80).collect())
 }
 
 /// The kinds of NATS as its own tools call them.
@@ -154,7 +159,7 @@ fn of_kind(view: &dyn View, kind: Kind, text: &str) -> Result<Entity, HistoryErr
             let same = operator.name.as_str() == text || operator.public_key.as_str() == text;
             let id = text.parse() == Ok(*operator.operator_id.as_uuid());
             if !(same || id) {
-                return Err(HistoryError::NotFound(text.chars().take(80).collect()));
+                return Err(not_found(text));
             }
             operator.operator_id.into()
         }
@@ -162,10 +167,10 @@ fn of_kind(view: &dyn View, kind: Kind, text: &str) -> Result<Entity, HistoryErr
         Kind::User if text.parse::<uuid::Uuid>().is_err() => nats::user(view, text)?.1.user.user_id.into(),
         kind => lookup::entity(view, kind, text)?.entity_ref(),
     };
-    view.get(reference)?.ok_or_else(|| HistoryError::NotFound(text.chars().take(80).collect()))
+    view.get(reference)?.ok_or_else(|| not_found(text))
 }
 
-/// The events about an entity and its own key, the oldest first. `progress` is told how many events were looked at.
+/// The events about an entity and its own key, the oldest first. `progress` gets how many events were looked at.
 ///
 /// # Errors
 /// When the ledger can't be read.
@@ -180,31 +185,31 @@ pub fn history(store: &Store, entity: &Entity, progress: &mut dyn FnMut(u64)) ->
     // The identifiers stand in the block as text; what has none of them need not be decoded. Derived identifiers are nowhere.
     let derived = matches!(entity.entity_ref().kind, Kind::Recipient | Kind::Attestation | Kind::SignatureRequirement);
     let needles: Vec<String> = about.iter().map(|it| it.id.as_hyphenated().to_string()).collect();
-    let mut told = Told { store, known: BTreeMap::new(), entries: Vec::new() };
+    let mut history = Collecting { store, known: BTreeMap::new(), entries: Vec::new() };
     for recorded in store.iter(1) {
         let recorded = recorded?;
         if recorded.position.is_multiple_of(1_000) {
             progress(recorded.position);
         }
         if derived || needles.iter().any(|id| contains(&recorded.block, id.as_bytes())) {
-            told.see(&recorded, &about)?;
+            history.see(&recorded, &about)?;
         }
     }
-    Ok(told.entries)
+    Ok(history.entries)
 }
 
 fn contains(block: &[u8], needle: &[u8]) -> bool {
     block.windows(needle.len()).any(|window| window == needle)
 }
 
-struct Told<'s> {
+struct Collecting<'s> {
     store: &'s Store,
     /// The attributes that were last said of an entity, and the claims of its token.
     known: BTreeMap<(EntityRef, bool), BTreeMap<String, Value>>,
     entries: Vec<Entry>,
 }
 
-impl Told<'_> {
+impl Collecting<'_> {
     fn see(&mut self, recorded: &Recorded, about: &[EntityRef]) -> Result<(), HistoryError> {
         let event = recorded.event()?;
         let Some(reference) = concerns(&event.data).into_iter().find(|it| about.contains(it)) else { return Ok(()) };
@@ -253,7 +258,7 @@ impl Told<'_> {
     fn named(&self, actor: &str) -> Result<String, HistoryError> {
         let Ok(Actor::Person(id)) = actor.parse() else { return Ok(actor.to_owned()) };
         let person =
-            self.store.view(|view| view.get(id.into())?.map(|person| changes::name(view, &person)).transpose())??;
+            self.store.view(|view| view.get(id.into())?.map(|person| names::entity(view, &person)).transpose())??;
         Ok(person.unwrap_or_else(|| actor.to_owned()))
     }
 }

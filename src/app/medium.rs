@@ -102,7 +102,7 @@ impl Explained for MediumError {
             Self::Manifest { .. } | Self::Torn { .. } => {
                 vec![Advice::Run(Action::CarryOut, "writes the ledger there again")]
             }
-            Self::Newer { .. } => vec![Advice::Do("update cim-keys")],
+            Self::Newer { .. } => vec![Advice::UPDATE],
             Self::Io { .. } => Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::names;
 use crate::authority::nats::{NatsDraft, NatsError, users};
 use crate::events::{CustodyRecipientRemoved, Party, PersonDeactivated, RelationshipEnded, RevocationReason};
 use crate::ids::{KeyId, PersonId, RelationshipId};
@@ -87,27 +88,21 @@ pub fn plan(view: &dyn View, who: &str) -> Result<Offboarding, LookupError> {
     };
     let about = EntityRef::from(person_id);
     let mut held = BTreeSet::from([party.clone()]);
-    for entity in view.all_referring(about, Kind::Assignment) {
+    for entity in view.all_referring(about, Kind::Assignment).active() {
         let entity = entity?;
         let Facts::Assignment(it) = &entity.facts else { continue };
-        if entity.is_active() && it.person_id == person_id {
+        if it.person_id == person_id {
             held.insert(Party::Role(it.role_id));
             let role = view.get(it.role_id.into())?;
             plan.roles.extend(role.map(|role| Item { entity: entity.entity_ref(), name: role.label() }));
         }
     }
-    for entity in view.all_referring(about, Kind::Relationship) {
+    for entity in view.all_referring(about, Kind::Relationship).active() {
         let entity = entity?;
-        if !entity.is_active() {
-            continue;
-        }
         plan.relationships.push(item(view, &entity)?);
     }
-    for entity in view.all_referring(about, Kind::User) {
+    for entity in view.all_referring(about, Kind::User).active() {
         let entity = entity?;
-        if !entity.is_active() {
-            continue;
-        }
         if matches!(&entity.facts, Facts::User(it) if it.user.owner.as_ref() == Some(&party)) {
             plan.users.push(item(view, &entity)?);
         }
@@ -126,11 +121,9 @@ pub fn plan(view: &dyn View, who: &str) -> Result<Offboarding, LookupError> {
 fn compartments(view: &dyn View, held: &BTreeSet<Party>, plan: &mut Offboarding) -> Result<(), ViewError> {
     let party = Party::Person(plan.person_id);
     let mut recipients: Vec<RecipientFacts> = Vec::new();
-    for entity in view.all(Kind::Recipient) {
-        let entity = entity?;
-        match entity.facts {
-            Facts::Recipient(ref it) if entity.is_active() => recipients.push(it.clone()),
-            _ => {}
+    for entity in view.all(Kind::Recipient).active() {
+        if let Facts::Recipient(it) = entity?.facts {
+            recipients.push(it);
         }
     }
     let mut open = BTreeSet::new();
@@ -148,11 +141,8 @@ fn compartments(view: &dyn View, held: &BTreeSet<Party>, plan: &mut Offboarding)
             _ => {}
         }
     }
-    for entity in view.all(Kind::Key) {
+    for entity in view.all(Kind::Key).active() {
         let entity = entity?;
-        if !entity.is_active() {
-            continue;
-        }
         let Facts::Key(KeyFacts { compartment: Some(compartment), owner, .. }) = &entity.facts else { continue };
         if open.contains(compartment) && *owner != party {
             let compartment = compartment.clone();
@@ -193,18 +183,10 @@ pub fn carry_out(draft: &mut NatsDraft<'_, '_>, plan: &Offboarding, reason: &Not
 }
 
 fn item(view: &dyn View, entity: &Entity) -> Result<Item, ViewError> {
-    let name = |party: &Party| -> Result<String, ViewError> {
-        let entity = EntityRef::party(party).map(|it| view.get(it)).transpose()?.flatten();
-        Ok(entity.map_or_else(|| party.to_string(), |entity| entity.label()))
+    let (reference, name) = (entity.entity_ref(), names::entity(view, entity)?);
+    let name = match reference.kind {
+        Kind::Relationship => name,
+        kind => format!("{kind} \"{name}\""),
     };
-    let name = match &entity.facts {
-        Facts::Relationship(it) => format!("{} {} {}", name(&it.subject)?, it.kind, name(&it.object)?),
-        Facts::User(it) => {
-            let account = view.get(it.user.account_id.into())?;
-            let account = account.and_then(|it| it.facts.name().map(ToString::to_string)).unwrap_or_default();
-            format!("NATS user \"{account}/{}\"", it.user.name)
-        }
-        _ => entity.label(),
-    };
-    Ok(Item { entity: entity.entity_ref(), name })
+    Ok(Item { entity: reference, name })
 }

@@ -118,7 +118,14 @@ fn is_revoked(entity: &Entity) -> bool {
 }
 
 fn keys_of(view: &dyn View, person: EntityRef) -> Result<Vec<Entity>, ViewError> {
-    let owned = |it: &Entity| matches!(&it.facts, Facts::Key(key) if EntityRef::party(&key.owner) == Some(person) && matches!(key.owner, Party::Person(_)));
-    let keys = view.all_referring(person, Kind::Key);
-    keys.filter(|it| it.as_ref().is_ok_and(|it| is_revoked(it) && owned(it)) || it.is_err()).collect()
+    let mut keys = Vec::new();
+    for entity in view.all_referring(person, Kind::Key) {
+        let entity = entity?;
+        let Facts::Key(key) = &entity.facts else { continue };
+        if is_revoked(&entity) && matches!(key.owner, Party::Person(_)) && EntityRef::party(&key.owner) == Some(person)
+        {
+            keys.push(entity);
+        }
+    }
+    Ok(keys)
 }

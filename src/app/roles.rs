@@ -115,11 +115,8 @@ pub fn withdraw(
     let (role_id, person_id) = (lookup::role(view, role)?, lookup::person(view, person)?);
     let scope = scope.map(|scope| lookup::party(view, scope)).transpose()?;
     let mut commands = Vec::new();
-    for entity in view.all_referring(person_id.into(), Kind::Assignment) {
-        let entity = entity?;
-        let active = entity.is_active();
-        if let Facts::Assignment(held) = entity.facts
-            && active
+    for entity in view.all_referring(person_id.into(), Kind::Assignment).active() {
+        if let Facts::Assignment(held) = entity?.facts
             && held.role_id == role_id
             && held.person_id == person_id
             && (scope.is_none() || held.scope == scope)

@@ -61,10 +61,10 @@ impl Explained for ArchiveError {
         match self {
             Self::Car(error) => error.advice(),
             Self::Foreign(_) => vec![Advice::Run(Action::ExportArchive, "writes one where the ledger is")],
-            Self::Newer(_) => vec![Advice::Do("update cim-keys")],
+            Self::Newer(_) => vec![Advice::UPDATE],
             Self::History(_) => Vec::new(),
             Self::Promise(_) => vec![Advice::Do("copy or export it again")],
-            Self::Checkpoint { .. } => vec![Advice::Do("keep both: they are the evidence")],
+            Self::Checkpoint { .. } => vec![Advice::KEEP_BOTH],
         }
     }
 }

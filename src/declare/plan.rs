@@ -133,7 +133,7 @@ pub enum PlanError {
     /// The manifest and the ledger changed the same attribute to different values, or what can't change would.
     #[error("{} of the file's entries can't be brought together with the ledger", .0.len())]
     Conflicts(Vec<Remark>),
-    /// What was recorded of the last apply does not read as what was written.
+    /// What was recorded of the last apply cannot be parsed.
     #[error("what was applied last can't be read: {0}")]
     Damaged(String),
     /// Something refers to an entry that is not there.

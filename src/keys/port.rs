@@ -274,7 +274,7 @@ impl Explained for GenerateError {
 
     fn advice(&self) -> Vec<Advice> {
         match self {
-            Self::NoRandomness => vec![Advice::Do("try again")],
+            Self::NoRandomness => vec![Advice::TRY_AGAIN],
         }
     }
 }

@@ -77,12 +77,10 @@ pub(super) fn keep_a_signer(view: &dyn View, leaves: impl Fn(&KeyFacts) -> bool)
     if it.event_types.is_empty() {
         return Ok(());
     }
-    for entity in view.all(Kind::Key) {
-        let entity = entity?;
-        let active = entity.is_active();
-        let Facts::Key(key) = entity.facts else { continue };
+    for entity in view.all(Kind::Key).active() {
+        let Facts::Key(key) = entity?.facts else { continue };
         let Party::Person(owner) = &key.owner else { continue };
-        let signs = active && key.purpose == KeyPurpose::ActSigning && !leaves(&key);
+        let signs = key.purpose == KeyPurpose::ActSigning && !leaves(&key);
         if signs && view.get((*owner).into())?.is_some_and(|owner| owner.is_active()) {
             return Ok(());
         }

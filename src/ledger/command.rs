@@ -153,7 +153,7 @@ pub enum Command {
     RecordRekey(CustodyRekeyed),
 }
 
-/// What can be done about NATS identities. As with every command, identifiers are minted by whoever commands.
+/// What can be done about NATS identities. As with every command, identifiers are minted by the caller.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // commands are held in small numbers

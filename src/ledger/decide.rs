@@ -181,10 +181,8 @@ fn this_ledger(view: &dyn View, reference: EntityRef) -> Result<Entity, Refusal>
 /// The active assignments of a person, as pairs of assignment and role.
 fn roles_of(view: &dyn View, person: EntityRef) -> Result<Vec<RoleId>, Refusal> {
     let mut roles = Vec::new();
-    for entity in view.all_referring(person, Kind::Assignment) {
-        let entity = entity?;
-        if let Facts::Assignment(facts) = &entity.facts
-            && entity.is_active()
+    for entity in view.all_referring(person, Kind::Assignment).active() {
+        if let Facts::Assignment(facts) = entity?.facts
             && EntityRef::from(facts.person_id) == person
         {
             roles.push(facts.role_id);
@@ -220,10 +218,8 @@ fn separate_holders(view: &dyn View, role_id: RoleId, excludes: &BTreeSet<RoleId
         return Ok(());
     }
     let mut holders = Vec::new();
-    for entity in view.all_referring(role_id.into(), Kind::Assignment) {
-        let entity = entity?;
-        if let Facts::Assignment(facts) = &entity.facts
-            && entity.is_active()
+    for entity in view.all_referring(role_id.into(), Kind::Assignment).active() {
+        if let Facts::Assignment(facts) = entity?.facts
             && facts.role_id == role_id
         {
             holders.push(facts.person_id);
@@ -297,10 +293,9 @@ fn rotate(
 }
 
 fn keeps_a_recipient(view: &dyn View, compartment: &Label, leaving: EntityRef) -> Result<(), Refusal> {
-    for entity in view.all(Kind::Recipient) {
+    for entity in view.all(Kind::Recipient).active() {
         let entity = entity?;
-        let stays = entity.is_active()
-            && entity.entity_ref() != leaving
+        let stays = entity.entity_ref() != leaving
             && matches!(&entity.facts, Facts::Recipient(facts) if facts.compartment == *compartment);
         if stays {
             return Ok(());

@@ -161,7 +161,7 @@ pub struct AttestationFacts {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Standing {
-    /// It is the signer's own, in force, and nobody else opens it.
+    /// It is the signer's own, in force, and no other person opens it.
     Good,
     /// The event that was signed is not among the causes.
     NotACause,
@@ -171,7 +171,7 @@ pub enum Standing {
     Inactive,
     /// The key is not recorded.
     UnknownKey,
-    /// The key belongs to somebody else.
+    /// The key belongs to another party.
     OtherOwner,
     /// The key is not for signing acts.
     OtherPurpose,
@@ -207,7 +207,7 @@ impl Standing {
             Self::NotAPerson => "does not belong to a person",
             Self::Inactive => "belongs to a person who is not active",
             Self::UnknownKey => "is not recorded",
-            Self::OtherOwner => "belongs to somebody else",
+            Self::OtherOwner => "belongs to another party",
             Self::OtherPurpose => "is not for signing acts",
             Self::OtherAlgorithm => "is of another algorithm than the signature, or of one that signs no acts",
             Self::Revoked => "was revoked before",

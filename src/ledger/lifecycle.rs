@@ -167,12 +167,9 @@ pub(super) fn reactivate(view: &dyn View, reference: EntityRef, data: EventData)
 /// No active entity of these kinds depends on one that is to end.
 pub(super) fn unused(view: &dyn View, reference: EntityRef, kinds: &[Kind]) -> Result<(), Refusal> {
     for &kind in kinds {
-        for user in view.all_referring(reference, kind) {
-            let user = user?;
-            if user.is_active() {
-                let what = known(view, reference)?.label();
-                return Err(Refusal::InUse { what, by: user.label() });
-            }
+        if let Some(user) = view.all_referring(reference, kind).active().next().transpose()? {
+            let what = known(view, reference)?.label();
+            return Err(Refusal::InUse { what, by: user.label() });
         }
     }
     Ok(())

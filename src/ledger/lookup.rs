@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::advice::{Action, Advice, ErrorKind, Explained};
 use crate::events::Party;
 use crate::ids::{LocationId, OrganizationId, PersonId, RoleId, UnitId};
-use crate::ledger::{Entity, EntityRef, Facts, Kind, NameKey, View, ViewError};
+use crate::ledger::{Entities, Entity, EntityRef, Facts, Kind, NameKey, View, ViewError};
 use crate::text::{EmailAddress, InvalidText, Label, Name, nearest, visible};
 
 /// Why nothing, or not one thing, was found.
@@ -52,16 +52,25 @@ impl LookupError {
     /// # Errors
     /// When the ledger can't be read.
     pub fn not_found(view: &dyn View, kind: Kind, text: &str) -> Result<Self, ViewError> {
-        let all = view.list(kind, None, CANDIDATES)?;
-        let names: Vec<String> =
-            all.iter().filter(|it| it.is_active()).filter_map(|it| Some(it.facts.name()?.to_string())).collect();
-        let near = nearest(text, names.iter().map(String::as_str)).map(ToOwned::to_owned);
+        let near = near(view.all(kind), text)?;
         Ok(Self::NotFound { kind, text: text.chars().take(80).collect(), near })
     }
 }
 
 /// How many names are compared with a mistyped one.
 const CANDIDATES: usize = 2_000;
+
+/// The name of an active entity among some that a mistyped one probably means.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn near(entities: Entities<'_>, text: &str) -> Result<Option<String>, ViewError> {
+    let mut names = Vec::new();
+    for entity in entities.active().take(CANDIDATES) {
+        names.extend(entity?.facts.name().map(ToString::to_string));
+    }
+    Ok(nearest(text, names.iter().map(String::as_str)).map(ToOwned::to_owned))
+}
 
 impl Explained for LookupError {
     fn kind(&self) -> ErrorKind {

@@ -94,6 +94,13 @@ impl<'v> Entities<'v> {
     }
 }
 
+impl<'v> Entities<'v> {
+    /// Those that have not ended.
+    pub fn active(self) -> impl Iterator<Item = Result<Entity, ViewError>> + 'v {
+        self.filter(|entity| entity.as_ref().map_or(true, Entity::is_active))
+    }
+}
+
 impl Iterator for Entities<'_> {
     type Item = Result<Entity, ViewError>;
 

@@ -90,7 +90,7 @@ impl Explained for ReconcileError {
             Self::Restore(error) => error.advice(),
             Self::Read(error) => error.advice(),
             Self::Open(error) => error.advice(),
-            Self::Fork { .. } => vec![Advice::Do("keep both, they are the evidence")],
+            Self::Fork { .. } => vec![Advice::KEEP_BOTH],
             Self::Ahead { .. } => vec![Advice::Do("bring the ledger up to date first")],
             Self::Succeeded => vec![Advice::Run(Action::UpdateMirror, "brings this copy up to date first")],
             Self::NotPublished => vec![Advice::Run(Action::SyncOnce, "publishes; then reconcile again")],

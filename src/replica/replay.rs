@@ -22,7 +22,7 @@ use crate::log::{
 use crate::session::Place;
 use crate::session::heads::{LogError, key_chain};
 use crate::store::{
-    CheckpointStoreError, CreateError, FollowedEvent, Mirror, MirrorError, OpenError, ReadError, Store, Which,
+    CheckpointStoreError, CreateError, FollowedEvent, Mirror, MirrorError, OpenError, OtherKey, ReadError, Store, Which,
 };
 use spool::Spool;
 
@@ -95,13 +95,8 @@ pub enum ReplayError {
     #[error("there is no mirror yet, and a new one is pinned to the ledger's key")]
     KeyNeeded,
     /// The mirror is pinned to another key.
-    #[error("the mirror is pinned to the key {pinned}, not to {given}, and a mirror never changes its ledger")]
-    OtherKey {
-        /// What it is pinned to.
-        pinned: String,
-        /// What was given.
-        given: String,
-    },
+    #[error(transparent)]
+    OtherKey(#[from] OtherKey),
     /// The keys that the mirror knows could not be looked up.
     #[error(transparent)]
     Keys(#[from] LogError),
@@ -122,7 +117,7 @@ impl Explained for ReplayError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Stream(error) => error.kind(),
-            Self::KeyNeeded | Self::OtherKey { .. } | Self::Nothing { .. } => ErrorKind::Usage,
+            Self::KeyNeeded | Self::OtherKey(_) | Self::Nothing { .. } => ErrorKind::Usage,
             Self::Broken(_) | Self::Unreadable { .. } | Self::Behind { .. } | Self::Checkpoint(_) => {
                 ErrorKind::Verification
             }
@@ -161,7 +156,7 @@ impl Explained for ReplayError {
             Self::Broken(problem) => problem.advice(),
             Self::Unreadable { .. }
             | Self::Unreached { .. }
-            | Self::OtherKey { .. }
+            | Self::OtherKey(_)
             | Self::Resumed(_)
             | Self::Io { .. } => Vec::new(),
         }
@@ -238,11 +233,7 @@ impl<'a> Replica<'a> {
     /// When there is a mirror of another ledger, or a ledger of one's own, or no key is known.
     pub fn new(stream: &'a LedgerStream, place: Place, key: &VerifierKey) -> Result<Self, ReplayError> {
         if place.database().exists() {
-            let mirror = Mirror::open(place.options())?;
-            if mirror.key() != key {
-                let (pinned, given) = (mirror.key().to_string(), key.to_string());
-                return Err(ReplayError::OtherKey { pinned, given });
-            }
+            Mirror::open(place.options())?.is_of(key)?;
         }
         Ok(Self { stream, place, key: key.clone(), session: None })
     }

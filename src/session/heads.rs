@@ -94,7 +94,7 @@ impl Explained for LogError {
             Self::NotEd25519(_) => vec![Advice::Run(Action::EnrollPersonEd25519, "makes an Ed25519 key")],
             Self::NoPush { .. } => vec![Advice::Do("leave --with-push out")],
             Self::Unsigned { .. } => vec![Advice::Run(Action::SignHead, "signs the head")],
-            Self::OtherHistory { .. } => vec![Advice::Do("keep both: they are the evidence")],
+            Self::OtherHistory { .. } => vec![Advice::KEEP_BOTH],
         }
     }
 }

@@ -56,7 +56,7 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// What a file says of itself does not read.
+    /// What a file says of itself cannot be parsed.
     pub(super) fn unreadable(path: &Path, detail: impl ToString) -> Self {
         Self::Damaged { action: "reading which ledger it is", path: path.to_owned(), detail: detail.to_string() }
     }
@@ -444,6 +444,16 @@ pub enum CopyError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// A mirror is pinned to another key than the one that was given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the mirror is pinned to the key {pinned}, not to {given}, and a mirror never changes its ledger")]
+pub struct OtherKey {
+    /// The key that it is pinned to.
+    pub pinned: String,
+    /// The key that was given.
+    pub given: String,
 }
 
 /// Why a copy did not take what it was given. It is then as it was.

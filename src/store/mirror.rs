@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::append::Writer;
-use super::error::{AppendError, CheckpointStoreError, CreateError, DatabaseError, MirrorError, OpenError};
+use super::error::{AppendError, CheckpointStoreError, CreateError, DatabaseError, MirrorError, OpenError, OtherKey};
 use super::follow::Follower;
 use super::identity::PINNED;
 use super::options::StoreOptions;
@@ -100,6 +100,17 @@ impl Mirror {
     /// As [`Follower::keep_checkpoints`].
     pub fn keep_checkpoints(&self, checkpoints: &[SignedCheckpoint]) -> Result<(), CheckpointStoreError> {
         self.follower.keep_checkpoints(checkpoints)
+    }
+
+    /// Checks that it is pinned to a key.
+    ///
+    /// # Errors
+    /// When it is pinned to another one.
+    pub fn is_of(&self, key: &VerifierKey) -> Result<(), OtherKey> {
+        match self.key == *key {
+            true => Ok(()),
+            false => Err(OtherKey { pinned: self.key.to_string(), given: key.to_string() }),
+        }
     }
 
     /// The key that it is pinned to.

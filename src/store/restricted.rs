@@ -67,7 +67,7 @@ impl Explained for RestrictedError {
                 Advice::Run(Action::ChangeMode { mode: 0o600, path: path.clone() }, "closes it to others"),
                 Advice::Do("think of rotating the tokens"),
             ],
-            Self::Newer { .. } => vec![Advice::Do("take a newer release")],
+            Self::Newer { .. } => vec![Advice::UPDATE],
         }
     }
 }

@@ -170,7 +170,7 @@ fn a_signature_by_anothers_key_or_over_another_event_is_never_recorded() {
     // In Ada's name with Bob's key: the key is not hers, whatever the bytes are.
     let borrowed = Signer { person: ada.person, ..bob.clone() };
     let refused = act_with(&store, &signed(&borrowed), vec![Command::CreatePerson(person(9))]).unwrap_err();
-    assert!(refused.to_string().contains("belongs to somebody else"), "{refused}");
+    assert!(refused.to_string().contains("belongs to another party"), "{refused}");
     // A signature that came from elsewhere is checked before it is recorded.
     let (_, link) = acted(&store, &intent(), 9);
     let attest_with = |signature: Vec<u8>| {

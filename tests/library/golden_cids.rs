@@ -1,6 +1,6 @@
 //! One content identifier for each type of event, pinned for ever.
 //!
-//! A line of `tests/library/golden/cids.txt` is never changed and never removed: somebody may hold an event of that
+//! A line of `tests/library/golden/cids.txt` is never changed and never removed: a subscriber may hold an event of that
 //! shape. A change of a type's data is a new schema of it, with a new sample and a new line.
 //!
 //! For a **new** type: add its sample to `crates/testkit/src/samples.rs` and run

@@ -86,7 +86,7 @@ impl Explained for RestoreError {
             Self::Connect(error) => error.advice(),
             Self::HeadUnreadable { .. } => vec![Advice::Do("delete that message first")],
             Self::NotAtomic => vec![Advice::Do("use nats-server 2.12 or newer, and allow_atomic on the stream")],
-            Self::Moved { .. } => vec![Advice::Do("try again")],
+            Self::Moved { .. } => vec![Advice::TRY_AGAIN],
             Self::Message(error) => error.advice(),
             Self::Read(_) | Self::Stream(_) | Self::Refused(_) | Self::Object(_) => Vec::new(),
         }

@@ -16,8 +16,8 @@ use crate::session::Place;
 use crate::session::heads::{LogError, key_chain, own_keys};
 use crate::session::vouch::{Passing, PassingError, Vouched};
 use crate::store::{
-    CheckpointStoreError, CreateError, FollowedEvent, Follower, Mirror, MirrorError, OpenError, ReadError, Restored,
-    Store, Which,
+    CheckpointStoreError, CreateError, FollowedEvent, Follower, Mirror, MirrorError, OpenError, OtherKey, ReadError,
+    Restored, Store, Which,
 };
 use crate::text::SubjectPrefix;
 
@@ -57,13 +57,8 @@ pub enum ImportError {
     #[error("there is no mirror yet, and a new one is pinned to the ledger's key")]
     KeyNeeded,
     /// The mirror is pinned to another key.
-    #[error("the mirror is pinned to the key {pinned}, not to {given}, and a mirror never changes its ledger")]
-    OtherKey {
-        /// What it is pinned to.
-        pinned: String,
-        /// What was given.
-        given: String,
-    },
+    #[error(transparent)]
+    OtherKey(#[from] OtherKey),
     /// The folder for the mirror could not be made.
     #[error("cannot make {}: {source}", path.display())]
     Folder {
@@ -85,7 +80,7 @@ pub enum ImportError {
 impl Explained for ImportError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::KeyNeeded | Self::OtherKey { .. } | Self::Verify(VerifyError::Open { .. }) => ErrorKind::Usage,
+            Self::KeyNeeded | Self::OtherKey(_) | Self::Verify(VerifyError::Open { .. }) => ErrorKind::Usage,
             Self::Verify(_) | Self::Mirror(MirrorError::Fork { .. }) | Self::Checkpoint(_) => ErrorKind::Verification,
             Self::Mirror(MirrorError::Gap { .. }) => ErrorKind::Refused,
             Self::Mirror(_)
@@ -114,7 +109,7 @@ impl Explained for ImportError {
             Self::Log(error) => error.advice(),
             Self::Checkpoint(error) => error.advice(),
             Self::Passing(error) => error.advice(),
-            Self::OtherKey { .. } | Self::Folder { .. } => Vec::new(),
+            Self::OtherKey(_) | Self::Folder { .. } => Vec::new(),
         }
     }
 }
@@ -138,10 +133,10 @@ pub struct Imported {
 pub fn import(place: &Place, file: &Path, held: Held<'_>, progress: Progress<'_>) -> Result<Imported, ImportError> {
     let exists = place.database().exists();
     let mirror = if exists { Some(Mirror::open(place.options())?) } else { None };
+    if let (Some(mirror), Some(given)) = (&mirror, held.key) {
+        mirror.is_of(given)?;
+    }
     let key = match (mirror.as_ref().map(Mirror::key), held.key) {
-        (Some(pinned), Some(given)) if pinned != given => {
-            return Err(ImportError::OtherKey { pinned: pinned.to_string(), given: given.to_string() });
-        }
         (Some(pinned), _) => pinned.clone(),
         (None, Some(given)) => given.clone(),
         (None, None) => return Err(ImportError::KeyNeeded),

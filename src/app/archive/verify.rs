@@ -137,7 +137,7 @@ impl Explained for VerifyError {
             Self::Blob { .. } => vec![Advice::Do("export the archive again")],
             Self::Checkpoint(error) => error.advice(),
             Self::NotSigned(_) => vec![Advice::Run(Action::SignHead, "signs the head of the ledger")],
-            Self::Against { .. } => vec![Advice::Do("keep both, they are the evidence")],
+            Self::Against { .. } => vec![Advice::KEEP_BOTH],
             Self::Open { .. } | Self::Event { .. } | Self::Ledger { .. } | Self::Beyond { .. } => Vec::new(),
         }
     }

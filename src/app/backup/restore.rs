@@ -81,7 +81,7 @@ impl Explained for RestoreError {
         match self {
             Self::Foreign { .. } => vec![Advice::Run(Action::Backup, "writes such files: give one of those")],
             Self::Torn { .. } => vec![Advice::Do("take another backup")],
-            Self::Newer { .. } => vec![Advice::Do("update cim-keys")],
+            Self::Newer { .. } => vec![Advice::UPDATE],
             Self::Exists(_) => vec![Advice::Do("restore into another folder, or move it away first")],
             Self::Custody(error) => error.advice(),
             Self::Open(error) => error.advice(),

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// The file does not read, or its checkpoint is not signed by the ledger.
+    /// The file cannot be parsed, or its checkpoint is not signed by the ledger.
     #[error(transparent)]
     File(#[from] ProofFileError),
     /// The checkpoint is not signed as it should be.
@@ -22,7 +22,7 @@ pub enum CheckError {
     /// Too few witnesses signed.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// The event in the proof does not read.
+    /// The event in the proof cannot be parsed.
     #[error("the event in the proof cannot be parsed: {0}")]
     Event(#[from] DecodeError),
     /// The proof does not hold the event, only its content identifier.
@@ -39,7 +39,7 @@ pub enum CheckError {
     /// The proofs in the file lead to different heads.
     #[error("the proofs in the file lead to different heads")]
     OtherHead,
-    /// The event is not of before the date.
+    /// The event is not earlier than the date.
     #[error("the event is of {at}, which is not before {before}")]
     Later {
         /// The event's time.

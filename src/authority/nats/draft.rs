@@ -194,17 +194,15 @@ impl<'n, 'd> NatsDraft<'n, 'd> {
             _ => return Err(Refusal::Unknown(EntityRef::holder(holder)).into()),
         };
         let mut found = None;
-        for key in self.view().all_referring(EntityRef::holder(holder), Kind::SigningKey) {
-            let key = key?;
-            let active = key.is_active();
-            let Facts::SigningKey(facts) = key.facts else { continue };
+        for key in self.view().all_referring(EntityRef::holder(holder), Kind::SigningKey).active() {
+            let Facts::SigningKey(facts) = key?.facts else { continue };
             let fits = match (role, &facts.role) {
                 (None, None) => true,
                 (Some(wanted), Some(role)) => role.as_str().eq_ignore_ascii_case(wanted),
                 (Some(wanted), None) => facts.public_key.as_str() == wanted,
                 (None, Some(_)) => false,
             };
-            if active && fits {
+            if fits {
                 found = Some(Made { key_id: facts.key_id, public_key: facts.public_key });
             }
         }

@@ -2,23 +2,22 @@
 
 use super::error::NatsError;
 use crate::events::{NatsHolder, NatsSigningKeyGenerated};
+use crate::ledger::lookup::near;
 use crate::ledger::{
     AccountFacts, Entity, EntityRef, Facts, Index, Kind, NameKey, OperatorFacts, TokenFacts, UserFacts, View,
 };
 use crate::nats::claims::{Account, Body, Claims, Operator, User};
-use crate::text::{Name, nearest, visible};
+use crate::text::{Name, visible};
 
 /// The ledger's operator: a ledger has one.
 ///
 /// # Errors
 /// When there is none yet.
 pub fn operator(view: &dyn View) -> Result<OperatorFacts, NatsError> {
-    let operators = view.all(Kind::Operator).collect::<Result<Vec<_>, _>>()?;
-    let active = operators.into_iter().filter(Entity::is_active).map(|entity| entity.facts);
-    active
-        .filter_map(|facts| if let Facts::Operator(facts) = facts { Some(facts) } else { None })
-        .next()
-        .ok_or(NatsError::NoOperator)
+    match view.all(Kind::Operator).active().next().transpose()?.map(|entity| entity.facts) {
+        Some(Facts::Operator(facts)) => Ok(facts),
+        _ => Err(NatsError::NoOperator),
+    }
 }
 
 /// An account, by its name without regard to case, or by its public key.
@@ -31,7 +30,7 @@ pub fn account(view: &dyn View, text: &str) -> Result<AccountFacts, NatsError> {
     match found.map(|entity| entity.facts) {
         Some(Facts::Account(facts)) => Ok(facts),
         _ => {
-            let near = near(view, operator.into(), Kind::Account, text)?;
+            let near = near(view.all_referring(operator.into(), Kind::Account), text)?;
             Err(NatsError::NotFound { kind: Kind::Account, text: text.to_owned(), near })
         }
     }
@@ -63,7 +62,7 @@ pub fn user(view: &dyn View, text: &str) -> Result<(AccountFacts, UserFacts), Na
             let account = account(view, account_text)?;
             let found = find(view, Kind::User, *account.account.account_id.as_uuid(), name)?;
             if found.is_none() {
-                let near = near(view, account.account.account_id.into(), Kind::User, name)?;
+                let near = near(view.all_referring(account.account.account_id.into(), Kind::User), name)?;
                 alike = near.map(|near| format!("{}/{near}", account.account.name));
             }
             found
@@ -87,14 +86,6 @@ fn find(view: &dyn View, kind: Kind, scope: uuid::Uuid, text: &str) -> Result<Op
     let Ok(name) = Name::typed(text) else { return Ok(None) };
     let key = NameKey { kind, index: Index::Name, scope: Some(scope), key: name.folded() };
     Ok(view.find(&key, 1)?.pop())
-}
-
-/// The name of an active member that a mistyped one probably means.
-fn near(view: &dyn View, of: EntityRef, kind: Kind, text: &str) -> Result<Option<String>, NatsError> {
-    let all = view.referrers(of, kind, None, 2_000)?;
-    let names: Vec<String> =
-        all.iter().filter(|it| it.is_active()).filter_map(|it| Some(it.facts.name()?.to_string())).collect();
-    Ok(nearest(text, names.iter().map(String::as_str)).map(ToOwned::to_owned))
 }
 
 fn by_key(view: &dyn View, kind: Kind, text: &str) -> Result<Option<Entity>, NatsError> {
@@ -123,7 +114,7 @@ pub fn signing_keys(view: &dyn View, holder: &NatsHolder) -> Result<Vec<NatsSign
 /// The recorded claims of an operator.
 ///
 /// # Errors
-/// When it has no token, or its claims do not read.
+/// When it has no token, or its claims cannot be parsed.
 pub fn operator_claims(facts: &OperatorFacts) -> Result<Claims<Operator>, NatsError> {
     let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.operator.name.to_string()))?;
     read_claims(facts.operator.name.as_str(), token)
@@ -132,7 +123,7 @@ pub fn operator_claims(facts: &OperatorFacts) -> Result<Claims<Operator>, NatsEr
 /// The recorded claims of an account.
 ///
 /// # Errors
-/// When it has no token, or its claims do not read.
+/// When it has no token, or its claims cannot be parsed.
 pub fn account_claims(facts: &AccountFacts) -> Result<Claims<Account>, NatsError> {
     let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.account.name.to_string()))?;
     read_claims(facts.account.name.as_str(), token)
@@ -141,7 +132,7 @@ pub fn account_claims(facts: &AccountFacts) -> Result<Claims<Account>, NatsError
 /// The recorded claims of a user.
 ///
 /// # Errors
-/// When it has no token, or its claims do not read.
+/// When it has no token, or its claims cannot be parsed.
 pub fn user_claims(facts: &UserFacts) -> Result<Claims<User>, NatsError> {
     let token = facts.token.as_ref().ok_or_else(|| NatsError::NoToken(facts.user.name.to_string()))?;
     read_claims(facts.user.name.as_str(), token)
@@ -151,7 +142,7 @@ pub fn user_claims(facts: &UserFacts) -> Result<Claims<User>, NatsError> {
 pub(super) fn read_claims<B: Body>(what: &str, token: &TokenFacts) -> Result<Claims<B>, NatsError> {
     let mut claims: Claims<B> = serde_json::from_str(token.claims.as_str())
         .map_err(|source| NatsError::Recorded { what: visible(what).into_owned(), source })?;
-    // Events of before the first release held the texts of activations.
+    // Events from before the first release held the texts of activations.
     claims.nats.take_texts();
     Ok(claims)
 }

@@ -6,9 +6,7 @@ use super::{
 };
 use crate::advice::{Action, Advice, ErrorKind, Explained};
 
-const FROM_BACKUP: Advice = Advice::Do("bring it back from a backup");
 const WHO_CHANGED_IT: Advice = Advice::Do("find out who changed it");
-const TRY_AGAIN: Advice = Advice::Do("try again");
 
 impl Explained for FileError {
     fn kind(&self) -> ErrorKind {
@@ -18,7 +16,7 @@ impl Explained for FileError {
     fn advice(&self) -> Vec<Advice> {
         match self {
             Self::Missing { .. } => {
-                vec![FROM_BACKUP, Advice::Do("check that this is the right ledger folder")]
+                vec![Advice::FROM_BACKUP, Advice::Do("check that this is the right ledger folder")]
             }
             Self::Exists { .. } => vec![Advice::Do("choose another name or move it away")],
             Self::SymbolicLink { .. } => vec![Advice::Do("put the real file or folder there")],
@@ -30,9 +28,9 @@ impl Explained for FileError {
                 Advice::Do("run as that user"),
                 Advice::Run(Action::ChangeOwner { user: *us, path: path.clone() }, "gives it to you"),
             ],
-            Self::TooLarge { .. } => vec![FROM_BACKUP],
+            Self::TooLarge { .. } => vec![Advice::FROM_BACKUP],
             Self::Damaged { .. } => vec![Advice::Do("bring its folder back from a backup")],
-            Self::NoRandomness { .. } => vec![TRY_AGAIN],
+            Self::NoRandomness { .. } => vec![Advice::TRY_AGAIN],
             Self::Io { .. } => vec![Advice::Do("check the disk and the folder's permissions, then try again")],
         }
     }
@@ -64,7 +62,7 @@ impl Explained for OpenError {
 
     fn advice(&self) -> Vec<Advice> {
         match self {
-            Self::Recipient { .. } => vec![FROM_BACKUP],
+            Self::Recipient { .. } => vec![Advice::FROM_BACKUP],
             Self::Stranger { .. } => vec![Advice::Do("move it out of the custody folder")],
             Self::File(error) => error.advice(),
         }
@@ -124,7 +122,7 @@ impl Explained for UnlockError {
             }
             Self::Damaged { .. } => vec![Advice::Do("bring the file back from a backup")],
             Self::TooMuchWork { .. } => vec![Advice::Do("open it with the age program")],
-            Self::ForeignRecipient { .. } => vec![FROM_BACKUP, WHO_CHANGED_IT],
+            Self::ForeignRecipient { .. } => vec![Advice::FROM_BACKUP, WHO_CHANGED_IT],
             Self::File(error) => error.advice(),
         }
     }
@@ -140,7 +138,7 @@ impl Explained for RevealError {
             Self::Absent { key, .. } => {
                 vec![Advice::Run(Action::ShowKey { key: key.to_string() }, "shows where it is kept")]
             }
-            Self::Damaged { .. } => vec![FROM_BACKUP],
+            Self::Damaged { .. } => vec![Advice::FROM_BACKUP],
             Self::File(error) => error.advice(),
         }
     }
@@ -176,7 +174,7 @@ impl Explained for PassphraseError {
             Self::TooShort { .. } => "choose a longer one, or let cim-keys generate it",
             Self::TooLong { .. } => "choose a shorter one, or let cim-keys generate it",
             Self::Untypable => "leave that character out",
-            Self::NoRandomness => return vec![TRY_AGAIN],
+            Self::NoRandomness => return vec![Advice::TRY_AGAIN],
         };
         vec![Advice::Do(what)]
     }
@@ -206,8 +204,8 @@ impl Explained for UseError {
     fn advice(&self) -> Vec<Advice> {
         match self {
             Self::Reveal(error) => error.advice(),
-            Self::Parse { .. } => vec![FROM_BACKUP],
-            Self::Exchanged { .. } => vec![FROM_BACKUP, WHO_CHANGED_IT],
+            Self::Parse { .. } => vec![Advice::FROM_BACKUP],
+            Self::Exchanged { .. } => vec![Advice::FROM_BACKUP, WHO_CHANGED_IT],
         }
     }
 }

@@ -153,10 +153,7 @@ pub(in crate::declare) fn find(
         let key = NameKey { kind, index: Index::Name, scope: Some(scope.id), key: name.folded() };
         Ok(view.find(&key, 1)?.pop())
     };
-    let operator = || -> Result<Option<Entity>, ViewError> {
-        let all = view.all(Kind::Operator).collect::<Result<Vec<_>, _>>()?;
-        Ok(all.into_iter().find(Entity::is_active))
-    };
+    let operator = || -> Result<Option<Entity>, ViewError> { view.all(Kind::Operator).active().next().transpose() };
     let Some(account) = path.account() else { return Ok(operator()?) };
     let Some(it) = nats.accounts.get(account) else { return Ok(None) };
     let within = || -> Result<EntityRef, UnknownEntry> {

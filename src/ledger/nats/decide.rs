@@ -19,7 +19,7 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
         NatsCommand::AddKey(event) => create(view, event.clone().into()),
         NatsCommand::CreateOperator(event) => {
             // One ledger per authority: an operator is one.
-            if let Some(other) = each(view, Kind::Operator)?.into_iter().find(Entity::is_active) {
+            if let Some(other) = view.all(Kind::Operator).active().next().transpose()? {
                 return Err(Refusal::SecondOperator(other.label()));
             }
             create(view, event.clone().into())
@@ -27,10 +27,10 @@ pub(in crate::ledger) fn decide(view: &dyn View, command: &NatsCommand) -> Resul
         NatsCommand::UpdateOperator(event) => update(view, event.clone().into()),
         NatsCommand::DeleteOperator(event) => {
             let operator = active(view, event.operator_id.into())?;
-            for account in view.all_referring(event.operator_id.into(), Kind::Account) {
+            for account in view.all_referring(event.operator_id.into(), Kind::Account).active() {
                 let account = account?;
                 let system = matches!(&account.facts, Facts::Account(facts) if facts.account.system);
-                if account.is_active() && !system {
+                if !system {
                     return Err(Refusal::InUse { what: operator.label(), by: account.label() });
                 }
             }
@@ -150,10 +150,6 @@ fn replaced(view: &dyn View, event: &NatsSigningKeyGenerated) -> Result<Vec<Enti
         }
     }
     Ok(found)
-}
-
-fn each(view: &dyn View, kind: Kind) -> Result<Vec<Entity>, Refusal> {
-    Ok(view.all(kind).collect::<Result<_, _>>()?)
 }
 
 /// The key that signs a token: the identity key of the operator or account, or one of its signing keys.

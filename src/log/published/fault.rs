@@ -187,7 +187,7 @@ impl Explained for StreamFault {
 
     fn advice(&self) -> Vec<Advice> {
         match self {
-            Self::Fork { .. } | Self::OtherHistory { .. } => vec![Advice::Do("keep both: they are the evidence")],
+            Self::Fork { .. } | Self::OtherHistory { .. } => vec![Advice::KEEP_BOTH],
             Self::Restarted { .. } => vec![
                 Advice::Do("if you trust the new key, make a new mirror with it"),
                 Advice::Do("keep this mirror: it is the evidence"),

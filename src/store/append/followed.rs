@@ -14,7 +14,7 @@ use crate::time::{InvalidTimestamp, Timestamp};
 /// An event as its ledger recorded it, with nothing of it decoded: what it is about is for those who look at it to say.
 #[derive(Debug, Clone)]
 pub struct FollowedEvent {
-    /// Its content identifier, which whoever brings it has held against the block.
+    /// Its content identifier, which the caller has checked against the block.
     pub cid: Cid,
     /// The aggregate in its subject.
     pub aggregate: SubjectPrefix,

@@ -6,9 +6,7 @@ use super::{
 };
 use crate::advice::{Action, Advice, ErrorKind, Explained};
 
-const KEEP_BOTH: Advice = Advice::Do("keep both: they are the evidence");
 const GO_BACK: Advice = Advice::Do("go back to a backup");
-const TRY_AGAIN: Advice = Advice::Do("try again");
 
 impl Explained for DatabaseError {
     fn kind(&self) -> ErrorKind {
@@ -158,7 +156,7 @@ impl Explained for AppendError {
             Self::OutOfOrder { .. } | Self::Conflict { .. } | Self::Encoding(_) => Vec::new(),
             Self::UnknownCause { .. } => vec![Advice::Do("record the cause first")],
             Self::Unsigned(error) => error.advice(),
-            Self::Unfulfilled | Self::Interrupted => vec![TRY_AGAIN],
+            Self::Unfulfilled | Self::Interrupted => vec![Advice::TRY_AGAIN],
             Self::Database(error) => error.advice(),
         }
     }
@@ -222,7 +220,7 @@ impl Explained for CheckpointStoreError {
         match self {
             Self::NotTheWriter(error) => error.advice(),
             Self::Disagrees { .. } => {
-                vec![Advice::Run(Action::Verify, "shows whether the ledger was changed"), KEEP_BOTH]
+                vec![Advice::Run(Action::Verify, "shows whether the ledger was changed"), Advice::KEEP_BOTH]
             }
             Self::SetBack { .. } => vec![Advice::Do("bring back the newest copy")],
             Self::Memory { .. } => Vec::new(),
@@ -266,7 +264,7 @@ impl Explained for MirrorError {
 
     fn advice(&self) -> Vec<Advice> {
         match self {
-            Self::Fork { .. } => vec![KEEP_BOTH],
+            Self::Fork { .. } => vec![Advice::KEEP_BOTH],
             Self::Gap { .. } => vec![Advice::Do("bring an archive that begins at the first missing event or before")],
             Self::Append(error) => error.advice(),
             Self::Read(error) => error.advice(),

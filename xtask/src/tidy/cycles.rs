@@ -12,7 +12,7 @@ type Graph = Vec<BTreeMap<usize, (String, usize)>>;
 pub(super) fn check(tree: &Crate<'_>, findings: &mut Vec<Finding>) {
     let graph = graph(tree);
     for cycle in cycles(&graph) {
-        findings.push(Finding(told(tree, &graph, &cycle)));
+        findings.push(Finding(described(tree, &graph, &cycle)));
     }
 }
 
@@ -46,7 +46,7 @@ fn reached(graph: &Graph, from: usize) -> BTreeSet<usize> {
     reached
 }
 
-fn told(tree: &Crate<'_>, graph: &Graph, cycle: &BTreeSet<usize>) -> String {
+fn described(tree: &Crate<'_>, graph: &Graph, cycle: &BTreeSet<usize>) -> String {
     let path = |file: usize| &tree.files[file].path;
     let mut text = format!("{} files import one another:", cycle.len());
     for &file in cycle {

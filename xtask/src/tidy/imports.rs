@@ -74,7 +74,9 @@ impl<'f> Crate<'f> {
         let Some(file) = all.iter().find(|file| file.path == path) else { return };
         let tokens = match file.text.parse::<TokenStream>() {
             Ok(tokens) => tokens,
-            Err(error) => return findings.push(Finding::of(file, format_args!("it does not read as Rust: {error}"))),
+            Err(error) => {
+                return findings.push(Finding::of(file, format_args!("it cannot be parsed as Rust: {error}")));
+            }
         };
         self.files.push(file);
         let mut reading = Reading { file: self.files.len() - 1, modules: Vec::new(), declared: Vec::new() };

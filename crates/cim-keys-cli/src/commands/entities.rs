@@ -1,6 +1,6 @@
 //! What `list` and `show` have in common.
 
-use cim_keys::app::describe;
+use cim_keys::app::{describe, names};
 use cim_keys::ledger::lookup;
 use cim_keys::ledger::{Entity, EntityRef, Kind, View};
 use cim_keys::session::Session;
@@ -123,18 +123,13 @@ pub(crate) fn print(session: &Session, entity: &Entity, related: &[Kind], ui: Ui
 /// One entity on a line.
 fn summary(view: &dyn View, entity: &Entity) -> String {
     use cim_keys::ledger::Facts;
-    match &entity.facts {
-        Facts::Assignment(it) => {
-            let scope = it.scope.as_ref().map(|scope| format!(" in {}", named(view, &scope.to_string())));
-            let (role, person) = (name_of(view, it.role_id.into()), name_of(view, it.person_id.into()));
-            format!("{role}: {person}{}{}", scope.unwrap_or_default(), describe::validity(&it.validity))
-        }
-        Facts::Relationship(it) => {
-            let (subject, object) = (named(view, &it.subject.to_string()), named(view, &it.object.to_string()));
-            format!("{subject} {} {object}{}", it.kind, describe::validity(&it.validity))
-        }
-        facts => facts.name().map_or_else(|| entity.entity_ref().to_string(), ToString::to_string),
-    }
+    let validity = match &entity.facts {
+        Facts::Assignment(it) => describe::validity(&it.validity),
+        Facts::Relationship(it) => describe::validity(&it.validity),
+        _ => String::new(),
+    };
+    let name = names::entity(view, entity).unwrap_or_else(|_| entity.entity_ref().to_string());
+    format!("{name}{validity}")
 }
 
 /// The name of an entity, or its identifier.

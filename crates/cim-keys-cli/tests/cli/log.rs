@@ -115,7 +115,7 @@ fn a_key_that_lies_open_signs_without_a_passphrase() {
 }
 
 #[test]
-fn whoever_opens_the_compartment_of_the_ledgers_key_signs_the_head() {
+fn opening_the_compartment_of_the_ledgers_key_signs_the_head() {
     let machine = Machine::new();
     let dir = machine.path();
     machine.ok(&["init", "acme"]);

@@ -41,7 +41,7 @@ impl Machine {
         command
     }
 
-    /// A command of somebody who knows no passphrase.
+    /// A command without any passphrase.
     pub fn unattended(&self, args: &[&str]) -> Run {
         let mut command = self.command(args);
         command.env_remove("CIM_KEYS_PASSPHRASE");

@@ -64,7 +64,7 @@ fn is_closing(line: &Value) -> bool {
     only("publication") || only("to_do")
 }
 
-/// The program in a folder. Nothing of the environment of whoever runs the tests reaches it: its homes and its rights
+/// The program in a folder. Nothing of the environment that the tests run in reaches it: its homes and its rights
 /// to write are in the folder, and it colours nothing.
 pub fn program(folder: &Path, args: &[&str]) -> Command {
     let home = folder.join("home");

@@ -63,7 +63,7 @@ impl Nats {
         path
     }
 
-    /// A server that trusts the operator and knows the accounts of now. `None` when there is none here, which was said.
+    /// A server that trusts the operator and knows the current accounts. `None` when there is no server here, which was reported.
     pub fn server(&self) -> Option<NatsServer> {
         let config = self.run(&["server-config", "--output", "text", "--resolver", "memory"]);
         assert_eq!(config.code, 0, "{config:?}");
